@@ -1,0 +1,68 @@
+# demo, test, lint: each makes the environments it needs. Nothing but Python 3.11 has to be installed.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3.11
+UV := .tools/bin/uv
+# wheels that pip finds on disk, uv finds too
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+
+.PHONY: help demo up-local test test-compose lint demo-data demo-model requirements clean
+
+help:  ## what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
+
+demo: .venv/ready .venv-model/ready  ## fine-tune, merge, serve and answer problems here, no GPU or Docker (FILE=my.jsonl for your own)
+	@.venv/bin/quorum local demo $(if $(FILE),--file "$(FILE)")
+
+up-local: .venv/ready .venv-model/ready  ## the same processes, left running until Ctrl-C, for curl
+	@.venv/bin/quorum local up
+
+test: lint  ## everything but what needs Docker
+	.venv/bin/pytest -m "not compose and not model"
+	.venv-model/bin/pytest -m model -p no:asyncio -o asyncio_mode= tests/trainer
+
+test-compose: .venv/ready  ## build and run the compose stack on a CPU (needs a Docker engine)
+	.venv/bin/pytest -m compose -s
+
+lint: .venv/ready .venv-model/ready  ## ruff and mypy strict over every package
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy contract/src services/orchestrator/src tests/contract tests/orchestrator tests/e2e
+	.venv-model/bin/mypy services/trainer/src services/inference/src examples/demo tests/trainer tests/inference
+
+demo-data: .venv-model/ready  ## write the demo's puzzle files again (same seed, same bytes)
+	cd examples/demo && ../../.venv-model/bin/python puzzles.py train.jsonl:1600 validation.jsonl:60 problems.jsonl:140:plain
+
+demo-model: .venv-model/ready  ## train the demo's base model again (minutes on a GPU, about an hour and a half on 2 cores)
+	.venv-model/bin/python examples/demo/base_model.py --out examples/demo/base
+
+requirements: $(UV)  ## compile the pinned requirements from requirements/*.in
+	cd requirements && for stack in orchestrator cpu cu12; do \
+	  extra=; [ $$stack = cpu ] && extra="--override cpu-overrides.txt"; \
+	  ../$(UV) pip compile -q --upgrade --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	    --no-header --no-annotate $$extra $$stack.in -o $$stack.txt || exit 1; done
+
+clean:  ## remove environments, models, jobs and logs of local mode
+	rm -rf .tools .venv .venv-model var
+
+$(UV):
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or say where it is with PYTHON=..."; exit 1; }
+	@echo "making .tools (uv)"
+	@$(PYTHON) -m venv .tools && .tools/bin/python -m pip install -q --disable-pip-version-check uv==0.13.9
+
+.venv/ready: requirements/orchestrator.txt contract/pyproject.toml services/orchestrator/pyproject.toml | $(UV)
+	@echo "making .venv (API, workers, CLI, tests)"
+	@$(UV) venv -q --clear --python $(PYTHON) .venv
+	@$(UV) pip install -q --python .venv/bin/python --no-deps -r requirements/orchestrator.txt
+	@$(UV) pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e contract -e services/orchestrator
+	@touch $@
+
+# The CPU build of torch comes from wherever pip already looks; where that fails, from PyTorch's own index.
+.venv-model/ready: requirements/cpu.txt contract/pyproject.toml services/trainer/pyproject.toml services/inference/pyproject.toml | $(UV)
+	@echo "making .venv-model (trainer and vLLM, cpu stack; about 3 GB)"
+	@$(UV) venv -q --clear --python $(PYTHON) .venv-model
+	@$(UV) pip install -q --python .venv-model/bin/python --no-deps -r requirements/cpu.txt 2>/dev/null || \
+	  $(UV) pip install -q --python .venv-model/bin/python --no-deps --torch-backend cpu -r requirements/cpu.txt
+	@$(UV) pip install -q --python .venv-model/bin/python --no-deps --no-build-isolation \
+	  -e contract -e services/trainer -e services/inference
+	@touch $@

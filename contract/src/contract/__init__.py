@@ -1,0 +1,38 @@
+"""What the trainer, the server and the orchestrator must agree on: problem files, prompts, labels,
+the contract.
+
+No torch, no Redis, no HTTP: everything here is a pure function of its arguments or reads one file.
+"""
+
+from contract.contract import (
+    CONTRACT_FILE,
+    Contract,
+    ContractError,
+    Lengths,
+    Message,
+    Probe,
+    PromptFormat,
+    Provenance,
+    Sampling,
+)
+from contract.labels import LABELS, extract_label
+from contract.problems import FileFault, Problem, ProblemFileError, Question, parse_problems
+
+__all__ = [
+    "CONTRACT_FILE",
+    "LABELS",
+    "Contract",
+    "ContractError",
+    "FileFault",
+    "Lengths",
+    "Message",
+    "Probe",
+    "Problem",
+    "ProblemFileError",
+    "PromptFormat",
+    "Provenance",
+    "Question",
+    "Sampling",
+    "extract_label",
+    "parse_problems",
+]

@@ -1,0 +1,185 @@
+"""The contract: what a model was trained to be asked, and how its reply is read.
+
+It is written beside the merged weights as the last file of a published model, so its presence means
+that the model is whole. Training and inference render prompts by the same code from the same
+contract; the probe (messages and the token ids they must become) lets a client check that a server
+would tokenize a prompt as the trainer did.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from typing_extensions import TypedDict
+
+from contract.labels import LABELS
+from contract.problems import Problem, Question
+
+CONTRACT_FILE = "contract.json"
+
+SYSTEM_PROMPT = (
+    "你负责解答单项选择题。未给出的事实一律视为假（闭世界假设）。"
+    "请先逐步推理，再另起最后一行，按“答案是：X”的格式写出唯一正确选项的字母。"
+)
+USER_TEMPLATE = "题目：\n{problem}\n\n问题：\n{question}\n\n选项：\n{options}"
+LABEL_PATTERNS = (r"答案\s*(?:是|为)?\s*[:：]\s*([^\n]+)",)
+
+_PLACEHOLDER = re.compile(r"\{(problem|question|options)\}")
+
+
+class Message(TypedDict):
+    """A chat message, as the OpenAI API takes it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ContractError(ValueError):
+    """A contract that is missing, unreadable or not what this version understands."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PromptFormat(_Frozen):
+    """How a question is put and how its reply ends. `system_prompt` may be empty: then no system
+    message is sent.
+    """
+
+    system_prompt: str = SYSTEM_PROMPT
+    user_template: str = USER_TEMPLATE
+    option_line: str = "{label}. {text}"
+    answer_line: str = "答案是：{label}"
+    style: Literal["analysis", "answer"] = "analysis"
+    label_patterns: tuple[str, ...] = LABEL_PATTERNS
+
+    @field_validator("user_template")
+    @classmethod
+    def _names_each_part_once(cls, template: str) -> str:
+        if sorted(_PLACEHOLDER.findall(template)) != ["options", "problem", "question"]:
+            raise ValueError("must hold {problem}, {question} and {options}, each once")
+        return template
+
+    @field_validator("label_patterns")
+    @classmethod
+    def _have_one_group(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                groups = re.compile(pattern).groups
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+            if groups != 1:
+                raise ValueError(
+                    f"{pattern!r} must have exactly one group, the text that names the option"
+                )
+        if not patterns:
+            raise ValueError("must hold at least one pattern")
+        return patterns
+
+    def messages(self, problem: Problem, question: Question) -> list[Message]:
+        """The conversation that asks `question`, without a reply."""
+        lines = zip(LABELS, question.options, strict=False)
+        parts = {
+            "problem": problem.text,
+            "question": question.text,
+            "options": "\n".join(
+                self.option_line.replace("{label}", label).replace("{text}", text)
+                for label, text in lines
+            ),
+        }
+        # one pass, so that a placeholder inside a problem's own text stays text
+        user: Message = {
+            "role": "user",
+            "content": _PLACEHOLDER.sub(lambda m: parts[m.group(1)], self.user_template),
+        }
+        return (
+            [{"role": "system", "content": self.system_prompt}, user]
+            if self.system_prompt
+            else [user]
+        )
+
+    def reply(self, label: str, analysis: str | None) -> str:
+        """The reply to be trained: the analysis (in the style that has one), then the answer
+        line.
+        """
+        line = self.answer_line.replace("{label}", label)
+        return f"{analysis.rstrip()}\n{line}" if self.style == "analysis" and analysis else line
+
+
+class Sampling(_Frozen):
+    """Sampling defaults. `max_tokens` bounds a reply."""
+
+    temperature: float = Field(0.7, ge=0, le=2)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_tokens: int = Field(1024, ge=1)
+
+
+class Probe(_Frozen):
+    """Messages, and the token ids that the chat template must turn them into (generation prompt
+    included).
+    """
+
+    messages: tuple[Message, ...]
+    token_ids: tuple[int, ...]
+
+
+class Lengths(_Frozen):
+    """Token counts over the training rows."""
+
+    longest_prompt: int
+    longest_reply: int
+    limit: int
+
+
+class Provenance(_Frozen):
+    """Where the weights come from. Digests are SHA-256 in hexadecimal."""
+
+    base_model: str
+    base_sha256: str
+    data_sha256: str
+    recipe: str
+    recipe_sha256: str
+    adapter_sha256: str
+    versions: dict[str, str]
+    created: str
+
+
+class Contract(_Frozen):
+    version: Literal[1] = 1
+    model: str
+    digest: str
+    dtype: Literal["bfloat16", "float16", "float32"]
+    format: PromptFormat
+    sampling: Sampling
+    chat_template_sha256: str
+    probe: Probe
+    lengths: Lengths
+    provenance: Provenance
+
+    @classmethod
+    def load(cls, directory: Path) -> Contract:
+        """Read `contract.json` of a published model.
+
+        Raises:
+            ContractError: saying which file, what is wrong with it and what to do.
+        """
+        path = directory / CONTRACT_FILE
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise ContractError(
+                f"{path} does not exist: no model is published there; run the trainer first"
+            ) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the file"
+            raise ContractError(
+                f"{path}: {where}: {first['msg']}; publish the model again"
+            ) from error
+
+    def dump(self) -> bytes:
+        return self.model_dump_json(indent=2).encode() + b"\n"

@@ -1,0 +1,76 @@
+"""Label extraction: which of a question's options a reply settles on, or none.
+
+A reply that cannot be read gives None; nothing is guessed. Patterns come from the contract. Each
+has one group, the text that should name an option; of all matches of all patterns the last in the
+reply counts, because a worked solution may mention options on its way to its answer.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+_WRAPPING = " \t*_`\"'“”‘’()[]{}<>【】「」《》〈〉$"
+_LETTER = re.compile(
+    r"(?:选项|option\s)?[\s*_`\"'“‘(\[{【「]*([A-Za-z])(?![A-Za-z0-9])", re.IGNORECASE
+)
+_SECOND_LETTER = re.compile(
+    r"[\s)\]】」*]*(?:[、,/&+和与或及]|and\b|or\b)\s*(?:选项)?[\s*(\[【「]*([A-Za-z])(?![A-Za-z0-9])"
+)
+_CLOSING = ".。!！,，;；"
+
+
+def extract_label(reply: str, options: Sequence[str], patterns: Sequence[str]) -> str | None:
+    """The label of the option that `reply` settles on; None where it names no option, an unknown
+    one or several.
+
+    The named text may be a letter (any case, full-width, in brackets or bold, with or without the
+    option's text behind it) or the text of exactly one option. Where several options share the
+    text, the first of them is meant.
+    """
+    normalized = unicodedata.normalize("NFKC", reply)
+    matches = [match for pattern in patterns for match in re.finditer(pattern, normalized)]
+    if not matches:
+        return None
+    return _label_of(max(matches, key=lambda match: match.start(1)).group(1), options)
+
+
+def _label_of(named: str, options: Sequence[str]) -> str | None:
+    bare = _bare(named)
+    for label, option in zip(LABELS, options, strict=False):
+        if bare and bare == _bare(option):
+            return (
+                label
+                if len(bare) > 1 or bare.upper() not in LABELS[: len(options)]
+                else bare.upper()
+            )
+    letter = _LETTER.match(named)
+    if letter is None:
+        return None
+    label = letter.group(1).upper()
+    if label not in LABELS[: len(options)]:
+        return None
+    second = _SECOND_LETTER.match(named, letter.end())
+    if (
+        second
+        and second.group(1).upper() in LABELS[: len(options)]
+        and second.group(1).upper() != label
+    ):
+        return None
+    return label
+
+
+def _bare(text: str) -> str:
+    """`text` without the marks people put around an answer, in NFKC, so that both sides of a
+    comparison agree.
+    """
+    return (
+        unicodedata.normalize("NFKC", text)
+        .strip()
+        .strip(_WRAPPING)
+        .rstrip(_CLOSING)
+        .strip(_WRAPPING)
+    )

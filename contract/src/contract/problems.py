@@ -1,0 +1,199 @@
+"""Problem files: JSONL in UTF-8, one problem a line, checked as a whole before anything is made of
+them.
+
+    {"id": "...", "problem": "...", "questions": [{"question": "...", "options": ["...", ...],
+    "answer": "B"}]}
+
+A byte order mark, CRLF and blank lines are fine. `answer` is optional, a missing `id` becomes the
+line's number, other keys are kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from contract.labels import LABELS
+
+MAX_FAULTS_KEPT = 20
+
+
+@dataclass(frozen=True)
+class Question:
+    text: str
+    options: tuple[str, ...]
+    answer: str | None = None
+    analysis: str | None = None
+
+    @property
+    def labels(self) -> str:
+        return LABELS[: len(self.options)]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One row. `row` is the JSON object as posted, with `id` set."""
+
+    id: str
+    text: str
+    questions: tuple[Question, ...]
+    row: dict[str, Any]
+
+
+class FileFault(NamedTuple):
+    """Something wrong in a problem file: the line (from 1), the place in that line's row ("" for
+    the row), and why.
+    """
+
+    line: int
+    place: str
+    reason: str
+
+
+class ProblemFileError(ValueError):
+    """A problem file that cannot be taken. `faults` holds the first ones, `total` is how many there
+    are.
+    """
+
+    def __init__(self, faults: list[FileFault], total: int) -> None:
+        first = faults[0]
+        where = f"line {first.line}" + (f", {first.place}" if first.place else "")
+        more = f" (and {total - 1} more)" if total > 1 else ""
+        super().__init__(f"{where}: {first.reason}{more}")
+        self.faults = faults
+        self.total = total
+
+
+def parse_problems(data: bytes) -> list[Problem]:
+    """All problems of a file, in order.
+
+    Raises:
+        ProblemFileError: with the line, place and reason of the first 20 faults, and their number.
+    """
+    problems: list[Problem] = []
+    faults: list[FileFault] = []
+    line_of_id: dict[str, int] = {}
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        problem = _parse_row(line, number)
+        if isinstance(problem, Problem):
+            earlier = line_of_id.setdefault(problem.id, number)
+            if earlier != number:
+                problem = [
+                    FileFault(
+                        number,
+                        "id",
+                        f"{problem.id!r} is the id of line {earlier} too; ids must differ",
+                    )
+                ]
+        if isinstance(problem, Problem):
+            problems.append(problem)
+        else:
+            faults += problem
+    if not problems and not faults:
+        faults.append(FileFault(1, "", "the file has no rows; write one JSON object a line"))
+    if faults:
+        raise ProblemFileError(faults[:MAX_FAULTS_KEPT], len(faults))
+    return problems
+
+
+def _parse_row(line: bytes, number: int) -> Problem | list[FileFault]:
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        reason = f"not UTF-8: byte 0x{error.object[error.start]:02x} at byte {error.start + 1} of the line"
+        return [FileFault(number, "", reason + "; save the file as UTF-8")]
+    except json.JSONDecodeError as error:
+        return [FileFault(number, "", f"not JSON: {error.msg} at column {error.colno}")]
+    except RecursionError:
+        return [FileFault(number, "", "not usable: nested too deeply")]
+    if not isinstance(row, dict):
+        return [FileFault(number, "", f"must be a JSON object, is {_kind(row)}")]
+    faults = [FileFault(number, place, reason) for place, reason in _row_faults(row)]
+    if faults:
+        return faults
+    row.setdefault("id", str(number))
+    questions = tuple(
+        Question(q["question"], tuple(q["options"]), q.get("answer"), q.get("analysis"))
+        for q in row["questions"]
+    )
+    return Problem(str(row["id"]), row["problem"], questions, row)
+
+
+def _row_faults(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if "id" in row and not (
+        isinstance(row["id"], str | int) and not isinstance(row["id"], bool) and row["id"] != ""
+    ):
+        yield "id", f"must be a non-empty string or a whole number, is {_kind(row['id'])}"
+    yield from _text_faults(row, "problem", "")
+    questions = row.get("questions")
+    if not isinstance(questions, list) or not questions:
+        yield "questions", _must_be("a list with at least one question", row, "questions")
+        return
+    for index, question in enumerate(questions):
+        yield from _question_faults(question, f"questions[{index}]")
+    try:
+        json.dumps(row, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        yield (
+            "",
+            f"holds half of a surrogate pair (\\u{ord(error.object[error.start]):04x}), which is not a character",
+        )
+
+
+def _question_faults(question: Any, place: str) -> Iterator[tuple[str, str]]:
+    if not isinstance(question, dict):
+        yield place, f"must be a JSON object, is {_kind(question)}"
+        return
+    yield from _text_faults(question, "question", f"{place}.")
+    options = question.get("options")
+    if not isinstance(options, list) or not 1 <= len(options) <= len(LABELS):
+        yield (
+            f"{place}.options",
+            _must_be(f"a list of 1 to {len(LABELS)} strings", question, "options"),
+        )
+        return
+    for index, option in enumerate(options):
+        if not isinstance(option, str):
+            yield (
+                f"{place}.options[{index}]",
+                f"must be a string, is {_kind(option)}; put it in quotes",
+            )
+    labels = list(LABELS[: len(options)])
+    answer = question.get("answer")
+    if answer is not None and answer not in labels:
+        yield (
+            f"{place}.answer",
+            f"must be one of {', '.join(labels)} (or be left out), is {_kind(answer)}",
+        )
+    if not isinstance(question.get("analysis", ""), str):
+        yield f"{place}.analysis", f"must be a string, is {_kind(question['analysis'])}"
+
+
+def _text_faults(mapping: dict[str, Any], key: str, prefix: str) -> Iterator[tuple[str, str]]:
+    value = mapping.get(key)
+    if not isinstance(value, str) or not value.strip():
+        yield f"{prefix}{key}", _must_be("a non-empty string", mapping, key)
+
+
+def _must_be(what: str, mapping: dict[str, Any], key: str) -> str:
+    return (
+        f"must be {what}, is {_kind(mapping[key])}"
+        if key in mapping
+        else f"is missing; it must be {what}"
+    )
+
+
+def _kind(value: Any) -> str:
+    """How a value is named in a message: containers by kind and size, scalars as they stand in the
+    file, shortened.
+    """
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return "an object"
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,60 @@
+"""The orchestrator's expected failures. Each knows the HTTP status that one handler renders it with
+(RFC 9457).
+"""
+
+from __future__ import annotations
+
+from contract import FileFault, ProblemFileError
+
+
+class QuorumError(Exception):
+    """Something the user can mend; the message says what and how. `title` names the kind of
+    failure.
+    """
+
+    status = 500
+    title = "Internal error"
+
+
+class JobNotFoundError(QuorumError):
+    status = 404
+    title = "No such job"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job {job_id!r}; GET /jobs lists those there are")
+
+
+class NotReadyError(QuorumError):
+    status = 409
+    title = "Not there yet"
+
+
+class InvalidFileError(QuorumError):
+    """A problem file that was refused; `faults` are its first faults, `total` their number."""
+
+    status = 422
+    title = "The problem file cannot be taken"
+
+    def __init__(self, error: ProblemFileError) -> None:
+        super().__init__(str(error))
+        self.faults: list[FileFault] = error.faults
+        self.total = error.total
+
+
+class InvalidSettingError(QuorumError):
+    status = 422
+    title = "A setting cannot be taken"
+
+
+class ModelMismatchError(QuorumError):
+    """The server would be asked something else than the model was trained on."""
+
+    status = 503
+    title = "The served model does not keep its contract"
+
+
+class WaitingForModelError(QuorumError):
+    """The model server cannot be reached or is not up yet."""
+
+    status = 503
+    title = "Waiting for the model"

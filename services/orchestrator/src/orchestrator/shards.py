@@ -1,0 +1,134 @@
+"""The work of an RQ job: answer the questions of one shard that its journal does not hold yet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Iterator
+
+import redis.asyncio
+
+from contract import CONTRACT_FILE, Contract
+from orchestrator.errors import ModelMismatchError, WaitingForModelError
+from orchestrator.finishing import finish_if_complete
+from orchestrator.journal import Journal, open_journal, read_journal
+from orchestrator.leases import LeaseLostError, hold_lease, lease_key
+from orchestrator.model import ServedModel, check_server, contract_dir, find_model, make_client
+from orchestrator.records import EndFile
+from orchestrator.sampling import Sampler
+from orchestrator.settings import Settings
+from orchestrator.store import Asked, JobStore, now
+
+log = logging.getLogger("quorum")
+
+MODEL_POLL_S = 2.0
+SAY_EVERY_S = 60.0
+
+
+def answer_shard(job_id: str, shard: int) -> None:
+    """What RQ calls. A failure that no retry mends ends the job with its reason; answers so far are
+    kept.
+    """
+    settings = Settings()
+    store = JobStore(settings.data_dir)
+    try:
+        asyncio.run(run_shard(settings, store, job_id, shard))
+    except LeaseLostError as error:
+        log.info("%s, shard %d: left to the worker that has it (%s)", job_id, shard, error)
+    except Exception as error:
+        if store.end(job_id) is None:
+            store.write_end(
+                job_id, EndFile(status="failed", finished_at=now(), error=f"shard {shard}: {error}")
+            )
+        raise
+
+
+async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int) -> None:
+    """Answer what is open of one shard; the last shard to end finishes the job.
+
+    Raises:
+        LeaseLostError: another worker has the shard.
+        ModelMismatchError: the server does not serve the model that the job was started with.
+    """
+    if store.end(job_id) is not None:
+        return
+    job = store.load(job_id)
+    async with (
+        redis.asyncio.from_url(settings.redis_url) as connection,
+        make_client(settings) as client,
+    ):
+        async with hold_lease(connection, lease_key(job_id, shard)):
+            model = await wait_for_model(settings)
+            pin_contract(settings, store, job_id, model)
+            while True:
+                try:
+                    await check_server(client, model)
+                    break
+                except WaitingForModelError as error:
+                    log.info("%s, shard %d: waiting for the model: %s", job_id, shard, error)
+                    await asyncio.sleep(MODEL_POLL_S)
+            path = store.journal(job_id, shard)
+            answered = {(answer.id, answer.index) for answer in read_journal(path)[0]}
+            open_questions = [
+                asked for asked in store.shard(job, shard) if asked.key not in answered
+            ]
+            async with open_journal(path) as journal:
+                sampler = Sampler(client, model, job.settings)
+                await answer_all(sampler, open_questions, journal, settings.concurrency)
+    finish_if_complete(store, job)
+
+
+async def answer_all(
+    sampler: Sampler, questions: list[Asked], journal: Journal, concurrency: int
+) -> None:
+    """Keep `concurrency` questions in flight; journal each answer as it comes."""
+    waiting: Iterator[Asked] = iter(questions)
+
+    async def consume() -> None:
+        for asked in waiting:
+            journal.append(await sampler.answer(asked))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(concurrency, len(questions))):
+            group.create_task(consume())
+
+
+async def wait_for_model(settings: Settings) -> ServedModel:
+    said = float("-inf")
+    while True:
+        try:
+            return find_model(settings)
+        except WaitingForModelError as error:
+            if time.monotonic() - said > SAY_EVERY_S:
+                said = time.monotonic()
+                log.info("waiting for the model: %s", error)
+            await asyncio.sleep(MODEL_POLL_S)
+
+
+def pin_contract(settings: Settings, store: JobStore, job_id: str, model: ServedModel) -> None:
+    """Keep the contract with the job, once: one job never mixes two models.
+
+    Raises:
+        ModelMismatchError: the job was started with another one.
+    """
+    if model.digest is None:
+        return
+    directory = store.directory(job_id)
+    pinned = directory / CONTRACT_FILE
+    if not pinned.exists():
+        own = directory / f".{CONTRACT_FILE}.{os.getpid()}"
+        own.write_bytes((contract_dir(settings) / CONTRACT_FILE).read_bytes())
+        try:
+            os.link(own, pinned)  # fails where another shard was first
+        except FileExistsError:
+            pass
+        finally:
+            own.unlink()
+    digest = Contract.load(directory).digest
+    if digest != model.digest:
+        raise ModelMismatchError(
+            f"the job was started with the weights {digest}, and {model.digest} is published now; "
+            "publish the earlier weights again, or post the file as a new job"
+        )

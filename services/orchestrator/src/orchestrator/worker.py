@@ -1,0 +1,30 @@
+"""`python -m orchestrator.worker`: an RQ worker that answers shards, one at a time."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from redis import Redis
+from rq import Worker
+from rq.serializers import JSONSerializer
+
+import orchestrator.shards  # imported before forking, so that no shard pays for it
+from orchestrator.queueing import QUEUE
+from orchestrator.settings import Settings
+
+
+def main() -> None:
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(name)s %(levelname)s %(message)s",
+        stream=sys.stdout,
+    )
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    assert orchestrator.shards.answer_shard
+    connection = Redis.from_url(Settings().redis_url)
+    Worker([QUEUE], connection=connection, serializer=JSONSerializer).work()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Merge the adapter into the base, save everything a server needs, and check what it will read.
+
+Weights are merged in the dtype they were trained in. The check loads the saved files as the server
+will and compares them with the adapter on real rows, so that "trained" and "served" cannot differ
+unseen.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerBase
+
+from trainer.errors import TrainerError
+from trainer.lora import DTYPES, reply_logprobs
+from trainer.rendering import Row
+
+log = logging.getLogger("trainer")
+
+MAX_SHARD = "2GB"
+# Mean absolute difference of a reply token's log-probability, in nats, that rounding the merged
+# weights may cause.
+TOLERANCE_NATS = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.1}
+
+
+def save_merged(
+    model: PeftModel, tokenizer: PreTrainedTokenizerBase, end_id: int, directory: Path
+) -> Any:
+    """Merge in place and save weights, tokenizer and generation config; returns the config as a
+    server will read it.
+
+    Raises:
+        TrainerError: the saved config would be read with another RoPE base than was trained with.
+    """
+    trained_rope = rope_theta(model.config)
+    merged: Any = model.merge_and_unload()
+    merged.config.use_cache = True
+    ends = [end_id, *_other_ends(tokenizer, end_id)]
+    merged.generation_config = GenerationConfig(
+        eos_token_id=ends, pad_token_id=tokenizer.pad_token_id
+    )
+    merged.save_pretrained(str(directory), max_shard_size=MAX_SHARD)
+    tokenizer.save_pretrained(str(directory))
+    served = AutoConfig.from_pretrained(directory)
+    if rope_theta(served) != trained_rope:
+        raise TrainerError(
+            f"the saved config gives rope_theta {rope_theta(served)}, training used {trained_rope}: "
+            "trainer and server must have the same major version of transformers"
+        )
+    return served
+
+
+def rope_theta(config: Any) -> float:
+    """RoPE's base: inside `rope_parameters` from transformers 5 on, at the top level before."""
+    parameters = getattr(config, "rope_parameters", None)
+    return float(parameters["rope_theta"] if parameters else config.rope_theta)
+
+
+def verify(
+    directory: Path, rows: list[Row], trained: list[tuple[torch.Tensor, torch.Tensor]], dtype: str
+) -> None:
+    """Compare the saved model with the adapter's `trained` log-probabilities on the same `rows`.
+
+    Raises:
+        TrainerError: they differ by more than rounding explains.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=DTYPES[dtype]).to(device)
+    model.eval()
+    served = reply_logprobs(model, rows)
+    difference = (
+        torch.cat([(a - b).abs() for (a, _), (b, _) in zip(trained, served, strict=True)])
+        .mean()
+        .item()
+    )
+    same = (
+        torch.cat([a == b for (_, a), (_, b) in zip(trained, served, strict=True)])
+        .float()
+        .mean()
+        .item()
+    )
+    log.info(
+        "merged weights agree with the adapter: %.1f %% same first token, %.4f nats mean difference",
+        100 * same,
+        difference,
+    )
+    if not difference <= TOLERANCE_NATS[dtype]:
+        raise TrainerError(
+            f"the merged weights do not say what the adapter says: {difference:.3f} nats mean difference on "
+            f"{len(rows)} rows (at most {TOLERANCE_NATS[dtype]} in {dtype}). Nothing was published; "
+            "train in float32 or bfloat16, or with a smaller alpha."
+        )
+
+
+def _other_ends(tokenizer: PreTrainedTokenizerBase, end_id: int) -> list[int]:
+    candidates = (tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|endoftext|>"))
+    unknown = tokenizer.unk_token_id
+    return sorted({int(i) for i in candidates if i is not None and i != unknown and i != end_id})
