@@ -19,7 +19,7 @@ up-local: .venv/ready .venv-model/ready  ## the same processes, left running unt
 
 test: lint  ## everything but what needs Docker
 	.venv/bin/pytest -m "not compose and not model"
-	.venv-model/bin/pytest -m model -p no:asyncio -o asyncio_mode= tests/trainer
+	.venv-model/bin/pytest -m model tests/trainer
 
 test-compose: .venv/ready  ## build and run the compose stack on a CPU (needs a Docker engine)
 	.venv/bin/pytest -m compose -s

@@ -2,12 +2,10 @@
 asked anything.
 
 It learns from plain text alone: drills (copying, key and value, which letter stands before a
-value), then worked solutions without letters. No chat form, no question about a letter, no `答案是：`
-that means anything: those are what the demo's LoRA teaches. Every token of the chat form does
-occur, in random strings to copy, because LoRA leaves the (tied) embeddings as they are and a token
-that was never seen would stay noise.
-
-    python base_model.py --out base
+value), then worked solutions without letters. No chat form, no question about a letter, no
+`答案是：` that means anything: those are what the demo's LoRA teaches. Every token of the chat
+form does occur, in random strings to copy, because LoRA leaves the (tied) embeddings as they are
+and a token that was never seen would stay noise.
 
 Matrices are optimized by Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/), the
 rest by AdamW; weights are kept in fp32 and computed with in bf16.
@@ -31,7 +29,9 @@ import puzzles
 
 END_OF_TEXT, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% for message in messages %}"
+    "<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
+    "{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 PROMPT_TEXT = (
@@ -107,7 +107,8 @@ def worked(rng: random.Random, *, with_options: bool, pieces: Sequence[str]) -> 
     asked = rng.choice(scenario.asked)
     options = "\n" + lines_of_options(puzzles.options_for(asked, rng)[0]) if with_options else ""
     before, between = noise(rng, pieces), noise(rng, pieces)
-    return f"{before}{scenario.text}\n{asked.text}{options}\n{between}解：{asked.steps}，结果是{asked.value}。"
+    solution = f"解：{asked.steps}，结果是{asked.value}。"
+    return f"{before}{scenario.text}\n{asked.text}{options}\n{between}{solution}"
 
 
 def match(rng: random.Random, pieces: Sequence[str]) -> str:
@@ -199,7 +200,7 @@ def train(
         return (step + 1) / warm if step < warm else min(1.0, (steps - step) / (steps * (1 - hold)))
 
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, factor) for optimizer in optimizers]
-    losses: list[float] = []
+    losses: list[torch.Tensor] = []
     started = time.monotonic()
     for step, inputs in enumerate(batches(tokenizer, steps, rows)):
         inputs = inputs.to(device)

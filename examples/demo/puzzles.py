@@ -16,6 +16,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def order(rng: random.Random) -> Scenario:
     """Neighbours in a ranking, shuffled: rebuild the whole order and read one place of it."""
     n = rng.choice((3, 4))
     ranked = rng.sample(NAMES, n)
-    pairs = [f"{high}比{low}高" for high, low in zip(ranked, ranked[1:], strict=False)]
+    pairs = [f"{high}比{low}高" for high, low in pairwise(ranked)]
     text = "，".join(rng.sample(pairs, n - 1)) + "。"
     asked = []
     for place in rng.sample(range(n), n):

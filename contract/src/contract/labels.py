@@ -15,7 +15,7 @@ LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 _WRAPPING = " \t*_`\"'“”‘’()[]{}<>【】「」《》〈〉$"
 _LETTER = re.compile(
-    r"(?:选项|option\s)?[\s*_`\"'“‘(\[{【「]*([A-Za-z])(?![A-Za-z0-9])", re.IGNORECASE
+    r"(?:选项|option\s)?[\s*_`\"'“‘$(\[{【「]*([A-Za-z])(?![A-Za-z0-9])", re.IGNORECASE
 )
 _SECOND_LETTER = re.compile(
     r"[\s)\]】」*]*(?:[、,/&+和与或及]|and\b|or\b)\s*(?:选项)?[\s*(\[【「]*([A-Za-z])(?![A-Za-z0-9])"

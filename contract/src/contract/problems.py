@@ -104,8 +104,8 @@ def _parse_row(line: bytes, number: int) -> Problem | list[FileFault]:
     try:
         row = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        reason = f"not UTF-8: byte 0x{error.object[error.start]:02x} at byte {error.start + 1} of the line"
-        return [FileFault(number, "", reason + "; save the file as UTF-8")]
+        bad = f"byte 0x{error.object[error.start]:02x} at byte {error.start + 1} of the line"
+        return [FileFault(number, "", f"not UTF-8: {bad}; save the file as UTF-8")]
     except json.JSONDecodeError as error:
         return [FileFault(number, "", f"not JSON: {error.msg} at column {error.colno}")]
     except RecursionError:
@@ -140,7 +140,7 @@ def _row_faults(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     except UnicodeEncodeError as error:
         yield (
             "",
-            f"holds half of a surrogate pair (\\u{ord(error.object[error.start]):04x}), which is not a character",
+            f"holds \\u{ord(error.object[error.start]):04x}, half a surrogate pair, no character",
         )
 
 

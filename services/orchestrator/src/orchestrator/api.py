@@ -104,7 +104,7 @@ def job_settings(
             max_tokens=max_tokens,
             seed=seed,
             early_stop=early_stop,
-            submission_format=submission_format,  # type: ignore[arg-type] # checked by the model
+            submission_format=submission_format,
             allow_partial=allow_partial,
         )
     except ValidationError as error:

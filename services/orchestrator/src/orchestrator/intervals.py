@@ -68,4 +68,4 @@ def _reach(a: float, b: float, phi: float) -> float:
 def _mcnemar(gained: int, lost: int) -> float:
     n = gained + lost
     tail = sum(math.comb(n, i) for i in range(min(gained, lost) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, float(2 * tail) / float(2**n))

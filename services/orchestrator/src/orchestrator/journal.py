@@ -46,7 +46,7 @@ async def open_journal(path: Path) -> AsyncIterator[Journal]:
     """Open for appending behind the last whole line; synced twice a second and at the end."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        os.ftruncate(descriptor, path.read_bytes().rfind(b"\n") + 1)
+        os.ftruncate(descriptor, _whole_bytes(descriptor))
         journal = Journal(descriptor)
         syncing = asyncio.create_task(journal.sync_now_and_then())
         try:
@@ -56,6 +56,11 @@ async def open_journal(path: Path) -> AsyncIterator[Journal]:
             journal.sync()
     finally:
         os.close(descriptor)
+
+
+def _whole_bytes(descriptor: int) -> int:
+    """Length of the file up to and with its last newline."""
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0).rfind(b"\n") + 1
 
 
 def read_journal(path: Path, offset: int = 0) -> tuple[list[Answer], int]:

@@ -19,10 +19,9 @@ from redis.exceptions import RedisError
 TTL_S = 20
 RENEW_EVERY_S = 4
 
-_RENEW = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('expire', KEYS[1], ARGV[2]) end return 0"
-_RELEASE = (
-    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
-)
+_IF_OURS = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call({}) end return 0"
+_RENEW = _IF_OURS.format("'expire', KEYS[1], ARGV[2]")
+_RELEASE = _IF_OURS.format("'del', KEYS[1]")
 
 
 class LeaseLostError(Exception):
@@ -54,7 +53,7 @@ async def hold_lease(client: redis.asyncio.Redis, key: str) -> AsyncIterator[Non
         while time.monotonic() - renewed_at < TTL_S:
             await asyncio.sleep(RENEW_EVERY_S)
             try:
-                if not await client.eval(_RENEW, 1, key, token, str(TTL_S)):  # type: ignore[misc]
+                if not await client.eval(_RENEW, 1, key, token, str(TTL_S)):
                     break
                 renewed_at = time.monotonic()
             except RedisError:
@@ -73,4 +72,4 @@ async def hold_lease(client: redis.asyncio.Redis, key: str) -> AsyncIterator[Non
     finally:
         renewing.cancel()
         if not lost:
-            await client.eval(_RELEASE, 1, key, token)  # type: ignore[misc]
+            await client.eval(_RELEASE, 1, key, token)

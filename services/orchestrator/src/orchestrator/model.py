@@ -78,8 +78,8 @@ async def check_server(client: AsyncOpenAI, model: ServedModel) -> None:
         listed = [entry.id async for entry in client.models.list()]
         if model.name not in listed:
             raise ModelMismatchError(
-                f"the server at {client.base_url} serves {', '.join(listed) or 'nothing'}, not {model.name}; "
-                "restart it to pick up the published model, or set MODEL_NAME"
+                f"the server at {client.base_url} serves {', '.join(listed) or 'nothing'}, "
+                f"not {model.name}; restart it to pick up the published model, or set MODEL_NAME"
             )
         if model.probe is not None:
             await _check_probe(client, model, model.probe)
@@ -89,7 +89,8 @@ async def check_server(client: AsyncOpenAI, model: ServedModel) -> None:
         ) from error
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
         raise ModelMismatchError(
-            f"the model server at {client.base_url} refuses the key: set INFERENCE_API_KEY to the server's ({error})"
+            f"the model server at {client.base_url} refuses the key; "
+            f"set INFERENCE_API_KEY to the server's ({error})"
         ) from error
 
 
@@ -111,6 +112,7 @@ async def _check_probe(client: AsyncOpenAI, model: ServedModel, probe: Probe) ->
             else f"in length ({len(got)}, trained {len(probe.token_ids)})"
         )
         raise ModelMismatchError(
-            f"the server renders the contract's probe differently {where}: it would be asked something else than was "
-            "trained. Serve the published directory itself, with its own chat template and tokenizer."
+            f"the server renders the contract's probe differently {where}: it would be asked "
+            "something else than was trained. Serve the published directory itself, with its own "
+            "chat template and tokenizer."
         )

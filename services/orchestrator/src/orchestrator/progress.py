@@ -27,6 +27,7 @@ class Progress:
     drawn: int = 0
     saved: int = 0
     correct: int = 0
+    voted: int = 0
     agreement_sum: float = 0.0
     answered: list[int] = field(default_factory=list)
     recent: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=RATE_WINDOW))
@@ -37,7 +38,8 @@ class Progress:
 
     @property
     def agreement(self) -> float | None:
-        return self.agreement_sum / self.completed if self.completed else None
+        """Mean over the questions that had a vote; a forced answer had none."""
+        return self.agreement_sum / self.voted if self.voted else None
 
     @property
     def questions_per_s(self) -> float | None:
@@ -107,7 +109,9 @@ def _count(answer: Answer, known: _Known) -> None:
         progress.failed += 1
     else:
         progress.completed += 1
-        progress.agreement_sum += answer.agreement or 0.0
+        if answer.agreement is not None:
+            progress.voted += 1
+            progress.agreement_sum += answer.agreement
         progress.correct += answer.answer == known.keys[answer.id, answer.index]
     progress.drawn += len(answer.samples)
     progress.saved += answer.samples_saved

@@ -45,7 +45,7 @@ def enqueue(queue: Queue, job: JobFile, shards: list[int]) -> None:
                 "orchestrator.shards.answer_shard",
                 args=(job.id, shard),
                 job_id=rq_id(job.id, shard),
-                timeout=-1,  # a shard waits for the model as long as it takes; its lease tells whether it lives
+                timeout=-1,  # it waits for the model as long as that takes; the lease shows life
                 result_ttl=FINISHED_TTL_S,
                 failure_ttl=FAILED_TTL_S,
                 description=f"{job.id}, shard {shard}",

@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Flag = Literal["tie", "early_stop", "resampled", "forced"]
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,7 +78,7 @@ class Answer(_Frozen):
     answer: str | None
     agreement: float | None = None
     tally: dict[str, int] = {}
-    flags: tuple[Literal["tie", "forced", "early_stop", "resampled"], ...] = ()
+    flags: tuple[Flag, ...] = ()
     samples: tuple[Sample, ...] = ()
     samples_saved: int = 0
     latency_s: float = 0.0

@@ -22,7 +22,7 @@ from openai.types.chat import ChatCompletion
 from contract import Message, extract_label
 from orchestrator.errors import ModelMismatchError
 from orchestrator.model import ServedModel
-from orchestrator.records import Answer, JobSettings, Sample
+from orchestrator.records import Answer, Flag, JobSettings, Sample
 from orchestrator.store import Asked
 from orchestrator.vote import draws_needed, outcome
 
@@ -73,7 +73,7 @@ class Sampler:
                 slots.append(attempts[-1].label)
                 samples += attempts
         result = outcome(slots, k)
-        flags: dict[str, bool] = {
+        flags: dict[Flag, bool] = {
             "tie": result.tie,
             "early_stop": len(slots) < k,
             "resampled": any(sample.attempt for sample in samples),
@@ -94,7 +94,7 @@ class Sampler:
             answer=answer,
             agreement=result.agreement,
             tally=result.tally,
-            flags=tuple(name for name, is_set in flags.items() if is_set),  # type: ignore[arg-type]
+            flags=tuple(name for name, is_set in flags.items() if is_set),
             samples=tuple(samples),
             samples_saved=max(0, k - len(slots)),
             error=error,

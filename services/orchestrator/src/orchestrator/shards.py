@@ -58,25 +58,23 @@ async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int
     async with (
         redis.asyncio.from_url(settings.redis_url) as connection,
         make_client(settings) as client,
+        hold_lease(connection, lease_key(job_id, shard)),
     ):
-        async with hold_lease(connection, lease_key(job_id, shard)):
-            model = await wait_for_model(settings)
-            pin_contract(settings, store, job_id, model)
-            while True:
-                try:
-                    await check_server(client, model)
-                    break
-                except WaitingForModelError as error:
-                    log.info("%s, shard %d: waiting for the model: %s", job_id, shard, error)
-                    await asyncio.sleep(MODEL_POLL_S)
-            path = store.journal(job_id, shard)
-            answered = {(answer.id, answer.index) for answer in read_journal(path)[0]}
-            open_questions = [
-                asked for asked in store.shard(job, shard) if asked.key not in answered
-            ]
-            async with open_journal(path) as journal:
-                sampler = Sampler(client, model, job.settings)
-                await answer_all(sampler, open_questions, journal, settings.concurrency)
+        model = await wait_for_model(settings)
+        pin_contract(settings, store, job_id, model)
+        while True:
+            try:
+                await check_server(client, model)
+                break
+            except WaitingForModelError as error:
+                log.info("%s, shard %d: waiting for the model: %s", job_id, shard, error)
+                await asyncio.sleep(MODEL_POLL_S)
+        path = store.journal(job_id, shard)
+        answered = {(answer.id, answer.index) for answer in read_journal(path)[0]}
+        open_questions = [asked for asked in store.shard(job, shard) if asked.key not in answered]
+        async with open_journal(path) as journal:
+            sampler = Sampler(client, model, job.settings)
+            await answer_all(sampler, open_questions, journal, settings.concurrency)
     finish_if_complete(store, job)
 
 

@@ -14,9 +14,9 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from contract import Problem, ProblemFileError, Question, parse_problems
 from orchestrator.errors import InvalidFileError, JobNotFoundError
@@ -27,7 +27,8 @@ from orchestrator.records import Answer, EndFile, JobFile, JobSettings
 _JOB_ID = re.compile(r"job_[0-9]{17}_[0-9a-f]{8}")
 
 
-class Asked(NamedTuple):
+@dataclass(frozen=True)
+class Asked:
     """A question in its place: the problem's row, and the question's index in it (from 0)."""
 
     problem: Problem

@@ -68,7 +68,7 @@ def train(
         base,
         LoraConfig(
             r=lora.r,
-            lora_alpha=lora.alpha,  # type: ignore[arg-type] # an int by its hint, any number by its use
+            lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
             target_modules=list(lora.targets),
             task_type="CAUSAL_LM",
@@ -105,7 +105,7 @@ def train(
     trainer = Trainer(
         model=model,
         args=arguments,
-        train_dataset=rows,  # type: ignore[arg-type] # any sized, indexable collection will do
+        train_dataset=rows,
         data_collator=lambda batch: collate(batch, pad_id),
         callbacks=[
             MetricsWriter(
@@ -173,23 +173,20 @@ class MetricsWriter(TrainerCallback):
         if now - self._last_said > 10 or state.global_step == state.max_steps:
             self._last_said = now
             log.info(
-                "step %(step)d/%(steps)d  loss %(loss).4f  %(tokens_per_s)d tokens/s  %(eta_s).0f s left",
+                "step %(step)d/%(steps)d  loss %(loss).4f  "
+                "%(tokens_per_s)d tokens/s  %(eta_s).0f s left",
                 entry,
             )
 
 
 @torch.inference_mode()
-def reply_logprobs(model: Any, rows: list[Row]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """For each row, over its reply: log-probability of each token, and the token ranked first;
-    shapes (reply,).
-    """
+def reply_logprobs(model: Any, rows: list[Row]) -> list[torch.Tensor]:
+    """For each row, log-probabilities over its reply: float32 of shape (reply, vocabulary)."""
     result = []
     for row in rows:
         ids = torch.tensor([row.prompt + row.reply], device=model.device)
-        logits = model(input_ids=ids).logits[0, len(row.prompt) - 1 : -1].float()
-        target = torch.tensor(row.reply, device=model.device)
-        logprobs = logits.log_softmax(-1).gather(1, target[:, None])[:, 0]
-        result.append((logprobs.cpu(), logits.argmax(-1).cpu()))
+        logits = model(input_ids=ids).logits[0, len(row.prompt) - 1 : -1]
+        result.append(logits.float().log_softmax(-1).cpu())
     return result
 
 

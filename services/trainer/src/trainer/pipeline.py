@@ -9,16 +9,12 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from transformers import AutoTokenizer
 
 from contract import Contract, Provenance
-from trainer.data import load_examples
+from trainer.data import Examples, load_examples
 from trainer.errors import TrainerError
-from trainer.lora import compute_dtype, load_base, pad_token, reply_logprobs, train
-from trainer.merging import save_merged, verify
 from trainer.publishing import digest_of, make_current, publish, published, staging_dir, tree_sha256
 from trainer.recipe import Recipe
-from trainer.rendering import chat_template_sha256, end_token, lengths, probe, render
 from trainer.settings import Settings
 
 log = logging.getLogger("trainer")
@@ -48,6 +44,26 @@ def run(recipe: Recipe, settings: Settings) -> Path:
     for reason, count in examples.dropped.items():
         log.warning("%d questions left out: %s", count, reason)
 
+    target = _train_and_publish(recipe, settings, examples, base, base_sha256, digest)
+    log.info("published %s", target)
+    return target
+
+
+def _train_and_publish(
+    recipe: Recipe,
+    settings: Settings,
+    examples: Examples,
+    base: Path,
+    base_sha256: str,
+    digest: str,
+) -> Path:
+    # imported here, because they take long and most starts find nothing to do
+    from transformers import AutoTokenizer
+
+    from trainer.lora import compute_dtype, load_base, pad_token, reply_logprobs, train
+    from trainer.merging import save_merged, verify
+    from trainer.rendering import chat_template_sha256, end_token, lengths, probe, render
+
     tokenizer = AutoTokenizer.from_pretrained(base)
     rows, too_long = render(examples.rows, recipe.format, tokenizer, recipe.training.max_length)
     for source in too_long:
@@ -74,7 +90,7 @@ def run(recipe: Recipe, settings: Settings) -> Path:
     contract = Contract(
         model=recipe.name,
         digest=digest,
-        dtype=dtype,  # type: ignore[arg-type] # one of the three by compute_dtype
+        dtype=dtype,
         format=recipe.format,
         sampling=recipe.sampling,
         chat_template_sha256=chat_template_sha256(tokenizer),
@@ -91,9 +107,7 @@ def run(recipe: Recipe, settings: Settings) -> Path:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         ),
     )
-    target = publish(staged, contract)
-    log.info("published %s", target)
-    return target
+    return publish(staged, contract)
 
 
 def find_base(base: str) -> Path:
@@ -111,6 +125,7 @@ def find_base(base: str) -> Path:
         return Path(snapshot_download(base, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise TrainerError(
-            f"cannot get the base model {base} from the hub: {error}. Check the name and the network "
-            "(HF_TOKEN for a gated model, HF_ENDPOINT for a mirror), or set base to a directory that holds it."
+            f"cannot get the base model {base} from the hub: {error}. Check the name and the "
+            "network (HF_TOKEN for a gated model, HF_ENDPOINT for a mirror), or set base to a "
+            "directory that holds it."
         ) from error

@@ -56,7 +56,7 @@ def end_token(tokenizer: PreTrainedTokenizerBase) -> int:
     special = {int(i) for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     if not after or after[0] not in special:
         raise TrainerError(
-            "the chat template ends a reply with no special token, so a model could not learn to stop"
+            "the chat template ends no reply with a special token; a model could not learn to stop"
         )
     return int(after[0])
 
@@ -83,8 +83,9 @@ def render(
             rows.append(Row(prompt, ids))
     if len(too_long) > MAX_DROPPED_SHARE * len(examples):
         raise TrainerError(
-            f"{len(too_long)} of {len(examples)} rows are longer than max_length = {max_length} tokens; the longest "
-            f"has {longest[0]} ({longest[1]}). Set training.max_length = {longest[0]} to keep them all."
+            f"{len(too_long)} of {len(examples)} rows are longer than max_length = {max_length} "
+            f"tokens; the longest has {longest[0]} ({longest[1]}). Set training.max_length = "
+            f"{longest[0]} to keep them all."
         )
     return rows, too_long
 

@@ -38,7 +38,8 @@ def up(root: Path, console: Console) -> int:
 
 
 def _guarded(console: Console, body: Callable[[], None]) -> int:
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: background shells ignore it
+        signal.signal(number, _interrupt)
     try:
         body()
     except StepError as error:
@@ -52,7 +53,7 @@ def _guarded(console: Console, body: Callable[[], None]) -> int:
         return 1
     except KeyboardInterrupt:
         console.print(
-            "\nstopped; every process that was started has ended. The next run goes on from what is there."
+            "\nstopped; every process that was started has ended. The next run goes on from here."
         )
         return 130
     return 0
@@ -149,7 +150,10 @@ def _train(stack: LocalStack, processes: Processes, console: Console) -> None:
         def show() -> None:
             metrics = stack.training_metrics(since)
             if metrics:
-                note = f"loss {metrics['loss']:.3f}, {metrics['tokens_per_s']} tokens/s, {duration(metrics['eta_s'])} left"
+                note = (
+                    f"loss {metrics['loss']:.3f}, {metrics['tokens_per_s']} tokens/s, "
+                    f"{duration(metrics['eta_s'])} left"
+                )
                 progress.update(task, total=metrics["steps"], completed=metrics["step"], note=note)
 
         child = stack.start_trainer(processes)

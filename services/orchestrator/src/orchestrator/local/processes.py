@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -132,10 +133,8 @@ class Processes:
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     """To the child's whole group, also when the child itself has ended and left others behind."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _group_alive(process: subprocess.Popen[bytes]) -> bool:

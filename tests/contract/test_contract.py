@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from contract import Contract, ContractError, Problem, PromptFormat, Question
+
+QUESTION = Question("谁最高？", ("甲", "乙"), "B")
+PROBLEM = Problem("1", "甲比乙矮。", (QUESTION,), {})
+
+
+def test_a_prompt_holds_the_problem_the_question_and_the_labelled_options() -> None:
+    fmt = PromptFormat(system_prompt="S", user_template="{problem}|{question}|{options}")
+    system, user = fmt.messages(PROBLEM, QUESTION)
+    assert system == {"role": "system", "content": "S"}
+    assert user == {"role": "user", "content": "甲比乙矮。|谁最高？|A. 甲\nB. 乙"}
+
+
+def test_without_a_system_prompt_no_system_message_is_sent() -> None:
+    messages = PromptFormat(system_prompt="").messages(PROBLEM, QUESTION)
+    assert [message["role"] for message in messages] == ["user"]
+
+
+def test_a_placeholder_in_a_problems_own_text_stays_text() -> None:
+    fmt = PromptFormat(system_prompt="", user_template="{problem}|{question}|{options}")
+    problem = Problem("1", "set {question} to {options}", (QUESTION,), {})
+    assert fmt.messages(problem, QUESTION)[0]["content"].startswith("set {question} to {options}|")
+
+
+def test_a_reply_is_the_analysis_and_then_the_answer_line() -> None:
+    assert PromptFormat().reply("B", "因为。\n") == "因为。\n答案是：B"
+    assert PromptFormat().reply("B", None) == "答案是：B"
+    assert PromptFormat(style="answer").reply("B", "因为。") == "答案是：B"
+
+
+@pytest.mark.parametrize(
+    "template", ["{problem}{question}", "{problem}{problem}{question}{options}"]
+)
+def test_a_template_names_each_part_once(template: str) -> None:
+    with pytest.raises(ValidationError, match="each once"):
+        PromptFormat(user_template=template)
+
+
+@pytest.mark.parametrize("patterns", [(), ("(",), ("no group",), ("(two)(groups)",)])
+def test_a_label_pattern_has_one_group(patterns: tuple[str, ...]) -> None:
+    with pytest.raises(ValidationError):
+        PromptFormat(label_patterns=patterns)
+
+
+def test_a_missing_contract_says_where_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(
+        ContractError, match=r"contract\.json does not exist.*run the trainer first"
+    ):
+        Contract.load(tmp_path)
+
+
+def test_a_contract_of_another_version_names_the_field(tmp_path: Path) -> None:
+    (tmp_path / "contract.json").write_text('{"version": 2}')
+    with pytest.raises(ContractError, match="version"):
+        Contract.load(tmp_path)

@@ -1,0 +1,83 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract import LABELS, PromptFormat, extract_label
+
+PATTERNS = PromptFormat().label_patterns
+PEOPLE = ("甲", "乙", "丙", "丁")
+FRUIT = ("Apple", "Pear", "Fig")
+TRUTH = ("是", "否")
+
+# reply, options, label
+REPLIES = [
+    ("分析如下。\n答案是：B", PEOPLE, "B"),
+    ("分析如下。\n答案是:B", PEOPLE, "B"),
+    ("答案是： C ", PEOPLE, "C"),
+    ("答案是：d", PEOPLE, "D"),
+    ("答案是：Ａ", PEOPLE, "A"),
+    ("答案：B", PEOPLE, "B"),
+    ("答案为：B", PEOPLE, "B"),
+    ("答案是：B。", PEOPLE, "B"),
+    ("答案是：B.", PEOPLE, "B"),
+    ("答案是：（B）", PEOPLE, "B"),
+    ("答案是：(B)", PEOPLE, "B"),
+    ("答案是：【B】", PEOPLE, "B"),
+    ("答案是：[B]", PEOPLE, "B"),
+    ("**答案是：B**", PEOPLE, "B"),
+    ("答案是：**B**", PEOPLE, "B"),
+    ("答案是：`B`", PEOPLE, "B"),
+    ("答案是：$B$", PEOPLE, "B"),
+    ("答案是：“B”", PEOPLE, "B"),
+    ("答案是：选项B", PEOPLE, "B"),
+    ("答案是：B选项", PEOPLE, "B"),
+    ("答案是：B. 乙", PEOPLE, "B"),
+    ("答案是：B、乙", PEOPLE, "B"),
+    ("答案是：B（乙）", PEOPLE, "B"),
+    ("答案是：\nB", PEOPLE, "B"),
+    ("答案是：乙", PEOPLE, "B"),
+    ("答案是：“乙”。", PEOPLE, "B"),
+    ("答案是：否", TRUTH, "B"),
+    ("答案是：A. 是", TRUTH, "A"),
+    ("答案是：Pear", FRUIT, "B"),
+    ("答案是：Apple", FRUIT, "A"),
+    # the last one counts
+    ("先看答案是：A 的情形，不成立。\n答案是：C", PEOPLE, "C"),
+    ("答案是：A\n等等，重新检查。\n答案是：D", PEOPLE, "D"),
+    # a label that is another option's text is still a label
+    ("答案是：B", ("B", "A"), "B"),
+    # two options with the same text: the first is meant
+    ("答案是：同", ("异", "同", "同"), "B"),
+    # nothing can be read
+    ("", PEOPLE, None),
+    ("我不知道。", PEOPLE, None),
+    ("B", PEOPLE, None),
+    ("答案是：", PEOPLE, None),
+    ("答案是：E", PEOPLE, None),
+    ("答案是：C", TRUTH, None),
+    ("答案是：都不对", PEOPLE, None),
+    ("答案是：Banana", FRUIT, None),
+    ("答案是：A和B", PEOPLE, None),
+    ("答案是：A、C", PEOPLE, None),
+    ("答案是：A或B", PEOPLE, None),
+    ("答案是：A/B", PEOPLE, None),
+]
+
+
+@pytest.mark.parametrize(("reply", "options", "label"), REPLIES)
+def test_a_reply_gives_its_label(reply: str, options: tuple[str, ...], label: str | None) -> None:
+    assert extract_label(reply, options, PATTERNS) == label
+
+
+@given(reply=st.text(), options=st.lists(st.text(), min_size=1, max_size=26))
+def test_a_label_is_always_one_of_the_questions_own(reply: str, options: list[str]) -> None:
+    label = extract_label(f"{reply}\n答案是：{reply}", options, PATTERNS)
+    assert label is None or label in LABELS[: len(options)]
+
+
+@given(count=st.integers(1, 26), data=st.data())
+def test_what_the_contract_writes_the_extraction_reads(count: int, data: st.DataObject) -> None:
+    label = data.draw(st.sampled_from(LABELS[:count]))
+    options = [f"选项文字{i}" for i in range(count)]
+    reply = PromptFormat().reply(label, data.draw(st.text(alphabet="分析ABC\n，。", max_size=40)))
+    assert extract_label(reply, options, PATTERNS) == label

@@ -1,0 +1,110 @@
+import json
+
+import pytest
+
+from contract import FileFault, ProblemFileError, parse_problems
+
+GOOD = {"id": "a", "problem": "p", "questions": [{"question": "q", "options": ["x", "y"]}]}
+
+
+def line(**changes: object) -> bytes:
+    return json.dumps({**GOOD, **changes}, ensure_ascii=False).encode()
+
+
+def question(**changes: object) -> list[dict[str, object]]:
+    return [{"question": "q", "options": ["x", "y"], **changes}]
+
+
+def faults(data: bytes) -> list[FileFault]:
+    with pytest.raises(ProblemFileError) as caught:
+        parse_problems(data)
+    return caught.value.faults
+
+
+def test_a_byte_order_mark_crlf_and_blank_lines_are_fine() -> None:
+    data = b"\xef\xbb\xbf" + line(id="a") + b"\r\n\r\n  \n" + line(id="b") + b"\r\n"
+    assert [problem.id for problem in parse_problems(data)] == ["a", "b"]
+
+
+def test_a_missing_id_becomes_the_lines_number() -> None:
+    row = {key: value for key, value in GOOD.items() if key != "id"}
+    data = b"\n" + json.dumps(row).encode()
+    assert parse_problems(data)[0].id == "2"
+    assert parse_problems(data)[0].row["id"] == "2"
+
+
+def test_other_keys_are_kept() -> None:
+    assert parse_problems(line(source={"year": 2024}))[0].row["source"] == {"year": 2024}
+
+
+def test_a_line_separator_inside_a_text_does_not_end_the_line() -> None:
+    assert (
+        parse_problems(line(problem="one\u2028two\u0085three"))[0].text == "one\u2028two\u0085three"
+    )
+
+
+BROKEN = [
+    (b"{not json}", "", "not JSON"),
+    (b"[1, 2]", "", "must be a JSON object, is a list of 2"),
+    (b'"text"', "", "must be a JSON object"),
+    (line(problem=" "), "problem", "must be a non-empty string"),
+    (line(problem=7), "problem", "must be a non-empty string, is 7"),
+    (line(id=""), "id", "must be a non-empty string or a whole number"),
+    (line(id=True), "id", "must be a non-empty string or a whole number"),
+    (line(questions=[]), "questions", "a list with at least one question"),
+    (line(questions=["q"]), "questions[0]", "must be a JSON object"),
+    (line(questions=[{"question": "q"}]), "questions[0].options", "is missing"),
+    (line(questions=question(options=[])), "questions[0].options", "a list of 1 to 26 strings"),
+    (line(questions=question(options=["x"] * 27)), "questions[0].options", "is a list of 27"),
+    (
+        line(questions=question(options=["x", 2])),
+        "questions[0].options[1]",
+        "must be a string, is 2",
+    ),
+    (
+        line(questions=question(answer="C")),
+        "questions[0].answer",
+        'one of A, B (or be left out), is "C"',
+    ),
+    (line(questions=question(answer=1)), "questions[0].answer", "must be one of A, B"),
+    (line(questions=question(question="")), "questions[0].question", "must be a non-empty string"),
+    (b'{"id": "\xff"}', "", "not UTF-8: byte 0xff at byte 9 of the line"),
+    ('{"id": "中"}'.encode("gbk"), "", "not UTF-8"),
+    (
+        b'{"id": "\\ud800", "problem": "p", "questions": [{"question": "q", "options": ["x"]}]}',
+        "",
+        "surrogate",
+    ),
+    (b"[" * 100_000, "", "not usable: nested too deeply"),
+]
+
+
+@pytest.mark.parametrize(("broken", "place", "reason"), BROKEN)
+def test_a_fault_is_reported_with_its_line_its_place_and_the_reason(
+    broken: bytes, place: str, reason: str
+) -> None:
+    (fault,) = faults(line(id="first") + b"\n" + broken)
+    assert (fault.line, fault.place) == (2, place)
+    assert reason in fault.reason
+
+
+def test_a_repeated_id_names_both_lines() -> None:
+    (fault,) = faults(line(id="a") + b"\n" + line(id="b") + b"\n" + line(id="a"))
+    assert fault == FileFault(3, "id", "'a' is the id of line 1 too; ids must differ")
+
+
+def test_a_number_and_its_text_are_the_same_id() -> None:
+    assert faults(line(id=7) + b"\n" + line(id="7"))[0].place == "id"
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n", b"\xef\xbb\xbf"])
+def test_a_file_without_rows_is_a_fault(data: bytes) -> None:
+    assert "no rows" in faults(data)[0].reason
+
+
+def test_twenty_faults_are_kept_and_all_are_counted() -> None:
+    with pytest.raises(ProblemFileError) as caught:
+        parse_problems(b"{}\n" * 50)
+    assert len(caught.value.faults) == 20
+    assert caught.value.total == 100
+    assert str(caught.value).startswith("line 1, problem: is missing")
