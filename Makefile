@@ -18,8 +18,8 @@ up-local: .venv/ready .venv-model/ready  ## the same processes, left running unt
 	@.venv/bin/quorum local up
 
 test: lint  ## everything but what needs Docker
-	.venv/bin/pytest -m "not compose and not model"
-	.venv-model/bin/pytest -m model tests/trainer
+	.venv/bin/pytest -m "not compose" tests/contract tests/demo tests/orchestrator tests/e2e
+	.venv-model/bin/pytest tests/trainer tests/inference
 
 test-compose: .venv/ready  ## build and run the compose stack on a CPU (needs a Docker engine)
 	.venv/bin/pytest -m compose -s

@@ -39,9 +39,7 @@ def answer_shard(job_id: str, shard: int) -> None:
         log.info("%s, shard %d: left to the worker that has it (%s)", job_id, shard, error)
     except Exception as error:
         if store.end(job_id) is None:
-            store.write_end(
-                job_id, EndFile(status="failed", finished_at=now(), error=f"shard {shard}: {error}")
-            )
+            store.write_end(job_id, EndFile(status="failed", finished_at=now(), error=str(error)))
         raise
 
 
@@ -88,9 +86,12 @@ async def answer_all(
         for asked in waiting:
             journal.append(await sampler.answer(asked))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(concurrency, len(questions))):
-            group.create_task(consume())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(concurrency, len(questions))):
+                group.create_task(consume())
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None  # the first ended the others
 
 
 async def wait_for_model(settings: Settings) -> ServedModel:

@@ -43,7 +43,7 @@ class Child:
 
 
 class Processes:
-    """Starts children in process groups of their own; leaving the context ends every one, newest
+    """Starts children in sessions of their own; leaving the context ends every one, newest
     first.
     """
 
@@ -65,7 +65,7 @@ class Processes:
             _signal(child.process, signal.SIGTERM)
         deadline = time.monotonic() + STOP_GRACE_S
         for child in reversed(self._children):
-            while _group_alive(child.process) and time.monotonic() < deadline:
+            while _alive(child.process) and time.monotonic() < deadline:
                 time.sleep(POLL_S)
             _signal(child.process, signal.SIGKILL)
             child.process.wait()
@@ -131,16 +131,23 @@ class Processes:
                 raise StepError(child.name, how, child.log)
 
 
+def session_members(session: int) -> list[int]:
+    """Every living process of a session. An RQ work horse leaves its group, but not its session."""
+    members = []
+    for entry in Path("/proc").iterdir():
+        with suppress(ProcessLookupError):
+            if entry.name.isdigit() and os.getsid(int(entry.name)) == session:
+                members.append(int(entry.name))
+    return members
+
+
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """To the child's whole group, also when the child itself has ended and left others behind."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+    """To the child and all that it started, also when it has ended and left others behind."""
+    for pid in session_members(process.pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
-def _group_alive(process: subprocess.Popen[bytes]) -> bool:
-    process.poll()  # reap it, or it stays in its group as a zombie
-    try:
-        os.killpg(process.pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def _alive(process: subprocess.Popen[bytes]) -> bool:
+    process.poll()  # reap it, or it stays in its session as a zombie
+    return bool(session_members(process.pid))

@@ -1,0 +1,221 @@
+"""Shards on a real Redis and real workers; the model server is a deterministic stub."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.responses import JSONResponse
+from redis import Redis
+
+from orchestrator.journal import read_journal
+from orchestrator.leases import lease_key
+from orchestrator.local.processes import session_members
+from orchestrator.progress import ProgressReader
+from orchestrator.queueing import Recovery, enqueue, make_queue
+from orchestrator.records import JobFile, JobSettings
+from orchestrator.settings import Settings
+from orchestrator.store import JobStore
+from problem_files import problem_file
+from stub_server import StubServer
+
+
+class Bench:
+    """A store, a queue and workers, as the API and `python -m orchestrator.worker` make them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = JobStore(settings.data_dir)
+        self.redis = Redis.from_url(settings.redis_url)
+        self.queue = make_queue(self.redis)
+        self.recovery = Recovery(self.store, ProgressReader(self.store), self.queue)
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def post(self, data: bytes, chosen: JobSettings | None = None) -> JobFile:
+        shard = self.settings.shard_questions
+        job = self.store.create(data, "file.jsonl", chosen or JobSettings(), shard)
+        enqueue(self.queue, job, list(range(job.shards)))
+        return job
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        values = self.settings.model_dump(mode="json")
+        environment = {key.upper(): str(value) for key, value in values.items()}
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator.worker"],
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+        self.workers.append(worker)
+        return worker
+
+    def wait(self, job: JobFile, timeout_s: float = 60, *, scan: bool = False) -> None:
+        deadline = time.monotonic() + timeout_s
+        while self.store.end(job.id) is None:
+            assert time.monotonic() < deadline, "the job did not end"
+            if scan:
+                self.recovery.scan()
+            time.sleep(0.2)
+
+    def wait_for_answers(self, job: JobFile, count: int) -> None:
+        deadline = time.monotonic() + 60
+        while len(self.store.answers(job)) < count:
+            assert time.monotonic() < deadline, "no answers came"
+            time.sleep(0.02)
+
+    def read(self, job: JobFile, name: str) -> bytes:
+        return (self.store.directory(job.id) / name).read_bytes()
+
+
+@pytest.fixture
+def bench(settings: Settings) -> Iterator[Bench]:
+    bench = Bench(settings)
+    yield bench
+    for worker in bench.workers:
+        kill(worker)
+
+
+def kill(worker: subprocess.Popen[bytes]) -> None:
+    """kill -9 of the worker and of the work horse that it forked."""
+    for pid in session_members(worker.pid):
+        os.kill(pid, signal.SIGKILL)
+    worker.wait()
+
+
+def test_a_job_ends_with_every_question_answered_in_the_order_posted(bench: Bench) -> None:
+    data = problem_file(20)
+    job = bench.post(data)
+    bench.start_worker()
+    bench.start_worker()
+    bench.wait(job)
+    end = bench.store.end(job.id)
+    assert end is not None
+    assert end.status == "completed"
+    posted = [json.loads(line) for line in data.splitlines()]
+    rows = [json.loads(line) for line in bench.read(job, "submission.jsonl").splitlines()]
+    assert [row["id"] for row in rows] == [row["id"] for row in posted]
+    assert all(row["source"] == given["source"] for row, given in zip(rows, posted, strict=True))
+    assert all(q["answer"] in ("A", "B") for row in rows for q in row["questions"])
+    answers = [json.loads(line) for line in bench.read(job, "answers.jsonl").splitlines()]
+    assert [(a["id"], a["index"]) for a in answers] == [
+        (f"p{i}", j) for i in range(20) for j in (0, 1)
+    ]
+    assert bench.read(job, "problems.jsonl") == data
+
+
+def test_a_worker_killed_in_the_middle_loses_and_repeats_no_answer(
+    bench: Bench, server: StubServer
+) -> None:
+    data = problem_file(40)
+    undisturbed = bench.post(data)
+    bench.start_worker()
+    bench.wait(undisturbed)
+    kill(bench.workers[0])
+
+    server.delay_s = 0.05
+    disturbed = bench.post(data)
+    victim = bench.start_worker()
+    bench.wait_for_answers(disturbed, 20)
+    kill(victim)
+    before = bench.store.answers(disturbed)
+    server.samples.clear()
+    server.delay_s = 0.0
+    bench.redis.flushall()  # the queue and the leases are gone with it
+    bench.start_worker()
+    bench.wait(disturbed, scan=True)
+    assert bench.read(disturbed, "submission.jsonl") == bench.read(undisturbed, "submission.jsonl")
+    journals = [bench.store.journal(disturbed.id, shard) for shard in range(disturbed.shards)]
+    lines = [answer for path in journals for answer in read_journal(path)[0]]
+    assert len(lines) == disturbed.questions
+    asked_again = {seed for _, seed in server.samples}
+    assert not asked_again & {
+        sample.seed for answer in before.values() for sample in answer.samples
+    }
+
+
+def test_a_shard_whose_worker_died_with_redis_alive_is_enqueued_when_its_lease_runs_out(
+    bench: Bench, server: StubServer
+) -> None:
+    server.delay_s = 0.2
+    job = bench.post(problem_file(4))
+    victim = bench.start_worker()
+    bench.wait_for_answers(job, 1)
+    assert bench.recovery.scan() == 0
+    kill(victim)
+    bench.start_worker()
+    bench.wait(job, scan=True)
+    assert len(bench.store.answers(job)) == job.questions
+
+
+def test_a_second_worker_leaves_a_leased_shard_alone(bench: Bench, server: StubServer) -> None:
+    job = bench.post(problem_file(2))
+    bench.redis.set(lease_key(job.id, 0), "someone else", ex=60)
+    bench.start_worker()
+    deadline = time.monotonic() + 30
+    while len(bench.queue) > 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1)
+    assert server.requests == []
+    assert bench.store.end(job.id) is None
+
+
+def test_a_question_without_an_answer_fails_the_job_and_is_listed(
+    bench: Bench, server: StubServer
+) -> None:
+    def refuse(body: dict[str, object]) -> JSONResponse | None:
+        messages = json.dumps(body["messages"], ensure_ascii=False)
+        return JSONResponse({"message": "too long"}, 400) if "第1题" in messages else None
+
+    server.fail = refuse
+    job = bench.post(problem_file(3))
+    bench.start_worker()
+    bench.wait(job)
+    end = bench.store.end(job.id)
+    assert end is not None
+    assert (end.status, end.error) == (
+        "failed",
+        "2 of 6 questions have no answer; errors.jsonl says why",
+    )
+    errors = [json.loads(line) for line in bench.read(job, "errors.jsonl").splitlines()]
+    assert [(error["id"], error["index"]) for error in errors] == [("p1", 0), ("p1", 1)]
+    assert not (bench.store.directory(job.id) / "submission.jsonl").exists()
+
+    partial = bench.post(problem_file(3), JobSettings(allow_partial=True))
+    bench.wait(partial)
+    rows = [json.loads(line) for line in bench.read(partial, "submission.jsonl").splitlines()]
+    assert [question["answer"] for question in rows[1]["questions"]] == [None, None]
+    assert all(question["answer"] for question in rows[0]["questions"] + rows[2]["questions"])
+
+
+def test_a_minimal_submission_holds_ids_and_answers_alone(bench: Bench) -> None:
+    job = bench.post(problem_file(2), JobSettings(submission_format="minimal"))
+    bench.start_worker()
+    bench.wait(job)
+    row = json.loads(bench.read(job, "submission.jsonl").splitlines()[0])
+    assert list(row) == ["id", "questions"]
+    assert all(list(question) == ["answer"] for question in row["questions"])
+
+
+def test_a_server_that_refuses_the_key_ends_the_job_with_the_reason(
+    bench: Bench, server: StubServer
+) -> None:
+    server.fail = lambda body: JSONResponse({"message": "bad key"}, 401)
+    job = bench.post(problem_file(2))
+    bench.start_worker()
+    bench.wait(job)
+    end = bench.store.end(job.id)
+    assert end is not None
+    assert end.status == "failed"
+    assert "INFERENCE_API_KEY" in (end.error or "")
+
+
+def test_a_job_directory_is_whole_or_not_there(tmp_path: Path) -> None:
+    store = JobStore(tmp_path)
+    job = store.create(problem_file(1), "f", JobSettings(), 8)
+    (tmp_path / "jobs" / ".new-job_20260101000000000_00000000").mkdir()
+    assert store.ids() == [job.id]

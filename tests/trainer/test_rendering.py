@@ -1,0 +1,83 @@
+"""Rows as token ids, with the demo's real tokenizer."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer
+
+from contract import PromptFormat
+from problem_files import problem_file
+from trainer.data import Example, load_examples
+from trainer.errors import TrainerError
+from trainer.lora import IGNORED, collate
+from trainer.rendering import Row, end_token, probe, prompt_ids, render
+
+FMT = PromptFormat()
+
+
+@pytest.fixture
+def tokenizer(root: Path) -> Any:
+    return AutoTokenizer.from_pretrained(root / "examples" / "demo" / "base")
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> list[Example]:
+    (tmp_path / "a.jsonl").write_bytes(problem_file(3))
+    return load_examples((str(tmp_path / "a.jsonl"),)).rows
+
+
+def test_a_reply_ends_with_the_templates_own_end_token_and_not_the_pad_token(
+    tokenizer: Any, examples: list[Example]
+) -> None:
+    rows, _ = render(examples, FMT, tokenizer, 2048)
+    assert tokenizer.convert_ids_to_tokens(rows[0].reply[-1]) == "<|im_end|>"
+    assert end_token(tokenizer) != tokenizer.pad_token_id
+
+
+def test_prompt_and_reply_together_are_what_the_template_makes_of_the_conversation(
+    tokenizer: Any, examples: list[Example]
+) -> None:
+    rows, _ = render(examples, FMT, tokenizer, 2048)
+    messages: Any = FMT.messages(examples[0].problem, examples[0].question)
+    whole = [*messages, {"role": "assistant", "content": FMT.reply("A", None)}]
+    ids = tokenizer.apply_chat_template(whole, tokenize=True, return_dict=False)
+    assert ids[: len(rows[0].prompt) + len(rows[0].reply)] == rows[0].prompt + rows[0].reply
+
+
+def test_the_probe_is_what_a_server_must_make_of_its_messages(
+    tokenizer: Any, examples: list[Example]
+) -> None:
+    made = probe(examples[0], FMT, tokenizer)
+    assert list(made.token_ids) == prompt_ids(tokenizer, list(made.messages))
+
+
+def test_a_row_that_is_too_long_is_dropped_and_counted_never_cut(
+    tokenizer: Any, examples: list[Example]
+) -> None:
+    rows, _ = render(examples, FMT, tokenizer, 2048)
+    longest = max(len(row.prompt) + len(row.reply) for row in rows)
+    with pytest.raises(TrainerError, match=f"6 of 6 rows .* the longest has {longest} "):
+        render(examples, FMT, tokenizer, longest - 1)
+    rows, too_long = render(examples * 200, FMT, tokenizer, longest)
+    assert (len(rows), too_long) == (1200, [])
+
+
+def test_loss_falls_on_the_reply_and_its_end_alone() -> None:
+    batch = collate([Row([1, 2, 3], [4, 5]), Row([6], [7])], pad_id=0)
+    assert batch["input_ids"].tolist() == [[1, 2, 3, 4, 5], [6, 7, 0, 0, 0]]
+    ignored = IGNORED
+    assert batch["labels"].tolist() == [
+        [ignored, ignored, ignored, 4, 5],
+        [ignored, 7, ignored, ignored, ignored],
+    ]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]
+
+
+def test_the_demos_tokenizer_reads_as_it_was_trained(root: Path, tokenizer: Any) -> None:
+    """Loading it as a Qwen2 tokenizer puts another pre-tokenizer in; no text may change by that."""
+    trained = Tokenizer.from_file(str(root / "examples" / "demo" / "base" / "tokenizer.json"))
+    text = (root / "examples" / "demo" / "train.jsonl").read_text(encoding="utf-8")
+    for line in text.splitlines()[:300]:
+        assert tokenizer(line)["input_ids"] == trained.encode(line).ids
