@@ -18,16 +18,17 @@ up-local: .venv/ready .venv-model/ready  ## the same processes, left running unt
 	@.venv/bin/quorum local up
 
 test: lint  ## everything but what needs Docker
-	.venv/bin/pytest -m "not compose" tests/contract tests/demo tests/orchestrator tests/e2e
+	.venv/bin/pytest tests/contract tests/demo tests/orchestrator tests/e2e
 	.venv-model/bin/pytest tests/trainer tests/inference
 
 test-compose: .venv/ready  ## build and run the compose stack on a CPU (needs a Docker engine)
-	.venv/bin/pytest -m compose -s
+	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one, then make test-compose again"; exit 1; }
+	.venv/bin/pytest tests/compose
 
 lint: .venv/ready .venv-model/ready  ## ruff and mypy strict over every package
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
-	.venv/bin/mypy contract/src services/orchestrator/src tests/contract tests/orchestrator tests/e2e
+	.venv/bin/mypy contract/src services/orchestrator/src tests/contract tests/orchestrator tests/demo tests/e2e tests/compose
 	.venv-model/bin/mypy services/trainer/src services/inference/src examples/demo tests/trainer tests/inference
 
 demo-data: .venv-model/ready  ## write the demo's puzzle files again (same seed, same bytes)

@@ -58,7 +58,7 @@ def follow(client: Client, job: Job, console: Console) -> Job:
             job = client.show(job.id)
             counts = job.request_counts
             done = counts.completed + counts.failed
-            note = job.note if job.note and not done else _pace(job)
+            note = job.note or _pace(job)
             progress.update(task, completed=done, note=note)
             if not console.is_terminal and time.monotonic() - said > 10:
                 said = time.monotonic()

@@ -46,15 +46,8 @@ class InvalidSettingError(QuorumError):
     title = "A setting cannot be taken"
 
 
-class ModelMismatchError(QuorumError):
-    """The server would be asked something else than the model was trained on."""
-
-    status = 503
-    title = "The served model does not keep its contract"
-
-
 class WaitingForModelError(QuorumError):
-    """The model server cannot be reached or is not up yet."""
+    """No model, or a server that is not fit to be asked. Jobs wait; the message is why."""
 
     status = 503
     title = "Waiting for the model"

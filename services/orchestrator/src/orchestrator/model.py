@@ -9,7 +9,7 @@ import openai
 from openai import AsyncOpenAI
 
 from contract import Contract, ContractError, Probe, PromptFormat, Sampling
-from orchestrator.errors import ModelMismatchError, WaitingForModelError
+from orchestrator.errors import WaitingForModelError
 from orchestrator.settings import Settings
 
 
@@ -70,28 +70,25 @@ async def check_server(client: AsyncOpenAI, model: ServedModel) -> None:
     A server without /tokenize (not vLLM) cannot be probed and is taken as it is.
 
     Raises:
-        WaitingForModelError: it cannot be reached, or is not ready.
-        ModelMismatchError: it refuses the key, serves another model, or renders prompts
-        differently.
+        WaitingForModelError: it cannot be reached, is not ready, refuses the key, serves another
+            model, or would ask it something else than was trained.
     """
+    where = f"the model server at {client.base_url}"
     try:
         listed = [entry.id async for entry in client.models.list()]
         if model.name not in listed:
-            raise ModelMismatchError(
-                f"the server at {client.base_url} serves {', '.join(listed) or 'nothing'}, "
-                f"not {model.name}; restart it to pick up the published model, or set MODEL_NAME"
+            raise WaitingForModelError(
+                f"{where} serves {', '.join(listed) or 'nothing'}, not {model.name}; "
+                "restart it to pick up the published model, or set MODEL_NAME"
             )
         if model.probe is not None:
             await _check_probe(client, model, model.probe)
-    except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
-        raise WaitingForModelError(
-            f"the model server at {client.base_url} does not answer: {error}"
-        ) from error
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-        raise ModelMismatchError(
-            f"the model server at {client.base_url} refuses the key; "
-            f"set INFERENCE_API_KEY to the server's ({error})"
+        raise WaitingForModelError(
+            f"{where} refuses the key; set INFERENCE_API_KEY to the server's ({error})"
         ) from error
+    except openai.APIError as error:
+        raise WaitingForModelError(f"{where} does not answer: {error}") from error
 
 
 async def _check_probe(client: AsyncOpenAI, model: ServedModel, probe: Probe) -> None:
@@ -111,7 +108,7 @@ async def _check_probe(client: AsyncOpenAI, model: ServedModel, probe: Probe) ->
             if place is not None
             else f"in length ({len(got)}, trained {len(probe.token_ids)})"
         )
-        raise ModelMismatchError(
+        raise WaitingForModelError(
             f"the server renders the contract's probe differently {where}: it would be asked "
             "something else than was trained. Serve the published directory itself, with its own "
             "chat template and tokenizer."

@@ -20,7 +20,6 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletion
 
 from contract import Message, extract_label
-from orchestrator.errors import ModelMismatchError
 from orchestrator.model import ServedModel
 from orchestrator.records import Answer, Flag, JobSettings, Sample
 from orchestrator.store import Asked
@@ -32,6 +31,8 @@ ATTEMPT_STRIDE = (
     1000  # seeds of the redraws of a slot lie this far apart, well beyond the largest vote
 )
 LONGEST_WAIT_S = 10.0
+# Statuses that say the request itself is at fault (too long, malformed); any other may pass.
+REFUSED = (400, 413, 422)
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,11 @@ class Sampler:
     settings: JobSettings
 
     async def answer(self, asked: Asked) -> Answer:
-        """The voted answer, or a record with `error` where the question itself cannot be asked.
-
-        Raises:
-            ModelMismatchError: the server no longer serves this model, or refuses the key.
-        """
+        """The voted answer, or a record with `error` where the question itself cannot be asked."""
         started = time.monotonic()
         try:
             answer = await self._vote(asked)
-        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+        except openai.APIStatusError as error:
             answer = Answer(
                 id=asked.problem.id,
                 index=asked.index,
@@ -119,10 +116,6 @@ class Sampler:
             seed = sample_seed(self.settings.seed, asked, slot, attempt)
             left = count - len(samples)
             completion = await self._complete(messages, n=left, seed=seed, **self._sampling())
-            if not completion.choices:
-                raise ModelMismatchError(
-                    f"the server at {self.client.base_url} returned a completion without choices"
-                )
             tokens = completion.usage.completion_tokens if completion.usage else 0
             for i, choice in enumerate(completion.choices[:left]):
                 text = choice.message.content or ""
@@ -191,36 +184,31 @@ class Sampler:
             )
             return completion
 
-        try:
-            return await _patiently(ask)
-        except openai.NotFoundError as error:
-            raise ModelMismatchError(
-                f"the server no longer serves {self.model.name}: {error}"
-            ) from error
-        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            raise ModelMismatchError(
-                f"the model server refuses the key; set INFERENCE_API_KEY ({error})"
-            ) from error
+        return await _patiently(ask)
 
 
 async def _patiently(ask: Callable[[], Awaitable[ChatCompletion]]) -> ChatCompletion:
-    """Ask until there is a reply or an error that will not pass: a server that is gone is waited
-    for.
+    """Ask until there is a reply: a server that is gone, or not fit to be asked, is waited for.
+
+    Raises:
+        openai.APIStatusError: the server refuses this very request, now and ever.
     """
     wait_s = 0.5
     while True:
         try:
-            return await ask()
-        except (
-            openai.APIConnectionError,
-            openai.InternalServerError,
-            openai.RateLimitError,
-        ) as error:
-            log.warning(
-                "the model server does not answer, asking again in %.0f s: %s", wait_s, error
-            )
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+            completion = await ask()
+            if completion.choices:
+                return completion
+            reason = "a completion without choices"
+        except openai.APIStatusError as error:
+            if error.status_code in REFUSED:
+                raise
+            reason = str(error)
+        except openai.APIConnectionError as error:
+            reason = str(error)
+        log.warning("the model server gave no reply, asking again in %.0f s: %s", wait_s, reason)
+        await asyncio.sleep(wait_s)
+        wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
 
 def sample_seed(job_seed: int, asked: Asked, slot: int, attempt: int) -> int:

@@ -7,11 +7,14 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import redis.asyncio
+from openai import AsyncOpenAI
 
 from contract import CONTRACT_FILE, Contract
-from orchestrator.errors import ModelMismatchError, WaitingForModelError
+from orchestrator.errors import WaitingForModelError
 from orchestrator.finishing import finish_if_complete
 from orchestrator.journal import Journal, open_journal, read_journal
 from orchestrator.leases import LeaseLostError, hold_lease, lease_key
@@ -48,7 +51,6 @@ async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int
 
     Raises:
         LeaseLostError: another worker has the shard.
-        ModelMismatchError: the server does not serve the model that the job was started with.
     """
     if store.end(job_id) is not None:
         return
@@ -58,18 +60,10 @@ async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int
         make_client(settings) as client,
         hold_lease(connection, lease_key(job_id, shard)),
     ):
-        model = await wait_for_model(settings)
-        pin_contract(settings, store, job_id, model)
-        while True:
-            try:
-                await check_server(client, model)
-                break
-            except WaitingForModelError as error:
-                log.info("%s, shard %d: waiting for the model: %s", job_id, shard, error)
-                await asyncio.sleep(MODEL_POLL_S)
+        model = await ready_model(settings, store, job_id, client)
         path = store.journal(job_id, shard)
         answered = {(answer.id, answer.index) for answer in read_journal(path)[0]}
-        open_questions = [asked for asked in store.shard(job, shard) if asked.key not in answered]
+        open_questions = [a for a in store.shard(job, shard) if a.key not in answered]
         async with open_journal(path) as journal:
             sampler = Sampler(client, model, job.settings)
             await answer_all(sampler, open_questions, journal, settings.concurrency)
@@ -94,40 +88,37 @@ async def answer_all(
         raise failures.exceptions[0] from None  # the first ended the others
 
 
-async def wait_for_model(settings: Settings) -> ServedModel:
+async def ready_model(
+    settings: Settings, store: JobStore, job_id: str, client: AsyncOpenAI
+) -> ServedModel:
+    """The job's model, once its server is fit to be asked: the pinned one, else the published one.
+
+    The first shard pins the contract to the job, so that one job never mixes two models.
+    """
+    directory = store.directory(job_id)
     said = float("-inf")
     while True:
         try:
-            return find_model(settings)
+            if (directory / CONTRACT_FILE).exists():
+                model = ServedModel.from_contract(Contract.load(directory))
+            else:
+                model = find_model(settings)
+            await check_server(client, model)
+            if model.digest is None or pin_contract(settings, directory) == model.digest:
+                return model
         except WaitingForModelError as error:
             if time.monotonic() - said > SAY_EVERY_S:
                 said = time.monotonic()
-                log.info("waiting for the model: %s", error)
+                log.info("%s: waiting for the model: %s", job_id, error)
             await asyncio.sleep(MODEL_POLL_S)
 
 
-def pin_contract(settings: Settings, store: JobStore, job_id: str, model: ServedModel) -> None:
-    """Keep the contract with the job, once: one job never mixes two models.
-
-    Raises:
-        ModelMismatchError: the job was started with another one.
-    """
-    if model.digest is None:
-        return
-    directory = store.directory(job_id)
+def pin_contract(settings: Settings, directory: Path) -> str:
+    """Keep the published contract with the job unless it has one; the digest of the one it has."""
     pinned = directory / CONTRACT_FILE
-    if not pinned.exists():
-        own = directory / f".{CONTRACT_FILE}.{os.getpid()}"
-        own.write_bytes((contract_dir(settings) / CONTRACT_FILE).read_bytes())
-        try:
-            os.link(own, pinned)  # fails where another shard was first
-        except FileExistsError:
-            pass
-        finally:
-            own.unlink()
-    digest = Contract.load(directory).digest
-    if digest != model.digest:
-        raise ModelMismatchError(
-            f"the job was started with the weights {digest}, and {model.digest} is published now; "
-            "publish the earlier weights again, or post the file as a new job"
-        )
+    own = directory / f".{CONTRACT_FILE}.{os.getpid()}"
+    own.write_bytes((contract_dir(settings) / CONTRACT_FILE).read_bytes())
+    with suppress(FileExistsError):  # another shard was first
+        os.link(own, pinned)
+    own.unlink()
+    return Contract.load(directory).digest

@@ -20,7 +20,8 @@ def main() -> None:
         format="%(asctime)s %(name)s %(levelname)s %(message)s",
         stream=sys.stdout,
     )
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    for noisy in ("httpx2", "openai"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     connection = Redis.from_url(Settings().redis_url)
     Worker([QUEUE], connection=connection, serializer=JSONSerializer).work()
 

@@ -1,0 +1,167 @@
+"""Local mode with nothing stubbed: real training, real vLLM, real Redis, real workers.
+
+QUORUM_REAL_FILE may name a further problem file, which is then answered whole.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from contract import LABELS, parse_problems
+from orchestrator.intervals import compare
+from orchestrator.local.processes import session_members
+from orchestrator.local.stack import API_PORT
+from orchestrator.store import all_asked
+
+pytestmark = pytest.mark.e2e
+
+URL = f"http://127.0.0.1:{API_PORT}"
+UP_TIMEOUT_S = 400
+
+
+def quorum(root: Path, *arguments: str, timeout_s: float = 900) -> subprocess.CompletedProcess[str]:
+    argv = [str(root / ".venv" / "bin" / "quorum"), *arguments]
+    return subprocess.run(argv, cwd=root, capture_output=True, text=True, timeout=timeout_s)
+
+
+def at_work(root: Path) -> set[int]:
+    """Processes that work in this checkout, those of the test run's own session left out."""
+    own, found = os.getsid(0), set()
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            ours = (entry / "cwd").readlink().is_relative_to(root)
+            if ours and os.getsid(int(entry.name)) != own:
+                found.add(int(entry.name))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind(root: Path) -> Iterator[None]:
+    before = at_work(root)
+    yield
+    assert at_work(root) <= before
+
+
+@contextmanager
+def local_up(root: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [str(root / ".venv" / "bin" / "quorum"), "local", "up"],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    yield process
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def test_the_demo_raises_accuracy_by_forty_points_and_ends_everything(root: Path) -> None:
+    done = quorum(root, "local", "demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for words in ("base model, letter forced", "one sample", "vote of 3", "drawn", "submission:"):
+        assert words in done.stdout
+
+    jobs = sorted((root / "var" / "data" / "jobs").glob("job_*"))
+    answers = [json.loads(line) for line in (jobs[-1] / "answers.jsonl").read_text().splitlines()]
+    base = [json.loads(line) for line in (root / "var" / "baseline.jsonl").read_text().splitlines()]
+    problems = parse_problems((root / "examples" / "demo" / "problems.jsonl").read_bytes())
+    asked = list(all_asked(problems))
+    assert [(a["id"], a["index"]) for a in answers] == [a.key for a in asked]
+    assert [(b["id"], b["index"]) for b in base] == [a.key for a in asked]
+    assert len(asked) >= 200
+    keys = [a.question.answer for a in asked]
+    forced = [b["answer"] == key for b, key in zip(base, keys, strict=True)]
+    voted = [a["answer"] == key for a, key in zip(answers, keys, strict=True)]
+    chance = sum(1 / len(a.question.options) for a in asked) / len(asked)
+    assert abs(sum(forced) / len(forced) - chance) < 0.12
+    assert compare(forced, voted).difference.value >= 0.40
+
+
+def test_a_file_posted_to_the_running_stack_comes_back_whole(root: Path, tmp_path: Path) -> None:
+    with local_up(root) as process:
+        wait_until_ready(process)
+
+        faulty = tmp_path / "faulty.jsonl"
+        faulty.write_bytes(
+            b'{"id": "a", "problem": "p", "questions": [{"question": "q"}]}\n{oops\n'
+        )
+        refused = quorum(root, "submit", str(faulty))
+        assert refused.returncode == 1
+        assert "line 1, questions[0].options: is missing" in refused.stderr.replace("\n", " ")
+        assert "line 2: not JSON" in refused.stderr.replace("\n", " ")
+
+        posted = root / "examples" / "demo" / "validation.jsonl"
+        file = Path(os.environ.get("QUORUM_REAL_FILE", posted))
+        out = tmp_path / "submission.jsonl"
+        done = quorum(root, "submit", str(file), "--wait", "--out", str(out), timeout_s=1500)
+        assert done.returncode == 0, done.stdout + done.stderr
+        rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+        given = parse_problems(file.read_bytes())
+        assert [row["id"] for row in rows] == [problem.row["id"] for problem in given]
+        for row, problem in zip(rows, given, strict=True):
+            for answered, question in zip(row["questions"], problem.questions, strict=True):
+                assert answered["answer"] in LABELS[: len(question.options)]
+
+        server = next(
+            int(entry.name)
+            for entry in Path("/proc").iterdir()
+            if entry.name.isdigit() and b"vllm.entrypoints" in (entry / "cmdline").read_bytes()
+        )
+        os.kill(server, signal.SIGKILL)
+        assert process.wait(60) == 1
+        assert process.stdout is not None
+        said = process.stdout.read().replace("\n", "")
+        assert "inference failed: was killed by signal 9" in said
+        assert "inference.log" in said
+
+
+def test_ctrl_c_ends_every_process(root: Path) -> None:
+    with local_up(root) as process:
+        deadline = time.monotonic() + 60
+        while len(session_members(process.pid)) == 0 or not at_work(root) - {process.pid}:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+
+
+def test_a_taken_port_is_named_before_anything_starts(root: Path) -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", API_PORT))
+        taken.listen()
+        done = quorum(root, "local", "demo", timeout_s=60)
+    assert done.returncode == 1
+    assert f"port {API_PORT} is taken" in done.stdout
+
+
+def test_a_faulty_file_is_refused_before_anything_starts(root: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_bytes(b"{}\n")
+    done = quorum(root, "local", "demo", "--file", str(file), timeout_s=60)
+    assert done.returncode == 1
+    assert "line 1, problem: is missing" in done.stdout.replace("\n", " ")
+
+
+def wait_until_ready(process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + UP_TIMEOUT_S
+    while True:
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "the stack did not become ready"
+        try:
+            if httpx2.get(f"{URL}/readyz").status_code == 200:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(1)

@@ -1,0 +1,62 @@
+"""Whether a server keeps the contract, against a stub server (a wrong one has to be forced)."""
+
+import asyncio
+
+import pytest
+
+from contract import Probe, PromptFormat, Sampling
+from orchestrator.errors import WaitingForModelError
+from orchestrator.model import ServedModel, check_server, find_model, make_client
+from orchestrator.settings import Settings
+from stub_server import MODEL, StubServer
+
+PROBE = Probe(messages=({"role": "user", "content": "?"},), token_ids=(1, 2, 3))
+
+
+def check(settings: Settings, name: str = MODEL) -> None:
+    model = ServedModel(name, "digest", PromptFormat(), Sampling(), PROBE)
+
+    async def run() -> None:
+        async with make_client(settings).with_options(max_retries=0) as client:
+            await check_server(client, model)
+
+    asyncio.run(run())
+
+
+def test_a_server_that_tokenizes_the_probe_as_trained_is_fit(
+    settings: Settings, server: StubServer
+) -> None:
+    server.tokens = [1, 2, 3]
+    check(settings)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "where"), [([1, 9, 3], "at token 1"), ([1, 2], r"in length \(2, trained 3\)")]
+)
+def test_a_server_with_another_chat_template_or_tokenizer_is_not_asked(
+    settings: Settings, server: StubServer, tokens: list[int], where: str
+) -> None:
+    server.tokens = tokens
+    with pytest.raises(WaitingForModelError, match=f"differently {where}"):
+        check(settings)
+
+
+def test_a_server_without_a_tokenize_call_is_taken_as_it_is(settings: Settings) -> None:
+    check(settings)
+
+
+def test_a_server_of_another_model_is_named_with_what_it_serves(settings: Settings) -> None:
+    with pytest.raises(WaitingForModelError, match="serves stub, not other@digest"):
+        check(settings, "other@digest")
+
+
+def test_a_server_that_is_not_there_is_waited_for(settings: Settings, server: StubServer) -> None:
+    server.stop()
+    with pytest.raises(WaitingForModelError, match="does not answer"):
+        check(settings)
+
+
+def test_without_a_published_model_the_trainer_is_named(settings: Settings) -> None:
+    published = settings.model_copy(update={"model_contract": "published"})
+    with pytest.raises(WaitingForModelError, match="run the trainer first"):
+        find_model(published)
