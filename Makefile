@@ -49,7 +49,8 @@ clean:  ## remove environments, models, jobs and logs of local mode
 $(UV):
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or say where it is with PYTHON=..."; exit 1; }
 	@echo "making .tools (uv)"
-	@$(PYTHON) -m venv .tools && .tools/bin/python -m pip install -q --disable-pip-version-check uv==0.13.9
+	@$(PYTHON) -m venv .tools || { echo "the venv module is missing: on Debian, apt-get install python3.11-venv"; exit 1; }
+	@.tools/bin/python -m pip install -qq --disable-pip-version-check uv==0.13.9
 
 .venv/ready: requirements/orchestrator.txt contract/pyproject.toml services/orchestrator/pyproject.toml | $(UV)
 	@echo "making .venv (API, workers, CLI, tests)"

@@ -7,6 +7,7 @@ unseen.
 
 from __future__ import annotations
 
+import gc
 import logging
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ def verify(directory: Path, rows: list[Row], trained: list[torch.Tensor], dtype:
     Raises:
         TrainerError: they differ by more than rounding explains.
     """
+    gc.collect()  # the model that was trained must be off the GPU before the saved one comes
+    torch.cuda.empty_cache()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=DTYPES[dtype]).to(device)
     model.eval()

@@ -93,8 +93,10 @@ def _demo(root: Path, file: Path, console: Console) -> None:
         def measure_base() -> None:
             if labelled:
                 child = stack.start_baseline(processes, file, baseline)
-                with _step("ask the base", times, console):
+                with _step("ask the base", times, console), bar(console) as progress:
+                    task = progress.add_task("asking the base", total=None, note="before training")
                     processes.finish(child)
+                    progress.update(task, total=1, completed=1, note="its letters are forced")
 
         _bring_up(stack, processes, times, console, measure_base)
         with Client(stack.api_url) as client, _step("answer", times, console):
