@@ -44,6 +44,8 @@ REPLIES = [
     # the last one counts
     ("先看答案是：A 的情形，不成立。\n答案是：C", PEOPLE, "C"),
     ("答案是：A\n等等，重新检查。\n答案是：D", PEOPLE, "D"),
+    ("所以，正确答案是：\n\n答案是：B", PEOPLE, "B"),
+    ("综上，答案是：\n答案是：A. 甲", PEOPLE, "A"),
     # a label that is another option's text is still a label
     ("答案是：B", ("B", "A"), "B"),
     # two options with the same text: the first is meant

@@ -39,6 +39,11 @@ def test_an_instruction_row_is_taken_apart_again(tmp_path: Path) -> None:
     assert (example.label, example.question.analysis) == ("A", "甲比乙高，选甲。")
 
 
+def test_an_announced_answer_line_is_read(tmp_path: Path) -> None:
+    (example,) = load_examples(write(tmp_path, "因此，正确答案是：\n\n答案是：B")).rows
+    assert (example.label, example.question.analysis) == ("B", "因此，正确答案是：")
+
+
 @pytest.mark.parametrize(
     ("output", "instruction", "reason"),
     [

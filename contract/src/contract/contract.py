@@ -25,7 +25,9 @@ SYSTEM_PROMPT = (
     "请先逐步推理，再另起最后一行，按“答案是：X”的格式写出唯一正确选项的字母。"
 )
 USER_TEMPLATE = "题目：\n{problem}\n\n问题：\n{question}\n\n选项：\n{options}"
-LABEL_PATTERNS = (r"答案\s*(?:是|为)?\s*[:：]\s*([^\n]+)",)
+# The named text is looked ahead at, so that an announcement (所以答案是：, then the line) does
+# not swallow the line that follows it.
+LABEL_PATTERNS = (r"答案\s*(?:是|为)?\s*[:：](?=\s*([^\n]+))",)
 
 _PLACEHOLDER = re.compile(r"\{(problem|question|options)\}")
 
