@@ -58,9 +58,7 @@ asked anything in chat form. It knows nothing else and is good for nothing but t
 
 
 def make_tokenizer(corpus: list[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE in which digits, Han characters and punctuation marks are tokens of their
-    own.
-    """
+    """A byte-level BPE with digits, Han characters and punctuation as tokens of their own."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     split = pre_tokenizers.Split(
@@ -95,9 +93,7 @@ def lines_of_options(options: list[str]) -> str:
 
 
 def noise(rng: random.Random, pieces: Sequence[str]) -> str:
-    """Nothing half of the time, else a line of random pieces: what stands around a puzzle must not
-    matter.
-    """
+    """Half of the time a line of random pieces: what stands around a puzzle must not matter."""
     return "".join(rng.choices(pieces, k=rng.randint(1, 16))) + "\n" if rng.random() < 0.5 else ""
 
 
@@ -183,8 +179,9 @@ def printable_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:
 def train(
     model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, tokens: int, rows: int
 ) -> float:
-    """Train on about `tokens` tokens; returns the mean loss of the last 50 steps, in nats per
-    token.
+    """Train on about `tokens` tokens.
+
+    Returns the mean loss of the last 50 steps, in nats per token.
     """
     device = model.device
     steps = tokens // (rows * CONTEXT)
@@ -226,9 +223,7 @@ def train(
 
 @torch.inference_mode()
 def solved(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, count: int = 600) -> float:
-    """Share of fresh puzzles, in plain text, whose worked solution is reproduced exactly
-    (greedy).
-    """
+    """Share of fresh puzzles, as plain text, whose solution is reproduced exactly (greedy)."""
     rng = random.Random(f"{SEED}/gate")
     texts = [worked(rng, with_options=i % 2 == 0, pieces=puzzles.NAMES) for i in range(count)]
     right = 0
@@ -253,9 +248,7 @@ def solved(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, count: i
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
-    """Save so that transformers 4 and 5 both load it: each writes a tokenizer_config.json the other
-    cannot read.
-    """
+    """Save so that transformers 4 and 5 both load it; neither reads the other's configuration."""
     tokenizer.backend_tokenizer.save(str(out / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -29,9 +29,7 @@ LABELS = "ABCDE"
 
 @dataclass(frozen=True)
 class Asked:
-    """A question about a scenario: its text, the worked steps, the value they lead to, and values
-    that are wrong.
-    """
+    """A question about a scenario: its text, the steps to its value, and values that are wrong."""
 
     text: str
     steps: str
@@ -117,9 +115,7 @@ def parity(rng: random.Random) -> Scenario:
 
 
 def moves(rng: random.Random) -> Scenario:
-    """Three moves along a row of ten fields: where is the piece after the second, and after the
-    third.
-    """
+    """Three moves along ten fields: where is the piece after the second, and after the third."""
     who, at = rng.choice(NAMES), rng.randrange(10)
     text, steps, ends = [f"{who}在{at}号"], [], []
     for word in ("先", "再", "又"):
@@ -180,8 +176,9 @@ def options_for(asked: Asked, rng: random.Random) -> tuple[list[str], str]:
 
 
 def problems(count: int, rng: random.Random, seen: set[str]) -> Iterator[dict[str, Any]]:
-    """`count` problems, the families in turn, whose texts are not in `seen`; their texts are added
-    to it.
+    """`count` problems, the families in turn, whose texts are not in `seen`.
+
+    Their texts are added to it.
     """
     families = list(FAMILIES.items())
     made = 0

@@ -48,8 +48,9 @@ class _Frozen(BaseModel):
 
 
 class PromptFormat(_Frozen):
-    """How a question is put and how its reply ends. `system_prompt` may be empty: then no system
-    message is sent.
+    """How a question is put and how its reply ends.
+
+    `system_prompt` may be empty: then no system message is sent.
     """
 
     system_prompt: str = SYSTEM_PROMPT
@@ -105,9 +106,7 @@ class PromptFormat(_Frozen):
         )
 
     def reply(self, label: str, analysis: str | None) -> str:
-        """The reply to be trained: the analysis (in the style that has one), then the answer
-        line.
-        """
+        """The reply to be trained: the analysis, where the style has one, and the answer line."""
         line = self.answer_line.replace("{label}", label)
         return f"{analysis.rstrip()}\n{line}" if self.style == "analysis" and analysis else line
 
@@ -121,9 +120,7 @@ class Sampling(_Frozen):
 
 
 class Probe(_Frozen):
-    """Messages, and the token ids that the chat template must turn them into (generation prompt
-    included).
-    """
+    """Messages, and the token ids they must become, generation prompt included."""
 
     messages: tuple[Message, ...]
     token_ids: tuple[int, ...]

@@ -64,9 +64,7 @@ def _label_of(named: str, options: Sequence[str]) -> str | None:
 
 
 def _bare(text: str) -> str:
-    """`text` without the marks people put around an answer, in NFKC, so that both sides of a
-    comparison agree.
-    """
+    """`text` in NFKC, without the marks that people put around an answer."""
     return (
         unicodedata.normalize("NFKC", text)
         .strip()

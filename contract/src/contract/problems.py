@@ -43,8 +43,9 @@ class Problem:
 
 
 class FileFault(NamedTuple):
-    """Something wrong in a problem file: the line (from 1), the place in that line's row ("" for
-    the row), and why.
+    """What is wrong in a problem file.
+
+    `line` counts from 1; `place` is where in that line's row, "" for the row itself.
     """
 
     line: int
@@ -53,8 +54,9 @@ class FileFault(NamedTuple):
 
 
 class ProblemFileError(ValueError):
-    """A problem file that cannot be taken. `faults` holds the first ones, `total` is how many there
-    are.
+    """A problem file that cannot be taken.
+
+    `faults` holds the first ones, `total` is how many there are.
     """
 
     def __init__(self, faults: list[FileFault], total: int) -> None:
@@ -188,9 +190,7 @@ def _must_be(what: str, mapping: dict[str, Any], key: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    """How a value is named in a message: containers by kind and size, scalars as they stand in the
-    file, shortened.
-    """
+    """How a value is named in a message: containers by kind, scalars as they stand there."""
     if isinstance(value, list):
         return f"a list of {len(value)}"
     if isinstance(value, dict):

@@ -1,3 +1,1 @@
-"""Waits for a published model, decides the server's flags from host, contract and settings, and
-becomes vLLM.
-"""
+"""Waits for a published model, decides the server's flags for the host, becomes vLLM."""

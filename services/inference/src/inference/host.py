@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Host:
-    """`capability` is the lowest compute capability of the host's GPUs, None where there is no
-    GPU.
-    """
+    """`capability` is the lowest compute capability of the GPUs, None where there is none."""
 
     gpus: int
     capability: tuple[int, int] | None

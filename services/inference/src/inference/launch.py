@@ -1,6 +1,4 @@
-"""The command line and environment of vLLM's OpenAI server, as a pure function of host, contract
-and settings.
-"""
+"""vLLM's command line and environment, as a pure function of host, contract and settings."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ class Launch:
 
 
 def served_names(contract: Contract) -> list[str]:
-    """The name with the weights' digest, by which a client asks for exactly these weights, and the
-    plain name.
-    """
+    """The name with the digest, by which one asks for exactly these weights, and the plain name."""
     return [f"{contract.model}@{contract.digest}", contract.model]
 
 
@@ -60,9 +56,8 @@ def launch(
     if host.gpus:
         argv += ["--gpu-memory-utilization", str(settings.gpu_memory_utilization)]
         argv += ["--tensor-parallel-size", str(host.gpus)] if host.gpus > 1 else []
-        environment["VLLM_USE_FLASHINFER_SAMPLER"] = (
-            "0"  # its kernels are compiled by an nvcc that is not there
-        )
+        # its kernels would be compiled by an nvcc that is not there
+        environment["VLLM_USE_FLASHINFER_SAMPLER"] = "0"
     else:
         sequences = sequences or CPU_SEQUENCES
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(settings.cpu_kv_cache_gib)

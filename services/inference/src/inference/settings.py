@@ -9,8 +9,9 @@ from pydantic_settings import BaseSettings
 
 
 class Settings(BaseSettings):
-    """Environment variables have the fields' names in capitals. None leaves the choice to the
-    launcher.
+    """Environment variables have the fields' names in capitals.
+
+    None leaves the choice to the launcher.
     """
 
     models_dir: Path = Path("models")

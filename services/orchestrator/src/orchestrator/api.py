@@ -145,8 +145,9 @@ def create_app(settings: Settings) -> FastAPI:
     def post_job(
         file: UploadFile, chosen: SettingsDep, service: ServiceDep, response: Response
     ) -> Job:
-        """Take a problem file as a new job. The whole file is checked first; a faulty one leaves
-        nothing behind.
+        """Take a problem file as a new job.
+
+        The whole file is checked first; a faulty one leaves nothing behind.
         """
         job = service.store.create(
             file.file.read(),
@@ -215,8 +216,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     @app.get("/readyz", responses={503: {"model": Readiness}})
     async def readyz(service: ServiceDep, response: Response) -> Readiness:
-        """Redis, the data volume and the model are there. Jobs are accepted without the model, and
-        wait for it.
+        """Redis, the data volume and the model are there.
+
+        Jobs are accepted without the model, and wait for it.
         """
         redis_state = await _redis_state(service.settings.redis_url)
         volume_state = await asyncio.to_thread(_volume_state, service.settings)

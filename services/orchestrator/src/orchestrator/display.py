@@ -23,8 +23,9 @@ ENDED = ("completed", "failed", "cancelled")
 
 
 def bar(console: Console) -> Progress:
-    """A bar with a spinner, count, time so far and a free text; lines now and then where there is
-    no terminal.
+    """A bar with a spinner, count, time so far and a free text.
+
+    Lines now and then where there is no terminal.
     """
     return Progress(
         SpinnerColumn(),

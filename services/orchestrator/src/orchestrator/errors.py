@@ -1,5 +1,6 @@
-"""The orchestrator's expected failures. Each knows the HTTP status that one handler renders it with
-(RFC 9457).
+"""The orchestrator's expected failures.
+
+Each knows the HTTP status that one handler renders it with (RFC 9457).
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from contract import FileFault, ProblemFileError
 
 
 class QuorumError(Exception):
-    """Something the user can mend; the message says what and how. `title` names the kind of
-    failure.
+    """Something the user can mend; the message says what and how.
+
+    `title` names the kind of failure.
     """
 
     status = 500

@@ -16,9 +16,7 @@ class Estimate(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Accuracy of the second minus the first on the same questions, and the p-value of no
-    difference.
-    """
+    """Accuracy of the second minus the first on the same questions, and its p-value."""
 
     difference: Estimate
     p_value: float

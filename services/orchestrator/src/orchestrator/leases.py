@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -25,9 +25,7 @@ _RELEASE = _IF_OURS.format("'del', KEYS[1]")
 
 
 class LeaseLostError(Exception):
-    """Another worker has the shard, or Redis could not be reached for as long as the lease
-    lives.
-    """
+    """Another worker has the shard, or Redis was away for as long as the lease lives."""
 
 
 def lease_key(job_id: str, shard: int) -> str:
@@ -72,4 +70,5 @@ async def hold_lease(client: redis.asyncio.Redis, key: str) -> AsyncIterator[Non
     finally:
         renewing.cancel()
         if not lost:
-            await client.eval(_RELEASE, 1, key, token)
+            with suppress(RedisError):  # then it runs out by itself
+                await client.eval(_RELEASE, 1, key, token)

@@ -15,8 +15,9 @@ from orchestrator.settings import Settings
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What to ask the server for. `digest` and `probe` are None for an endpoint without a contract
-    of ours.
+    """What to ask the server for.
+
+    `digest` and `probe` are None for an endpoint without a contract of ours.
     """
 
     name: str

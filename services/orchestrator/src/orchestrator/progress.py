@@ -1,5 +1,6 @@
-"""How far jobs are, read from their journals. Each journal's bytes are read once and only new ones
-later.
+"""How far jobs are, read from their journals.
+
+Each journal's bytes are read once and only new ones later.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ RATE_WINDOW = 200  # answers over which rates are measured
 
 @dataclass
 class Progress:
-    """Counts over a job's journaled questions. Rates are over the last answers; None before the
-    second.
+    """Counts over a job's journaled questions.
+
+    Rates are over the last answers; None before the second.
     """
 
     total: int

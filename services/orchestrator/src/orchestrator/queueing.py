@@ -28,9 +28,8 @@ log = logging.getLogger("quorum")
 QUEUE = "shards"
 FINISHED_TTL_S = 600
 FAILED_TTL_S = 86_400
-UNLEASED_GRACE_S = (
-    15.0  # a worker that has taken a shard needs a moment to import and take the lease
-)
+# A worker that has taken a shard needs a moment to fork and take the lease.
+UNLEASED_GRACE_S = 15.0
 
 
 def make_queue(connection: Redis) -> Queue:
@@ -103,8 +102,9 @@ class Recovery:
         return count
 
     def _idle_grace_s(self, job_id: str, shard: int) -> float | None:
-        """How long a shard may stay as it is before it is enqueued again; None while it is queued
-        or being answered.
+        """How long a shard may stay as it is before it is enqueued again.
+
+        None while it is queued or being answered.
         """
         if self._queue.connection.exists(lease_key(job_id, shard)):
             return None

@@ -1,5 +1,6 @@
-"""What is written about a job: its settings, and one record a question. Pydantic, because they live
-in files.
+"""What is written about a job: its settings, and one record a question.
+
+Pydantic, because they live in files.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ class _Frozen(BaseModel):
 
 
 class JobSettings(_Frozen):
-    """What a poster chose. None stands for the contract's own default, settled when the job
-    starts.
+    """What a poster chose.
+
+    None stands for the contract's own default, settled when the job starts.
     """
 
     samples: int = Field(3, ge=1, le=64)
@@ -55,8 +57,9 @@ class EndFile(_Frozen):
 
 
 class Sample(_Frozen):
-    """One completion. `slot` is its place in the vote, `attempt` counts redraws of an invalid
-    one.
+    """One completion.
+
+    `slot` is its place in the vote, `attempt` counts redraws of an invalid one.
     """
 
     slot: int
@@ -69,8 +72,9 @@ class Sample(_Frozen):
 
 
 class Answer(_Frozen):
-    """A line of a journal and of answers.jsonl. `id` and `index` name the problem's row and the
-    question in it.
+    """A line of a journal and of answers.jsonl.
+
+    `id` and `index` name the problem's row and the question in it.
     """
 
     id: str

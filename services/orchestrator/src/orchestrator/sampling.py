@@ -27,12 +27,12 @@ from orchestrator.vote import draws_needed, outcome
 
 log = logging.getLogger("quorum")
 
-ATTEMPT_STRIDE = (
-    1000  # seeds of the redraws of a slot lie this far apart, well beyond the largest vote
-)
+# Seeds of the redraws of a slot lie this far apart, well beyond the largest vote.
+ATTEMPT_STRIDE = 1000
 LONGEST_WAIT_S = 10.0
 # Statuses that say the request itself is at fault (too long, malformed); any other may pass.
 REFUSED = (400, 413, 422)
+UNANSWERED = "no sample named an option, and neither did a reply held to the labels"
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,7 @@ class Sampler:
             forced = await self._force(asked, messages, len(slots))
             samples.append(forced)
             answer, flags["forced"] = forced.label, forced.label is not None
-            error = (
-                None
-                if answer
-                else "no sample named an option, and neither did a reply held to the labels"
-            )
+            error = None if answer else UNANSWERED
         return Answer(
             id=asked.problem.id,
             index=asked.index,
@@ -107,8 +103,9 @@ class Sampler:
     async def _draw(
         self, asked: Asked, messages: list[Message], first_slot: int, count: int, *, attempt: int
     ) -> list[Sample]:
-        """`count` samples for consecutive slots; a server that ignores `n` is asked again for the
-        rest.
+        """`count` samples for consecutive slots.
+
+        A server that ignores `n` is asked again for the rest.
         """
         samples: list[Sample] = []
         while len(samples) < count:
@@ -212,8 +209,9 @@ async def _patiently(ask: Callable[[], Awaitable[ChatCompletion]]) -> ChatComple
 
 
 def sample_seed(job_seed: int, asked: Asked, slot: int, attempt: int) -> int:
-    """A seed below 2**31 for one sample. Slots of one attempt have consecutive seeds, as the server
-    gives `n` children.
+    """A seed below 2**31 for one sample.
+
+    Slots of one attempt have consecutive seeds, as the server gives `n` children.
     """
     text = f"{job_seed}/{asked.problem.id}/{asked.index}".encode()
     base = int.from_bytes(hashlib.sha256(text).digest()[:4], "big") >> 2

@@ -37,8 +37,9 @@ class Accuracy(BaseModel):
 
 
 class Job(BaseModel):
-    """A job. Rates are per second; `eta_s` is in seconds; `accuracy` is there where every question
-    has a key.
+    """A job.
+
+    Rates are per second; `eta_s` is in seconds; `accuracy` is there where every question has a key.
     """
 
     id: str

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import redis.asyncio
 from openai import AsyncOpenAI
+from redis.exceptions import RedisError
 
 from contract import CONTRACT_FILE, Contract
 from orchestrator.errors import WaitingForModelError
@@ -31,8 +32,9 @@ SAY_EVERY_S = 60.0
 
 
 def answer_shard(job_id: str, shard: int) -> None:
-    """What RQ calls. A failure that no retry mends ends the job with its reason; answers so far are
-    kept.
+    """What RQ calls.
+
+    A failure that no retry mends ends the job with its reason; answers so far are kept.
     """
     settings = Settings()
     store = JobStore(settings.data_dir)
@@ -40,6 +42,10 @@ def answer_shard(job_id: str, shard: int) -> None:
         asyncio.run(run_shard(settings, store, job_id, shard))
     except LeaseLostError as error:
         log.info("%s, shard %d: left to the worker that has it (%s)", job_id, shard, error)
+    except (RedisError, OSError) as error:
+        # Redis away, the volume full: the recovery scan enqueues the shard until it passes
+        log.error("%s, shard %d: left for another try: %s", job_id, shard, error)
+        raise
     except Exception as error:
         if store.end(job_id) is None:
             store.write_end(job_id, EndFile(status="failed", finished_at=now(), error=str(error)))
@@ -104,7 +110,11 @@ async def ready_model(
             else:
                 model = find_model(settings)
             await check_server(client, model)
-            if model.digest is None or pin_contract(settings, directory) == model.digest:
+            if model.digest is None:
+                return model
+            if not (directory / CONTRACT_FILE).exists():
+                pin_contract(settings, directory)
+            if Contract.load(directory).digest == model.digest:
                 return model
         except WaitingForModelError as error:
             if time.monotonic() - said > SAY_EVERY_S:
@@ -113,12 +123,10 @@ async def ready_model(
             await asyncio.sleep(MODEL_POLL_S)
 
 
-def pin_contract(settings: Settings, directory: Path) -> str:
-    """Keep the published contract with the job unless it has one; the digest of the one it has."""
-    pinned = directory / CONTRACT_FILE
+def pin_contract(settings: Settings, directory: Path) -> None:
+    """Keep the published contract with the job, unless another shard was first."""
     own = directory / f".{CONTRACT_FILE}.{os.getpid()}"
     own.write_bytes((contract_dir(settings) / CONTRACT_FILE).read_bytes())
-    with suppress(FileExistsError):  # another shard was first
-        os.link(own, pinned)
+    with suppress(FileExistsError):
+        os.link(own, directory / CONTRACT_FILE)
     own.unlink()
-    return Contract.load(directory).digest

@@ -17,8 +17,9 @@ TIE_BREAKS = 2
 
 @dataclass(frozen=True)
 class Outcome:
-    """The winner (None where no slot voted), its share of the valid votes, and the votes per
-    label.
+    """The winner, its share of the valid votes, and the votes per label.
+
+    Where no slot voted, winner and share are None.
     """
 
     answer: str | None
@@ -47,8 +48,9 @@ def draws_needed(slots: Sequence[str | None], k: int, *, early_stop: bool) -> in
 
 
 def outcome(slots: Sequence[str | None], k: int) -> Outcome:
-    """The result of a settled vote. `tie` says that it was level after k slots, whatever decided it
-    then.
+    """The result of a settled vote.
+
+    `tie` says that it was level after k slots, whatever decided it then.
     """
     tally = Counter(label for label in slots if label is not None)
     if not tally:

@@ -142,8 +142,9 @@ def _from_instruction(entry: Any, source: str) -> Example | str:
 
 
 def _split_options(text: str) -> tuple[str, list[str]]:
-    """Split "question, then lines A. ... B. ..." into both; an option's text may go on over further
-    lines.
+    """Split "question, then lines A. ...
+
+    B. ..." into both; an option's text may go on over further lines.
     """
     lines = text.splitlines()
     starts = [i for i, line in enumerate(lines) if (m := _OPTION.match(line)) and m[1] == "A"]

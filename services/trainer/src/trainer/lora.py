@@ -37,9 +37,7 @@ DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch
 
 
 def compute_dtype(wanted: str) -> str:
-    """bfloat16 from compute capability 8.0 on and on CPUs, float16 on older GPUs, unless the recipe
-    names one.
-    """
+    """bfloat16 from compute capability 8.0 on and on CPUs, else float16, unless one is wanted."""
     if wanted != "auto":
         return wanted
     if torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 0):
@@ -59,8 +57,9 @@ def load_base(base: Path, dtype: str) -> Any:
 def train(
     base: Any, rows: list[Row], recipe: Recipe, dtype: str, pad_id: int, run_dir: Path
 ) -> PeftModel:
-    """Train a LoRA of `base` on `rows`; progress goes to `run_dir/metrics.jsonl`, the adapter to
-    `run_dir/adapter`.
+    """Train a LoRA of `base` on `rows`.
+
+    Progress goes to `run_dir/metrics.jsonl`, the adapter to `run_dir/adapter`.
     """
     settings, lora = recipe.training, recipe.lora
     set_seed(settings.seed)
@@ -138,8 +137,9 @@ def collate(batch: Iterable[Row], pad_id: int) -> dict[str, torch.Tensor]:
 
 
 class MetricsWriter(TrainerCallback):
-    """One JSON line a step: step, steps, loss, learning_rate, tokens_per_s, elapsed_s, eta_s; and a
-    log line now and then.
+    """One JSON line a step: step, steps, loss, learning_rate, tokens_per_s, elapsed_s, eta_s.
+
+    And a log line now and then.
     """
 
     def __init__(self, path: Path, tokens_per_row: float) -> None:
@@ -197,8 +197,9 @@ def reply_logprobs(model: Any, rows: list[Row]) -> list[torch.Tensor]:
 
 
 def pad_token(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Any token will do for padding, which is masked; the end-of-sequence token where there is no
-    pad token.
+    """Any token will do for padding, which is masked.
+
+    The end-of-sequence token where there is no pad token.
     """
     return int(
         tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id

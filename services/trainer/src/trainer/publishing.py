@@ -21,8 +21,9 @@ def digest_of(*parts: str) -> str:
 
 
 def tree_sha256(directory: Path) -> str:
-    """Digest of every file's name and content; hidden files and model cards count for nothing and
-    are left out.
+    """Digest of every file's name and content.
+
+    Hidden files and model cards count for nothing and are left out.
     """
     digest = hashlib.sha256()
     for path in sorted(directory.iterdir()):

@@ -1,5 +1,6 @@
-"""A recipe: one TOML file that says what is trained, on what, and how. Checked whole before any
-weights load.
+"""A recipe: one TOML file that says what is trained, on what, and how.
+
+Checked whole before any weights load.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ class Lora(_Frozen):
 
 
 class Training(_Frozen):
-    """`batch_size` is rows a device and step; `max_length` is tokens of prompt and reply
-    together.
+    """`batch_size` is rows a device and step.
+
+    `max_length` is tokens of prompt and reply together.
     """
 
     learning_rate: float = Field(gt=0)
@@ -57,8 +59,9 @@ class Training(_Frozen):
 
 
 class Recipe(_Frozen):
-    """`base` is a directory or a model id of the hub; relative paths start at the recipe's own
-    folder.
+    """`base` is a directory or a model id of the hub.
+
+    Relative paths start at the recipe's own folder.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -100,8 +103,6 @@ class Recipe(_Frozen):
         )
 
     def sha256(self) -> str:
-        """Digest of everything that shapes the weights and the contract, wherever base and data
-        lie.
-        """
+        """Digest of all that shapes weights and contract, wherever base and data lie."""
         text = self.model_dump_json(exclude={"base", "train", "validation"})
         return hashlib.sha256(text.encode()).hexdigest()

@@ -8,8 +8,9 @@ from pydantic_settings import BaseSettings
 
 
 class Settings(BaseSettings):
-    """`models_dir` (MODELS_DIR): published models. `runs_dir` (RUNS_DIR): metrics and adapters of
-    runs.
+    """`models_dir` (MODELS_DIR): published models.
+
+    `runs_dir` (RUNS_DIR): metrics and adapters of runs.
     """
 
     models_dir: Path = Path("models")

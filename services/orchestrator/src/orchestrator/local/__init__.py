@@ -1,3 +1,1 @@
-"""Local mode: the same processes as the compose stack, started with the same commands on one
-machine.
-"""
+"""Local mode: the compose stack's processes, started by the same commands on one machine."""

@@ -195,8 +195,9 @@ def summary(
     job: Job,
     times: dict[str, float],
 ) -> Table:
-    """The demo's table. `base` holds the untrained base's answers in the file's order where the
-    file has keys.
+    """The demo's table.
+
+    `base` holds the untrained base's answers in the file's order where the file has keys.
     """
     table = Table(
         title=f"{len(answers)} questions of {job.filename}", show_header=False, title_justify="left"

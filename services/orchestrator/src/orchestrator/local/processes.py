@@ -43,8 +43,9 @@ class Child:
 
 
 class Processes:
-    """Starts children in sessions of their own; leaving the context ends every one, newest
-    first.
+    """Starts children in sessions of their own.
+
+    Leaving the context ends every one, newest first.
     """
 
     def __init__(self, log_dir: Path) -> None:

@@ -28,9 +28,7 @@ SERVER_TIMEOUT_S = 600.0
 
 @dataclass
 class LocalStack:
-    """Paths and ports of a local stack under `root`/var, and the environment its processes
-    share.
-    """
+    """Paths and ports of a stack under `root`/var, and the environment its processes share."""
 
     root: Path
     inference_port: int = field(default_factory=lambda: free_port())
@@ -73,9 +71,7 @@ class LocalStack:
         }
 
     def check(self) -> None:
-        """Raises StepError where a port is taken or an environment is missing, before anything is
-        started.
-        """
+        """Raises StepError where a port is taken or an environment is missing."""
         with closing(socket.socket()) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -111,8 +107,9 @@ class LocalStack:
         processes.until(server, lambda: answers(url), SERVER_TIMEOUT_S, each_poll)
 
     def start_service(self, processes: Processes) -> None:
-        """Redis (append-only, on a socket of its own), the API and the workers; returns when the
-        API answers.
+        """Redis (append-only, on a socket of its own), the API and the workers.
+
+        Returns when the API answers.
         """
         store = self.var / "redis"
         store.mkdir(parents=True, exist_ok=True)
@@ -142,9 +139,7 @@ class LocalStack:
         )
 
     def training_metrics(self, since: float) -> dict[str, Any] | None:
-        """The last line of the metrics that a run started after `since` (a time.time()) has
-        written.
-        """
+        """The last metrics of a run that was started after `since` (a time.time())."""
         files = [
             path
             for path in (self.var / "runs" / MODEL).glob("*/metrics.jsonl")
