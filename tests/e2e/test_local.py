@@ -18,7 +18,6 @@ import pytest
 
 from contract import LABELS, parse_problems
 from orchestrator.intervals import compare
-from orchestrator.local.processes import session_members
 from orchestrator.local.stack import API_PORT
 from orchestrator.store import all_asked
 
@@ -49,6 +48,16 @@ def nothing_is_left_behind(root: Path) -> Iterator[None]:
     before = at_work(root)
     yield
     assert at_work(root) <= before
+
+
+def running(words: str) -> list[int]:
+    """Processes whose command line, its words ended by NUL, holds `words`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            if words.encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
 
 
 @contextmanager
@@ -114,11 +123,7 @@ def test_a_file_posted_to_the_running_stack_comes_back_whole(root: Path, tmp_pat
             for answered, question in zip(row["questions"], problem.questions, strict=True):
                 assert answered["answer"] in LABELS[: len(question.options)]
 
-        server = next(
-            int(entry.name)
-            for entry in Path("/proc").iterdir()
-            if entry.name.isdigit() and b"vllm.entrypoints" in (entry / "cmdline").read_bytes()
-        )
+        (server,) = running("vllm.entrypoints")
         os.kill(server, signal.SIGKILL)
         assert process.wait(60) == 1
         assert process.stdout is not None
@@ -130,7 +135,7 @@ def test_a_file_posted_to_the_running_stack_comes_back_whole(root: Path, tmp_pat
 def test_ctrl_c_ends_every_process(root: Path) -> None:
     with local_up(root) as process:
         deadline = time.monotonic() + 60
-        while len(session_members(process.pid)) == 0 or not at_work(root) - {process.pid}:
+        while not running("-m\0trainer"):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -19,6 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
+from orchestrator import logs
 from orchestrator.errors import InvalidFileError, InvalidSettingError, NotReadyError, QuorumError
 from orchestrator.model import check_server, find_model, make_client
 from orchestrator.progress import ProgressReader
@@ -277,13 +277,7 @@ async def render_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def main() -> None:
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(name)s %(levelname)s %(message)s",
-        stream=sys.stdout,
-    )
-    for noisy in ("httpx2", "openai"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logs.configure()
     settings = Settings()
     uvicorn.run(
         create_app(settings), host=settings.api_host, port=settings.api_port, log_level="warning"

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-
 from redis import Redis
 from rq import Worker
 from rq.serializers import JSONSerializer
 
 import orchestrator.shards  # noqa: F401 # imported before forking, so that no shard pays for it
+from orchestrator import logs
 from orchestrator.queueing import QUEUE
 from orchestrator.settings import Settings
 
 
 def main() -> None:
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(name)s %(levelname)s %(message)s",
-        stream=sys.stdout,
-    )
-    for noisy in ("httpx2", "openai"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logs.configure()
     connection = Redis.from_url(Settings().redis_url)
     Worker([QUEUE], connection=connection, serializer=JSONSerializer).work()
 
