@@ -35,6 +35,7 @@ class StubServer:
         self.fail: Callable[[dict[str, Any]], Response | None] = lambda body: None
         self.delay_s = 0.0
         self.tokens: list[int] | None = None
+        self.served = MODEL
         self.requests: list[dict[str, Any]] = []
         self.samples: Counter[tuple[str, int]] = Counter()
         with socket.socket() as probe:
@@ -67,7 +68,7 @@ class StubServer:
         def models() -> dict[str, Any]:
             return {
                 "object": "list",
-                "data": [{"id": MODEL, "object": "model", "created": 0, "owned_by": "stub"}],
+                "data": [{"id": self.served, "object": "model", "created": 0, "owned_by": "stub"}],
             }
 
         @app.post("/tokenize")

@@ -1,10 +1,11 @@
 """The server's command line, as a function of host, contract and settings."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from contract import Contract, Lengths, Probe, PromptFormat, Provenance, Sampling
+from contracts import make_contract
 from inference.host import Host, this_host
 from inference.launch import Launch, launch
 from inference.settings import Settings
@@ -16,31 +17,9 @@ TWO_H100 = Host(2, (9, 0), 64)
 MODEL = Path("/models/m/d")
 
 
-def contract(longest_prompt: int = 100, max_tokens: int = 512) -> Contract:
-    return Contract(
-        model="m",
-        digest="d",
-        dtype="bfloat16",
-        format=PromptFormat(),
-        sampling=Sampling(max_tokens=max_tokens),
-        chat_template_sha256="",
-        probe=Probe(messages=(), token_ids=()),
-        lengths=Lengths(longest_prompt=longest_prompt, longest_reply=50, limit=2048),
-        provenance=Provenance(
-            base_model="b",
-            base_sha256="",
-            data_sha256="",
-            recipe="r",
-            recipe_sha256="",
-            adapter_sha256="",
-            versions={},
-            created="",
-        ),
-    )
-
-
-def start(host: Host, limit: int = 32768, longest_prompt: int = 100, **chosen: object) -> Launch:
-    return launch(host, contract(longest_prompt), MODEL, limit, Settings(**chosen))  # type: ignore[arg-type]
+def start(host: Host, limit: int = 32768, longest_prompt: int = 100, **chosen: Any) -> Launch:
+    contract = make_contract(longest_prompt=longest_prompt)
+    return launch(host, contract, MODEL, limit, Settings(**chosen))
 
 
 def flag(started: Launch, name: str) -> str | None:

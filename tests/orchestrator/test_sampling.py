@@ -7,6 +7,7 @@ import pytest
 from fastapi.responses import JSONResponse
 
 from contract import parse_problems
+from orchestrator.errors import OtherModelServedError
 from orchestrator.model import find_model, make_client
 from orchestrator.records import Answer, JobSettings
 from orchestrator.sampling import Sampler
@@ -130,13 +131,21 @@ def test_a_question_the_server_refuses_is_an_error_of_that_question_alone(
     assert "longer than the model's context" in (answer.error or "")
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
+@pytest.mark.parametrize("status", [401, 403, 429, 500])
 def test_an_error_that_may_pass_is_waited_for(
     settings: Settings, server: StubServer, status: int
 ) -> None:
     server.reply = lambda prompt, seed: "答案是：A"
     server.fail = lambda body: JSONResponse({}, status) if len(server.requests) < 3 else None
     assert ask(settings).answer == "A"
+
+
+def test_a_server_restarted_with_other_weights_ends_the_asking(
+    settings: Settings, server: StubServer
+) -> None:
+    server.fail = lambda body: JSONResponse({"message": "no such model"}, 404)
+    with pytest.raises(OtherModelServedError):
+        ask(settings)
 
 
 def test_a_server_that_ignores_n_is_asked_again_for_the_rest(

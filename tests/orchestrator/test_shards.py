@@ -13,6 +13,7 @@ import pytest
 from fastapi.responses import JSONResponse
 from redis import Redis
 
+from contracts import make_contract
 from orchestrator.journal import read_journal
 from orchestrator.leases import lease_key
 from orchestrator.local.processes import session_members
@@ -212,6 +213,37 @@ def test_a_job_waits_for_a_server_that_is_not_there_and_then_goes_on(
     server.start()
     bench.wait(job)
     assert len(bench.store.answers(job)) == 4
+
+
+def publish(settings: Settings, digest: str) -> None:
+    current = settings.models_dir / settings.model_name / "current"
+    current.mkdir(parents=True, exist_ok=True)
+    (current / "contract.json").write_bytes(make_contract(digest).dump())
+
+
+def test_a_job_whose_weights_are_not_served_waits_and_holds_up_no_other(
+    settings: Settings, server: StubServer
+) -> None:
+    settings = settings.model_copy(update={"model_contract": "published"})
+    bench = Bench(settings)
+    try:
+        publish(settings, "new")
+        server.served, server.tokens = "m@new", [1, 2]
+        old = bench.post(problem_file(20))
+        pinned = bench.store.directory(old.id) / "contract.json"
+        pinned.write_bytes(make_contract("old").dump())
+        other = bench.post(problem_file(2))
+        bench.start_worker()
+        bench.wait(other)
+        assert bench.store.end(old.id) is None
+        assert bench.store.answers(old) == {}
+        assert {request["model"] for request in server.requests} == {"m@new"}
+        server.served = "m@old"
+        bench.wait(old, scan=True)
+        assert {request["model"] for request in server.requests} == {"m@new", "m@old"}
+    finally:
+        for worker in bench.workers:
+            kill(worker)
 
 
 def test_a_job_directory_is_whole_or_not_there(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
+from contract import CONTRACT_FILE, Contract
 from orchestrator import logs
 from orchestrator.errors import InvalidFileError, InvalidSettingError, NotReadyError, QuorumError
 from orchestrator.model import check_server, find_model, make_client
@@ -46,12 +47,27 @@ class Service:
         self.queue = make_queue(Redis.from_url(settings.redis_url, socket_timeout=10))
         self.recovery = Recovery(self.store, self.progress, self.queue)
         self.model_state = "not checked yet"
+        self.served_digest: str | None = None
 
     def view(self, job_id: str) -> Job:
         job = self.store.load(job_id)
         end = self.store.end(job_id)  # before the counts: an ended job's counts are final
-        waiting = f"waiting for the model: {self.model_state}" if self.model_state != "ok" else None
-        return Job.of(job, self.progress.read(job), end, waiting)
+        note = None if end else self._note(job_id)
+        return Job.of(job, self.progress.read(job), end, note)
+
+    def _note(self, job_id: str) -> str | None:
+        """What a job that has not ended waits for, if anything."""
+        if self.model_state != "ok":
+            return f"waiting for the model: {self.model_state}"
+        pinned = self.store.directory(job_id)
+        if (pinned / CONTRACT_FILE).exists():
+            digest = Contract.load(pinned).digest
+            if digest != self.served_digest:
+                return (
+                    f"waiting for the weights {digest} that the job was started with; "
+                    f"{self.served_digest} are served now"
+                )
+        return None
 
     async def scan_now_and_then(self) -> None:
         while True:
@@ -67,8 +83,9 @@ class Service:
         ) as client:
             while True:
                 try:
-                    await check_server(client, find_model(self.settings))
-                    self.model_state = "ok"
+                    model = find_model(self.settings)
+                    await check_server(client, model)
+                    self.model_state, self.served_digest = "ok", model.digest
                 except QuorumError as error:
                     self.model_state = str(error)
                 await asyncio.sleep(MODEL_CHECK_EVERY_S)

@@ -53,3 +53,7 @@ class WaitingForModelError(QuorumError):
 
     status = 503
     title = "Waiting for the model"
+
+
+class OtherModelServedError(WaitingForModelError):
+    """The server is up, with other weights than a job needs: other jobs may go on meanwhile."""

@@ -9,7 +9,7 @@ import openai
 from openai import AsyncOpenAI
 
 from contract import Contract, ContractError, Probe, PromptFormat, Sampling
-from orchestrator.errors import WaitingForModelError
+from orchestrator.errors import OtherModelServedError, WaitingForModelError
 from orchestrator.settings import Settings
 
 
@@ -71,14 +71,15 @@ async def check_server(client: AsyncOpenAI, model: ServedModel) -> None:
     A server without /tokenize (not vLLM) cannot be probed and is taken as it is.
 
     Raises:
-        WaitingForModelError: it cannot be reached, is not ready, refuses the key, serves another
-            model, or would ask it something else than was trained.
+        OtherModelServedError: it serves another model.
+        WaitingForModelError: it cannot be reached, is not ready, refuses the key, or would ask the
+            model something else than was trained.
     """
     where = f"the model server at {client.base_url}"
     try:
         listed = [entry.id async for entry in client.models.list()]
         if model.name not in listed:
-            raise WaitingForModelError(
+            raise OtherModelServedError(
                 f"{where} serves {', '.join(listed) or 'nothing'}, not {model.name}; "
                 "restart it to pick up the published model, or set MODEL_NAME"
             )

@@ -20,6 +20,7 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletion
 
 from contract import Message, extract_label
+from orchestrator.errors import OtherModelServedError
 from orchestrator.model import ServedModel
 from orchestrator.records import Answer, Flag, JobSettings, Sample
 from orchestrator.store import Asked
@@ -32,6 +33,7 @@ ATTEMPT_STRIDE = 1000
 LONGEST_WAIT_S = 10.0
 # Statuses that say the request itself is at fault (too long, malformed); any other may pass.
 REFUSED = (400, 413, 422)
+NOT_SERVED = 404
 UNANSWERED = "no sample named an option, and neither did a reply held to the labels"
 
 
@@ -42,7 +44,11 @@ class Sampler:
     settings: JobSettings
 
     async def answer(self, asked: Asked) -> Answer:
-        """The voted answer, or a record with `error` where the question itself cannot be asked."""
+        """The voted answer, or a record with `error` where the question itself cannot be asked.
+
+        Raises:
+            OtherModelServedError: the server was restarted with other weights.
+        """
         started = time.monotonic()
         try:
             answer = await self._vote(asked)
@@ -189,6 +195,7 @@ async def _patiently(ask: Callable[[], Awaitable[ChatCompletion]]) -> ChatComple
 
     Raises:
         openai.APIStatusError: the server refuses this very request, now and ever.
+        OtherModelServedError: the server was restarted with other weights.
     """
     wait_s = 0.5
     while True:
@@ -200,6 +207,8 @@ async def _patiently(ask: Callable[[], Awaitable[ChatCompletion]]) -> ChatComple
         except openai.APIStatusError as error:
             if error.status_code in REFUSED:
                 raise
+            if error.status_code == NOT_SERVED:
+                raise OtherModelServedError(f"the weights are no longer served: {error}") from error
             reason = str(error)
         except openai.APIConnectionError as error:
             reason = str(error)

@@ -70,7 +70,7 @@ class Job(BaseModel):
         return cls(
             id=job.id,
             status=status,
-            note=note if running else None,
+            note=note,
             error=end.error if end else None,
             filename=job.filename,
             sha256=job.sha256,

@@ -15,7 +15,7 @@ from openai import AsyncOpenAI
 from redis.exceptions import RedisError
 
 from contract import CONTRACT_FILE, Contract
-from orchestrator.errors import WaitingForModelError
+from orchestrator.errors import OtherModelServedError, WaitingForModelError
 from orchestrator.finishing import finish_if_complete
 from orchestrator.journal import Journal, open_journal, read_journal
 from orchestrator.leases import LeaseLostError, hold_lease, lease_key
@@ -28,7 +28,8 @@ from orchestrator.store import Asked, JobStore, now
 log = logging.getLogger("quorum")
 
 MODEL_POLL_S = 2.0
-SAY_EVERY_S = 60.0
+# How long a shard waits for its model before it lets the worker go to other jobs.
+PATIENCE_S = 60.0
 
 
 def answer_shard(job_id: str, shard: int) -> None:
@@ -42,6 +43,9 @@ def answer_shard(job_id: str, shard: int) -> None:
         asyncio.run(run_shard(settings, store, job_id, shard))
     except LeaseLostError as error:
         log.info("%s, shard %d: left to the worker that has it (%s)", job_id, shard, error)
+    except WaitingForModelError as error:
+        # its worker is free for jobs that can go on; the recovery scan enqueues it again
+        log.info("%s, shard %d: put back, waiting for the model: %s", job_id, shard, error)
     except (RedisError, OSError) as error:
         # Redis away, the volume full: the recovery scan enqueues the shard until it passes
         log.error("%s, shard %d: left for another try: %s", job_id, shard, error)
@@ -57,6 +61,7 @@ async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int
 
     Raises:
         LeaseLostError: another worker has the shard.
+        WaitingForModelError: its weights are not served, or the server was away for long.
     """
     if store.end(job_id) is not None:
         return
@@ -100,9 +105,12 @@ async def ready_model(
     """The job's model, once its server is fit to be asked: the pinned one, else the published one.
 
     The first shard pins the contract to the job, so that one job never mixes two models.
+
+    Raises:
+        WaitingForModelError: other weights are served, or no server was fit for `PATIENCE_S`.
     """
     directory = store.directory(job_id)
-    said = float("-inf")
+    give_up_at = time.monotonic() + PATIENCE_S
     while True:
         try:
             if (directory / CONTRACT_FILE).exists():
@@ -110,17 +118,19 @@ async def ready_model(
             else:
                 model = find_model(settings)
             await check_server(client, model)
-            if model.digest is None:
-                return model
-            if not (directory / CONTRACT_FILE).exists():
-                pin_contract(settings, directory)
-            if Contract.load(directory).digest == model.digest:
-                return model
-        except WaitingForModelError as error:
-            if time.monotonic() - said > SAY_EVERY_S:
-                said = time.monotonic()
-                log.info("%s: waiting for the model: %s", job_id, error)
+        except OtherModelServedError:
+            raise
+        except WaitingForModelError:
+            if time.monotonic() > give_up_at:
+                raise
             await asyncio.sleep(MODEL_POLL_S)
+            continue
+        if model.digest is None:
+            return model
+        if not (directory / CONTRACT_FILE).exists():
+            pin_contract(settings, directory)
+        if Contract.load(directory).digest == model.digest:
+            return model
 
 
 def pin_contract(settings: Settings, directory: Path) -> None:
