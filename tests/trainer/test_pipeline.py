@@ -1,6 +1,9 @@
 """A whole run on the demo's base, a few steps long: trained, merged, verified, published."""
 
+import io
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +37,31 @@ def recipe(root: Path) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def published(recipe: Recipe, settings: Settings) -> Path:
+def log() -> Iterator[io.StringIO]:
+    """What the run logs."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logger = logging.getLogger("trainer")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    yield stream
+    logger.removeHandler(handler)
+
+
+@pytest.fixture(scope="module")
+def published(recipe: Recipe, settings: Settings, log: io.StringIO) -> Path:
     return run(recipe, settings)
+
+
+def test_the_log_tells_rows_validation_loss_and_agreement(
+    published: Path, log: io.StringIO
+) -> None:
+    said = log.getvalue()
+    assert "3477 rows; longest prompt" in said
+    assert "validation loss" in said
+    assert "on 136 rows" in said
+    assert "merged weights agree with the adapter" in said
+    assert f"published {published}" in said
 
 
 def test_a_published_model_is_whole_and_current(published: Path, settings: Settings) -> None:

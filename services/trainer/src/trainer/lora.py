@@ -55,9 +55,15 @@ def load_base(base: Path, dtype: str) -> Any:
 
 
 def train(
-    base: Any, rows: list[Row], recipe: Recipe, dtype: str, pad_id: int, run_dir: Path
+    base: Any,
+    rows: list[Row],
+    validation: list[Row],
+    recipe: Recipe,
+    dtype: str,
+    pad_id: int,
+    run_dir: Path,
 ) -> PeftModel:
-    """Train a LoRA of `base` on `rows`.
+    """Train a LoRA of `base` on `rows`; `validation` may be empty.
 
     Progress goes to `run_dir/metrics.jsonl`, the adapter to `run_dir/adapter`.
     """
@@ -79,6 +85,8 @@ def train(
     arguments = TrainingArguments(
         output_dir=str(run_dir),
         per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
+        prediction_loss_only=True,
         gradient_accumulation_steps=settings.gradient_accumulation,
         num_train_epochs=settings.epochs,
         max_steps=settings.max_steps or -1,
@@ -106,6 +114,7 @@ def train(
         model=model,
         args=arguments,
         train_dataset=rows,
+        eval_dataset=validation or None,
         data_collator=lambda batch: collate(batch, pad_id),
         callbacks=[
             MetricsWriter(
@@ -116,6 +125,9 @@ def train(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    if validation:
+        loss = trainer.evaluate()["eval_loss"]
+        log.info("validation loss %.4f nats per token on %d rows", loss, len(validation))
     model.save_pretrained(str(run_dir / "adapter"))
     model.eval()
     return model

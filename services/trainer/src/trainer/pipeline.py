@@ -62,12 +62,23 @@ def _train_and_publish(
 
     from trainer.lora import compute_dtype, load_base, pad_token, reply_logprobs, train
     from trainer.merging import save_merged, verify
-    from trainer.rendering import chat_template_sha256, end_token, lengths, probe, render
+    from trainer.rendering import (
+        Row,
+        chat_template_sha256,
+        end_token,
+        lengths,
+        probe,
+        render,
+    )
 
     tokenizer = AutoTokenizer.from_pretrained(base)
     rows, too_long = render(examples.rows, recipe.format, tokenizer, recipe.training.max_length)
     for source in too_long:
         log.warning("left out, longer than %d tokens: %s", recipe.training.max_length, source)
+    validation: list[Row] = []
+    if recipe.validation:
+        held_out = load_examples(recipe.validation).rows
+        validation, _ = render(held_out, recipe.format, tokenizer, recipe.training.max_length)
     sizes = lengths(rows, recipe.training.max_length)
     log.info(
         "%d rows; longest prompt %d tokens, longest reply %d",
@@ -80,7 +91,9 @@ def _train_and_publish(
     run_dir = settings.runs_dir / recipe.name / digest
     run_dir.mkdir(parents=True, exist_ok=True)
     log.info("training in %s, metrics in %s", dtype, run_dir / "metrics.jsonl")
-    model = train(load_base(base, dtype), rows, recipe, dtype, pad_token(tokenizer), run_dir)
+    model = train(
+        load_base(base, dtype), rows, validation, recipe, dtype, pad_token(tokenizer), run_dir
+    )
     trained = reply_logprobs(model, rows[:VERIFIED_ROWS])
 
     staged = staging_dir(settings.models_dir, recipe.name, digest)
