@@ -34,7 +34,7 @@ lint: .venv/ready .venv-model/ready  ## ruff and mypy strict over every package
 demo-data: .venv-model/ready  ## write the demo's puzzle files again (same seed, same bytes)
 	cd examples/demo && ../../.venv-model/bin/python puzzles.py train.jsonl:1600 validation.jsonl:60 problems.jsonl:140:plain
 
-demo-model: .venv-model/ready  ## train the demo's base model again (minutes on a GPU, about an hour and a half on 2 cores)
+demo-model: .venv-model/ready  ## train the demo's base model again (two minutes on an H200, far longer on a CPU)
 	.venv-model/bin/python examples/demo/base_model.py --out examples/demo/base
 
 requirements: $(UV)  ## compile the pinned requirements from requirements/*.in
