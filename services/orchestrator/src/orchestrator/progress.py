@@ -88,10 +88,6 @@ class ProgressReader:
                 _count(answer, known)
             return known.progress
 
-    def forget(self, job_id: str) -> None:
-        with self._lock:
-            self._known.pop(job_id, None)
-
     def _keys(self, job: JobFile) -> dict[tuple[str, int], str | None]:
         return {
             asked.key: asked.question.answer for asked in all_asked(self._store.problems(job.id))
