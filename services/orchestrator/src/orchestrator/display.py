@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.progress import (
@@ -50,12 +51,15 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def follow(client: Client, job: Job, console: Console) -> Job:
+def follow(
+    client: Client, job: Job, console: Console, each_poll: Callable[[], None] = lambda: None
+) -> Job:
     """Show a job's progress until it has ended; the ended job."""
     with bar(console) as progress:
         task = progress.add_task("answering", total=job.request_counts.total, note="")
         said = time.monotonic()
         while True:
+            each_poll()
             job = client.show(job.id)
             counts = job.request_counts
             done = counts.completed + counts.failed

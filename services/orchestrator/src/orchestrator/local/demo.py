@@ -100,7 +100,7 @@ def _demo(root: Path, file: Path, console: Console) -> None:
 
         _bring_up(stack, processes, times, console, measure_base)
         with Client(stack.api_url) as client, _step("answer", times, console):
-            job = follow(client, client.submit(file, {}), console)
+            job = follow(client, client.submit(file, {}), console, processes.check)
     directory = stack.var / "data" / "jobs" / job.id
     if job.status != "completed":
         raise StepError(
@@ -111,7 +111,7 @@ def _demo(root: Path, file: Path, console: Console) -> None:
         for line in (directory / "answers.jsonl").read_bytes().splitlines()
     ]
     base = (
-        [json.loads(line)["answer"] for line in baseline.read_text().splitlines()]
+        [json.loads(line)["answer"] for line in baseline.read_bytes().splitlines()]
         if labelled
         else None
     )
