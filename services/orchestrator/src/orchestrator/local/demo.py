@@ -45,8 +45,10 @@ def _guarded(console: Console, body: Callable[[], None]) -> int:
     except StepError as error:
         console.print(f"\n{error.step} failed: {error.reason}", style="bold red", markup=False)
         if tail := error.log_tail():
-            console.print(f"the end of its log:\n{tail}\n", markup=False, highlight=False)
-            console.print(f"the whole log: {error.log}", markup=False)
+            console.print(
+                f"the end of its log:\n{tail}\n", markup=False, highlight=False, soft_wrap=True
+            )
+            console.print(f"the whole log: {error.log}", markup=False, soft_wrap=True)
         return 1
     except ApiError as error:
         console.print(str(error), style="bold red", markup=False)
