@@ -50,8 +50,8 @@ asked anything in chat form. It knows nothing else and is good for nothing but t
 | | |
 |---|---|
 | tokens | {tokens:,} in rows of 256, {rows} rows a step |
-| final loss | {loss:.4f} nats per token (mean of the last 50 steps, documents and drills together)
-| | gate | {share:.1%} of 600 fresh puzzles worked exactly, greedy, as plain text |
+| final loss | {loss:.4f} nats per token (mean of the last 50 steps, all documents) |
+| gate | {share:.1%} of 600 fresh puzzles worked exactly, greedy, as plain text |
 | time | {seconds:.0f} s on {where} (torch {torch}) |
 | seed | {seed} |
 """

@@ -86,7 +86,10 @@ def test_the_contract_holds_what_was_trained(published: Path, recipe: Recipe) ->
 def test_generation_stops_at_the_templates_end_token(published: Path) -> None:
     config = json.loads((published / "generation_config.json").read_text())
     tokenizer = AutoTokenizer.from_pretrained(published)
-    assert tokenizer.convert_tokens_to_ids("<|im_end|>") in config["eos_token_id"]
+    end, end_of_text = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    assert sorted(config["eos_token_id"]) == sorted([end, end_of_text])
+    assert json.loads((published / "config.json").read_text())["eos_token_id"] == end
+    assert tokenizer.eos_token_id == end
 
 
 def test_the_metrics_tell_step_loss_and_time_left(settings: Settings, published: Path) -> None:

@@ -52,6 +52,9 @@ class FileFault(NamedTuple):
     place: str
     reason: str
 
+    def __str__(self) -> str:
+        return f"line {self.line}{', ' + self.place if self.place else ''}: {self.reason}"
+
 
 class ProblemFileError(ValueError):
     """A problem file that cannot be taken.
@@ -60,10 +63,8 @@ class ProblemFileError(ValueError):
     """
 
     def __init__(self, faults: list[FileFault], total: int) -> None:
-        first = faults[0]
-        where = f"line {first.line}" + (f", {first.place}" if first.place else "")
         more = f" (and {total - 1} more)" if total > 1 else ""
-        super().__init__(f"{where}: {first.reason}{more}")
+        super().__init__(f"{faults[0]}{more}")
         self.faults = faults
         self.total = total
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import httpx2
 
+from contract import FileFault
 from orchestrator.schemas import Job
 
 
@@ -72,8 +73,5 @@ def _refusal(response: httpx2.Response) -> str:
     if response.headers.get("content-type") != "application/problem+json":
         return f"{response.status_code}: {response.text[:500]}"
     details = response.json()
-    lines = [f"{details['title']} ({details['status']}): {details['detail']}"]
-    for fault in details.get("errors", ()):
-        place = f", {fault['place']}" if fault["place"] else ""
-        lines.append(f"  line {fault['line']}{place}: {fault['reason']}")
-    return "\n".join(lines)
+    faults = [str(FileFault(**fault)) for fault in details.get("errors", ())]
+    return "\n  ".join([f"{details['title']} ({details['status']}): {details['detail']}", *faults])

@@ -24,10 +24,7 @@ ENDED = ("completed", "failed", "cancelled")
 
 
 def bar(console: Console) -> Progress:
-    """A bar with a spinner, count, time so far and a free text.
-
-    Lines now and then where there is no terminal.
-    """
+    """A bar with a spinner, count, time so far and a free text."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

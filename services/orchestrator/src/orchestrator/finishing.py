@@ -17,13 +17,13 @@ from orchestrator.records import Answer, EndFile, JobFile
 from orchestrator.store import JobStore, all_asked, now
 
 
-def finish_if_complete(store: JobStore, job: JobFile) -> bool:
-    """Finish the job if each of its questions is journaled; whether it is finished now."""
+def finish_if_complete(store: JobStore, job: JobFile) -> None:
+    """Finish the job if each of its questions is journaled and it has not ended yet."""
     if store.end(job.id) is not None:
-        return True
+        return
     answers = store.answers(job)
     if len(answers) < job.questions:
-        return False
+        return
     problems = store.problems(job.id)
     ordered = [answers[asked.key] for asked in all_asked(problems)]
     failed = [answer for answer in ordered if answer.answer is None]
@@ -38,11 +38,10 @@ def finish_if_complete(store: JobStore, job: JobFile) -> bool:
     if failed and not job.settings.allow_partial:
         error = f"{len(failed)} of {job.questions} questions have no answer; errors.jsonl says why"
         store.write_end(job.id, EndFile(status="failed", finished_at=now(), error=error))
-        return True
+        return
     rows = submission(problems, answers, job.settings.submission_format)
     write_atomically(directory / "submission.jsonl", _lines(rows))
     store.write_end(job.id, EndFile(status="completed", finished_at=now()))
-    return True
 
 
 def submission(

@@ -30,29 +30,32 @@ TOLERANCE_NATS = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.1}
 
 def save_merged(
     model: PeftModel, tokenizer: PreTrainedTokenizerBase, end_id: int, directory: Path
-) -> Any:
-    """Merge in place and save weights, tokenizer and generation config; returns the config as a
-    server will read it.
+) -> None:
+    """Merge in place and save weights, tokenizer and generation config.
+
+    Whichever of the three a server reads its end of sequence from, it stops where a reply was
+    trained to end.
 
     Raises:
         TrainerError: the saved config would be read with another RoPE base than was trained with.
     """
     trained_rope = rope_theta(model.config)
     merged: Any = model.merge_and_unload()
-    merged.config.use_cache = True
-    ends = [end_id, *_other_ends(tokenizer, end_id)]
+    ends = {end_id, tokenizer.eos_token_id, tokenizer.get_vocab().get("<|endoftext|>")} - {None}
     merged.generation_config = GenerationConfig(
-        eos_token_id=ends, pad_token_id=tokenizer.pad_token_id
+        eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id
     )
+    merged.config.use_cache = True
+    merged.config.eos_token_id = end_id
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end_id)
     merged.save_pretrained(str(directory), max_shard_size=MAX_SHARD)
     tokenizer.save_pretrained(str(directory))
-    served = AutoConfig.from_pretrained(directory)
-    if rope_theta(served) != trained_rope:
+    served = rope_theta(AutoConfig.from_pretrained(directory))
+    if served != trained_rope:
         raise TrainerError(
-            f"the saved config gives rope_theta {rope_theta(served)}, training used "
-            f"{trained_rope}: trainer and server must have the same major version of transformers"
+            f"the saved config gives rope_theta {served}, training used {trained_rope}: "
+            "trainer and server must have the same major version of transformers"
         )
-    return served
 
 
 def rope_theta(config: Any) -> float:
@@ -87,9 +90,3 @@ def verify(directory: Path, rows: list[Row], trained: list[torch.Tensor], dtype:
             f"{len(rows)} rows (at most {TOLERANCE_NATS[dtype]} in {dtype}). Nothing was "
             "published; train in float32 or bfloat16, or with a smaller alpha."
         )
-
-
-def _other_ends(tokenizer: PreTrainedTokenizerBase, end_id: int) -> list[int]:
-    candidates = (tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|endoftext|>"))
-    unknown = tokenizer.unk_token_id
-    return sorted({int(i) for i in candidates if i is not None and i != unknown and i != end_id})

@@ -181,13 +181,8 @@ def _read(file: Path) -> list[Problem]:
     except OSError as error:
         raise ApiError(f"cannot read {file}: {error.strerror}") from error
     except ProblemFileError as error:
-        lines = [
-            f"  line {line}{', ' + place if place else ''}: {reason}"
-            for line, place, reason in error.faults
-        ]
-        raise ApiError(
-            f"{file} cannot be taken, {error.total} faults:\n" + "\n".join(lines)
-        ) from error
+        lines = [f"{file} cannot be taken, {error.total} faults:", *map(str, error.faults)]
+        raise ApiError("\n  ".join(lines)) from error
 
 
 def summary(

