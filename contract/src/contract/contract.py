@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from typing_extensions import TypedDict
 
 from contract.labels import LABELS
@@ -23,6 +23,10 @@ CONTRACT_FILE = "contract.json"
 SYSTEM_PROMPT = (
     "你负责解答单项选择题。未给出的事实一律视为假（闭世界假设）。"
     "请先逐步推理，再另起最后一行，按“答案是：X”的格式写出唯一正确选项的字母。"
+)
+ANSWER_SYSTEM_PROMPT = (
+    "你负责解答单项选择题。未给出的事实一律视为假（闭世界假设）。"
+    "不要写推理过程，只用一行按“答案是：X”的格式写出唯一正确选项的字母。"
 )
 USER_TEMPLATE = "题目：\n{problem}\n\n问题：\n{question}\n\n选项：\n{options}"
 # The named text is looked ahead at, so that an announcement (所以答案是：, then the line) does
@@ -50,7 +54,8 @@ class _Frozen(BaseModel):
 class PromptFormat(_Frozen):
     """How a question is put and how its reply ends.
 
-    `system_prompt` may be empty: then no system message is sent.
+    `style`: replies are worked steps and an answer line, or the answer line alone. The default
+    system prompt asks for what the style trains; it may be empty: then no system message is sent.
     """
 
     system_prompt: str = SYSTEM_PROMPT
@@ -59,6 +64,13 @@ class PromptFormat(_Frozen):
     answer_line: str = "答案是：{label}"
     style: Literal["analysis", "answer"] = "analysis"
     label_patterns: tuple[str, ...] = LABEL_PATTERNS
+
+    @model_validator(mode="before")
+    @classmethod
+    def _prompt_asks_for_the_style(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("style") == "answer":
+            return {"system_prompt": ANSWER_SYSTEM_PROMPT, **values}
+        return values
 
     @field_validator("user_template")
     @classmethod
@@ -135,14 +147,17 @@ class Lengths(_Frozen):
 
 
 class Provenance(_Frozen):
-    """Where the weights come from. Digests are SHA-256 in hexadecimal."""
+    """Where the weights come from. Digests are SHA-256 in hexadecimal.
+
+    `adapter_sha256` is None where every weight was trained.
+    """
 
     base_model: str
     base_sha256: str
     data_sha256: str
     recipe: str
     recipe_sha256: str
-    adapter_sha256: str
+    adapter_sha256: str | None
     versions: dict[str, str]
     created: str
 

@@ -1,4 +1,4 @@
-"""`python -m trainer`: run a recipe, or ask its base what it answers untrained."""
+"""`python -m trainer`: look at data, distil analyses, run a recipe, look after what was published."""
 
 from __future__ import annotations
 
@@ -10,25 +10,61 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+log = logging.getLogger("trainer")
 
 RecipeOption = Annotated[Path, typer.Option(help="the recipe, a TOML file")]
 TrainOption = Annotated[
     list[Path] | None,
     typer.Option("--train", help="train on this file instead of the recipe's; may be repeated"),
 ]
+BaseOption = Annotated[
+    str | None, typer.Option(help="a directory or hub id instead of the recipe's base")
+]
 
 
 @app.command()
-def run(recipe: RecipeOption, train: TrainOption = None) -> None:
-    """Train, merge, verify and publish; nothing to do where that is published already."""
+def run(recipe: RecipeOption, train: TrainOption = None, base: BaseOption = None) -> None:
+    """Train, merge, verify and publish; goes on where it was stopped, and has nothing to do where
+    that is published already.
+    """
     from trainer.pipeline import run as run_recipe
-    from trainer.recipe import Recipe
+    from trainer.recipe import load_recipe
     from trainer.settings import Settings
 
-    loaded = Recipe.load(recipe)
-    if train:
-        loaded = loaded.model_copy(update={"train": tuple(str(path.resolve()) for path in train)})
-    run_recipe(loaded, Settings())
+    settings = Settings()
+    if settings.local_rank:
+        log.setLevel(logging.ERROR)
+    run_recipe(load_recipe(recipe, train, base), settings)
+
+
+@app.command()
+def prepare(
+    recipe: RecipeOption,
+    out: Annotated[Path, typer.Option(help="a folder for the report, its picture and the rows")],
+    train: TrainOption = None,
+    base: BaseOption = None,
+) -> None:
+    """Read, split and permute the data as a run would, and report on it, without training."""
+    from rich.console import Console
+    from transformers import AutoTokenizer
+
+    from trainer.bases import find_base
+    from trainer.data_report import print_report, save_report
+    from trainer.pipeline import render_all
+    from trainer.preparing import prepare as prepare_data
+    from trainer.preparing import write_examples
+    from trainer.recipe import load_recipe
+    from trainer.settings import Settings
+
+    loaded = load_recipe(recipe, train, base)
+    prepared = prepare_data(loaded)
+    tokenizer = AutoTokenizer.from_pretrained(find_base(loaded.base, Settings().model_source))
+    rows, held_out, _ = render_all(prepared, loaded, tokenizer)
+    save_report(prepared.report, out)
+    write_examples(rows.examples, out / "train.jsonl")
+    write_examples(held_out.examples, out / "validation.jsonl")
+    print_report(prepared.report, Console())
+    log.info("rows, data.json and data.png are in %s", out)
 
 
 @app.command()
@@ -40,19 +76,91 @@ def baseline(
     ],
 ) -> None:
     """What the recipe's base answers before training, with its letter forced."""
-    from transformers import AutoTokenizer
-
     from trainer.baseline import forced_answers, write_answers
-    from trainer.lora import compute_dtype, load_base
-    from trainer.pipeline import find_base
     from trainer.recipe import Recipe
+    from trainer.settings import Settings
 
-    loaded = Recipe.load(recipe)
-    base = find_base(loaded.base)
-    model = load_base(base, compute_dtype(loaded.training.dtype))
-    answers = forced_answers(model, AutoTokenizer.from_pretrained(base), loaded.format, file)
-    write_answers(answers, out)
-    logging.getLogger("trainer").info("%d questions, answers in %s", len(answers), out)
+    count = write_answers(forced_answers(Recipe.load(recipe), Settings(), file), out)
+    log.info("%d questions, answers in %s", count, out)
+
+
+@app.command("list")
+def list_models() -> None:
+    """What is published, and which of it is served."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from trainer.publishing import list_published
+    from trainer.settings import Settings
+
+    table = Table("model", "digest", "current", "made", "base", "GiB", box=None)
+    for model in list_published(Settings().models_dir):
+        contract = model.contract
+        table.add_row(
+            contract.model,
+            contract.digest,
+            "yes" if model.current else "",
+            contract.provenance.created,
+            contract.provenance.base_model,
+            f"{model.size_bytes / 2**30:.2f}",
+        )
+    Console().print(table)
+
+
+@app.command()
+def publish(
+    digest: Annotated[str, typer.Argument(help="the digest, or as much of it as is unique")],
+) -> None:
+    """Make a published model the current one again; the server takes it when it next starts."""
+    from trainer.publishing import find_published, make_current
+    from trainer.settings import Settings
+
+    model = find_published(Settings().models_dir, digest)
+    make_current(model.directory)
+    log.info("current is now %s; restart the server to serve it", model.directory)
+
+
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="how many of each name stay")] = 3,
+) -> None:
+    """Remove all but the newest models of each name; the current one always stays."""
+    from trainer.publishing import prune as prune_models
+    from trainer.settings import Settings
+
+    removed = prune_models(Settings().models_dir, keep)
+    for model in removed:
+        log.info("removed %s", model.directory)
+    freed = sum(model.size_bytes for model in removed) / 2**30
+    log.info("%d models removed, %.2f GiB freed", len(removed), freed)
+
+
+@app.command()
+def compare(
+    one: Annotated[str, typer.Argument(help="a run's digest, or as much of it as is unique")],
+    other: Annotated[str, typer.Argument(help="another's")],
+    out: Annotated[Path, typer.Option(help="where to draw both curves")] = Path("compare.png"),
+) -> None:
+    """The settings, results and curves of two runs, side by side."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from trainer.comparing import differences, draw, endings, load_run
+    from trainer.settings import Settings
+
+    runs_dir = Settings().runs_dir
+    first, second = load_run(runs_dir, one), load_run(runs_dir, other)
+    console = Console()
+    for title, rows in (
+        ("settings that differ", differences(first, second)),
+        ("at the end", endings(first, second)),
+    ):
+        table = Table(title, first.name, second.name, box=None)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    draw(first, second, out)
+    log.info("curves are in %s", out)
 
 
 def main() -> None:
@@ -61,12 +169,15 @@ def main() -> None:
         format="%(asctime)s %(name)s %(levelname)s %(message)s",
         stream=sys.stdout,
     )
-    from trainer.errors import TrainerError
+    from trainer.errors import StoppedError, TrainerError
 
     try:
         app()
+    except StoppedError as stopped:
+        log.warning("%s", stopped)
+        sys.exit(143)
     except TrainerError as error:
-        logging.getLogger("trainer").error("%s", error)
+        log.error("%s", error)
         sys.exit(1)
 
 

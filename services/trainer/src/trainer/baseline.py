@@ -8,22 +8,28 @@ labels are compared.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoTokenizer
 
-from contract import ProblemFileError, PromptFormat, parse_problems
+from contract import ProblemFileError, parse_problems
+from trainer.bases import find_base
+from trainer.data import Example
 from trainer.errors import TrainerError
-from trainer.rendering import prompt_ids
+from trainer.methods import compute_dtype, load_base
+from trainer.packing import pack
+from trainer.recipe import Recipe
+from trainer.rendering import choice
+from trainer.reply_loss import ReplyLoss, precision
+from trainer.settings import Settings
 
 
 @torch.inference_mode()
-def forced_answers(
-    model: Any, tokenizer: PreTrainedTokenizerBase, fmt: PromptFormat, file: Path
-) -> list[dict[str, Any]]:
-    """One entry a question: id, index, answer.
+def forced_answers(recipe: Recipe, settings: Settings, file: Path) -> Iterator[dict[str, Any]]:
+    """One entry a question, in the file's order: id, index, answer.
 
     Raises:
         TrainerError: the file is missing or not a problem file, or a label is more than one token
@@ -35,35 +41,28 @@ def forced_answers(
         raise TrainerError(f"cannot read {file}: {error.strerror}") from error
     except ProblemFileError as error:
         raise TrainerError(f"{file}: {error}") from error
-    before = fmt.answer_line.split("{label}")[0]
-    lead = tokenizer(before, add_special_tokens=False)["input_ids"]
-    answers = []
-    for problem in problems:
-        for index, question in enumerate(problem.questions):
-            ids = prompt_ids(tokenizer, fmt.messages(problem, question)) + lead
-            logits = model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -1]
-            labels = [label_token(tokenizer, before, lead, label) for label in question.labels]
-            answers.append(
-                {
-                    "id": problem.id,
-                    "index": index,
-                    "answer": question.labels[int(logits[labels].argmax())],
-                }
-            )
-    return answers
+    base = find_base(recipe.base, settings.model_source)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = compute_dtype(recipe.training.dtype)
+    module = ReplyLoss(load_base(base, dtype, device), precision(dtype, device)).eval()
+    questions = [(p, i, q) for p in problems for i, q in enumerate(p.questions)]
+    # the key plays no part here; any label stands for it
+    choices = [
+        choice(Example(p, q, q.labels[0], ""), recipe.format, tokenizer) for p, _, q in questions
+    ]
+    lengths = [len(one) for one in choices]
+    answers: dict[int, str] = {}
+    for places in pack(lengths, max(recipe.training.pack_tokens, *lengths)):
+        scores = module.label_scores([choices[i] for i in places])
+        for place, score in zip(places, scores, strict=True):
+            answers[place] = questions[place][2].labels[int(score.argmax())]
+    for place, (problem, index, _) in enumerate(questions):
+        yield {"id": problem.id, "index": index, "answer": answers[place]}
 
 
-def label_token(
-    tokenizer: PreTrainedTokenizerBase, before: str, lead: list[int], label: str
-) -> int:
-    ids = tokenizer(before + label, add_special_tokens=False)["input_ids"]
-    if ids[:-1] != lead:
-        raise TrainerError(f"{label!r} is not one token behind {before!r} in this tokenizer")
-    return int(ids[-1])
-
-
-def write_answers(answers: list[dict[str, Any]], out: Path) -> None:
-    out.write_text(
-        "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers),
-        encoding="utf-8",
-    )
+def write_answers(answers: Iterator[dict[str, Any]], out: Path) -> int:
+    """Write one JSON line an answer; their number."""
+    lines = [json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers]
+    out.write_text("".join(lines), encoding="utf-8")
+    return len(lines)

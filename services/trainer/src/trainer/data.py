@@ -12,7 +12,8 @@ import hashlib
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,61 +27,74 @@ from contract import (
     parse_problems,
 )
 from trainer.errors import TrainerError
+from trainer.recipe import DataFile
 
-_INSTRUCTION = re.compile(
+_COMPETITION_FORM = re.compile(
     r"#+\s*题目\s*[:：]\s*\n(?P<problem>.*?)\n#+\s*问题\s*[:：]\s*\n(?P<question>.*)\Z", re.DOTALL
 )
 _OPTION = re.compile(r"^([A-Z])\s*[.．、:：]\s?(.*)$")
 _PATTERNS = PromptFormat().label_patterns
 _ANSWER_LINE = re.compile(_PATTERNS[0])
+_BARE_LABEL = re.compile(r"\s*([A-Z])\s*[.．。]?\s*")
 
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled question. `source` says where it stands: file name and line, or row number."""
+    """One labelled question. `source` says where it stands: file name and line, or row number.
+
+    `weight` is how often it is drawn an epoch.
+    """
 
     problem: Problem
     question: Question
     label: str
     source: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class Examples:
+    """`recognized` counts rows by the form that they were read in, `dropped` by the reason."""
+
     rows: list[Example]
+    recognized: Counter[str]
     dropped: Counter[str]
     sha256: str
 
 
-def load_examples(paths: tuple[str, ...]) -> Examples:
-    """All labelled questions of `paths`, in order, and what was left out and why.
+def load_examples(files: Sequence[DataFile], fmt: PromptFormat) -> Examples:
+    """All labelled questions of `files`, in order, and what was left out and why.
 
     Raises:
         TrainerError: a file is missing or unreadable, or no question of any file has a label.
     """
     rows: list[Example] = []
+    recognized: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
     digest = hashlib.sha256()
-    for path in map(Path, paths):
+    for data_file in files:
+        path = Path(data_file.file)
         try:
             data = path.read_bytes()
         except OSError as error:
             raise TrainerError(f"cannot read the training file {path}: {error.strerror}") from error
-        digest.update(hashlib.sha256(data).digest())
-        found, left_out = (
-            _read_instructions(data, path) if path.suffix == ".json" else _read_problems(data, path)
-        )
-        rows += found
+        digest.update(hashlib.sha256(data).digest() + repr(data_file.weight).encode())
+        read = _read_instructions if path.suffix == ".json" else _read_problems
+        found, forms, left_out = read(data, path, fmt)
+        rows += [replace(example, weight=data_file.weight) for example in found]
+        recognized += Counter({f"{path.name}: {form}": n for form, n in forms.items()})
         dropped += left_out
     if not rows:
         reasons = "; ".join(f"{count} x {reason}" for reason, count in dropped.items())
-        raise TrainerError(
-            f'no labelled question in {", ".join(paths)} ({reasons}): give each an "answer"'
-        )
-    return Examples(rows, dropped, digest.hexdigest())
+        names = ", ".join(data_file.file for data_file in files)
+        raise TrainerError(f'no labelled question in {names} ({reasons}): give each an "answer"')
+    return Examples(rows, recognized, dropped, digest.hexdigest())
 
 
-def _read_problems(data: bytes, path: Path) -> tuple[list[Example], Counter[str]]:
+_Read = tuple[list[Example], Counter[str], Counter[str]]
+
+
+def _read_problems(data: bytes, path: Path, _: PromptFormat) -> _Read:
     try:
         problems = parse_problems(data)
     except ProblemFileError as error:
@@ -93,10 +107,12 @@ def _read_problems(data: bytes, path: Path) -> tuple[list[Example], Counter[str]
             else:
                 source = f"{path.name}, {problem.id}, question {index + 1}"
                 rows.append(Example(problem, question, question.answer, source))
-    return rows, dropped
+    worked = sum(1 for row in rows if row.question.analysis)
+    forms = Counter({"problem file with analyses": worked, "problem file": len(rows) - worked})
+    return rows, +forms, dropped
 
 
-def _read_instructions(data: bytes, path: Path) -> tuple[list[Example], Counter[str]]:
+def _read_instructions(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
     try:
         entries = json.loads(data)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -105,40 +121,60 @@ def _read_instructions(data: bytes, path: Path) -> tuple[list[Example], Counter[
         raise TrainerError(
             f"{path} must hold a list of rows with instruction and output; for JSONL name it .jsonl"
         )
-    rows, dropped = [], Counter[str]()
+    own = _own_form(fmt)
+    rows, forms, dropped = [], Counter[str](), Counter[str]()
     for number, entry in enumerate(entries, start=1):
-        example = _from_instruction(entry, f"{path.name}, row {number}")
-        if isinstance(example, Example):
+        example, form = _from_instruction(entry, f"{path.name}, row {number}", own)
+        if example:
             rows.append(example)
+            forms[form] += 1
         else:
-            dropped[example] += 1
-    return rows, dropped
+            dropped[form] += 1
+    return rows, forms, dropped
 
 
-def _from_instruction(entry: Any, source: str) -> Example | str:
-    """The example that an instruction row holds, or why it holds none."""
+def _own_form(fmt: PromptFormat) -> re.Pattern[str]:
+    """What finds problem, question and options in a prompt made from `fmt`'s own template."""
+    template = re.escape(fmt.user_template)
+    for part in ("problem", "question", "options"):
+        template = template.replace(re.escape("{" + part + "}"), f"(?P<{part}>.+?)")
+    return re.compile(template + r"\s*\Z", re.DOTALL)
+
+
+def _from_instruction(
+    entry: Any, source: str, own_form: re.Pattern[str]
+) -> tuple[Example | None, str]:
+    """The example that an instruction row holds and the form it was read in, or why it holds none.
+
+    The prompt that the row was given is not kept: the contract's own takes its place.
+    """
     if not (
         isinstance(entry, dict)
         and isinstance(entry.get("instruction"), str)
         and isinstance(entry.get("output"), str)
     ):
-        return "no instruction and output"
-    parts = _INSTRUCTION.search(entry["instruction"].rstrip() + (entry.get("input") or ""))
-    if parts is None:
-        return "no problem and question found in the instruction"
-    text, options = _split_options(parts["question"])
+        return None, "no instruction and output"
+    prompt = entry["instruction"].rstrip() + (entry.get("input") or "")
+    if parts := _COMPETITION_FORM.search(prompt):
+        form = "instruction, competition's template (### 题目, ### 问题) taken out"
+        text, options = _split_options(parts["question"])
+    elif parts := own_form.search(prompt):
+        form = "instruction, this recipe's own template taken out"
+        text, options = _split_options(parts["question"] + "\n" + parts["options"])
+    else:
+        return None, "no problem and question found in the instruction"
     if not text or not options:
-        return "no options found in the instruction"
-    label = extract_label(entry["output"], options, _PATTERNS)
-    if label is None:
-        return "the output names none of the options"
-    analysis = entry["output"][
-        : [m.start() for m in _ANSWER_LINE.finditer(entry["output"])][-1]
-    ].rstrip()
+        return None, "no options found in the instruction"
+    output = entry["output"]
+    bare = _BARE_LABEL.fullmatch(output)
+    label = bare[1] if bare else extract_label(output, options, _PATTERNS)
+    if label is None or label not in LABELS[: len(options)]:
+        return None, "the output names none of the options"
+    lines = [match.start() for match in _ANSWER_LINE.finditer(output)]
+    analysis = output[: lines[-1]].rstrip() if lines else None
     question = Question(text, tuple(options), label, analysis or None)
-    return Example(
-        Problem(source, parts["problem"].strip(), (question,), {}), question, label, source
-    )
+    problem = Problem(source, parts["problem"].strip(), (question,), {})
+    return Example(problem, question, label, source), form
 
 
 def _split_options(text: str) -> tuple[str, list[str]]:

@@ -1,26 +1,33 @@
-"""One run from top to bottom: read, render, train, merge, verify, publish."""
+"""One run from top to bottom: prepare, render, train, merge, verify, publish.
+
+Every stage leaves what the next needs on the disk or can be done again, so the same command goes on
+wherever a run was stopped.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from typing import TYPE_CHECKING, Any
 
 from contract import Contract, Provenance
-from trainer.data import Examples, load_examples
-from trainer.errors import TrainerError
+from trainer.bases import find_base
+from trainer.preparing import DataReport, Prepared, prepare
 from trainer.publishing import digest_of, make_current, publish, published, staging_dir, tree_sha256
 from trainer.recipe import Recipe
 from trainer.settings import Settings
 
+if TYPE_CHECKING:
+    from trainer.rendering import Choice, Rendered
+
 log = logging.getLogger("trainer")
 
 DIGEST_CHARACTERS = 16
-VERIFIED_ROWS = 8
+VERIFICATION_FILE = "verification.json"
 
 
 def run(recipe: Recipe, settings: Settings) -> Path:
@@ -30,115 +37,211 @@ def run(recipe: Recipe, settings: Settings) -> Path:
         The published model's directory.
 
     Raises:
+        StoppedError: it was asked to stop; the same call goes on.
         TrainerError: anything the user can mend.
     """
-    examples = load_examples(recipe.train)
-    base = find_base(recipe.base)
+    prepared = prepare(recipe)
+    base = find_base(recipe.base, settings.model_source)
     base_sha256 = tree_sha256(base)
-    digest = digest_of(base_sha256, examples.sha256, recipe.sha256())[:DIGEST_CHARACTERS]
+    digest = digest_of(base_sha256, prepared.sha256, recipe.sha256())[:DIGEST_CHARACTERS]
+    target = settings.models_dir / recipe.name / digest
     if published(settings.models_dir, recipe.name, digest):
-        target = settings.models_dir / recipe.name / digest
         make_current(target)
         log.info("nothing to do: %s was published from the same base, data and recipe", target)
         return target
-    for reason, count in examples.dropped.items():
-        log.warning("%d questions left out: %s", count, reason)
-
-    target = _train_and_publish(recipe, settings, examples, base, base_sha256, digest)
-    log.info("published %s", target)
+    _train_and_publish(recipe, settings, prepared, base, base_sha256, digest)
     return target
 
 
 def _train_and_publish(
     recipe: Recipe,
     settings: Settings,
-    examples: Examples,
+    prepared: Prepared,
     base: Path,
     base_sha256: str,
     digest: str,
-) -> Path:
+) -> None:
     # imported here, because they take long and most starts find nothing to do
     from transformers import AutoTokenizer
 
-    from trainer.lora import compute_dtype, load_base, pad_token, reply_logprobs, train
-    from trainer.merging import save_merged, verify
-    from trainer.rendering import (
-        Row,
-        chat_template_sha256,
-        end_token,
-        lengths,
-        probe,
-        render,
-    )
+    from trainer.distributed import joined
+    from trainer.merging import finished_model
+    from trainer.methods import compute_dtype, prepare_model, save_initial_adapter
+    from trainer.rendering import chat_template_sha256, lengths, probe
+    from trainer.training import TrainingData, train
 
     tokenizer = AutoTokenizer.from_pretrained(base)
-    rows, too_long = render(examples.rows, recipe.format, tokenizer, recipe.training.max_length)
-    for source in too_long:
-        log.warning("left out, longer than %d tokens: %s", recipe.training.max_length, source)
-    validation: list[Row] = []
-    if recipe.validation:
-        held_out = load_examples(recipe.validation).rows
-        validation, _ = render(held_out, recipe.format, tokenizer, recipe.training.max_length)
-    sizes = lengths(rows, recipe.training.max_length)
-    log.info(
-        "%d rows; longest prompt %d tokens, longest reply %d",
-        len(rows),
-        sizes.longest_prompt,
-        sizes.longest_reply,
-    )
-
     dtype = compute_dtype(recipe.training.dtype)
     run_dir = settings.runs_dir / recipe.name / digest
-    run_dir.mkdir(parents=True, exist_ok=True)
-    log.info("training in %s, metrics in %s", dtype, run_dir / "metrics.jsonl")
-    model = train(
-        load_base(base, dtype), rows, validation, recipe, dtype, pad_token(tokenizer), run_dir
-    )
-    trained = reply_logprobs(model, rows[:VERIFIED_ROWS])
+    rows, held_out, choices = render_all(prepared, recipe, tokenizer)
+    with joined(settings) as world:
+        if world.first:
+            _start(recipe, prepared, dtype, run_dir)
+        model = prepare_model(recipe, base, dtype, world.device)
+        if recipe.lora.init == "pissa" and recipe.method == "lora" and world.first:
+            save_initial_adapter(model, run_dir)
+        data = TrainingData(
+            rows.rows, [example.weight for example in rows.examples], held_out.rows, choices
+        )
+        module = train(
+            model, data, recipe, dtype, run_dir, world, tensorboard=settings.tensorboard
+        )
+        finished = finished_model(module, recipe, base, dtype, run_dir, world)
+        del model, module
+        if not world.first:
+            return
+        adapter = run_dir / "adapter" if recipe.method == "lora" else None
+        contract = Contract(
+            model=recipe.name,
+            digest=digest,
+            dtype=dtype,
+            format=recipe.format,
+            sampling=recipe.sampling,
+            chat_template_sha256=chat_template_sha256(tokenizer),
+            probe=probe(rows.examples[0], recipe.format, tokenizer),
+            lengths=lengths(rows.rows, recipe.training.max_length),
+            provenance=Provenance(
+                base_model=base.name if Path(recipe.base).is_dir() else recipe.base,
+                base_sha256=base_sha256,
+                data_sha256=prepared.sha256,
+                recipe=recipe.name,
+                recipe_sha256=recipe.sha256(),
+                adapter_sha256=tree_sha256(adapter) if adapter else None,
+                versions={name: version(name) for name in ("torch", "transformers", "peft")},
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+            ),
+        )
+        staged = staging_dir(settings.models_dir, recipe.name, digest)
+        verification = _merge_and_verify(
+            finished, tokenizer, rows, held_out, contract, staged, run_dir, world.device
+        )
+        _complete(staged, recipe, contract, prepared.report, verification, run_dir)
+        publish(staged, contract)
+        shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
+        log.info("published %s", settings.models_dir / recipe.name / digest)
 
-    staged = staging_dir(settings.models_dir, recipe.name, digest)
-    save_merged(model, tokenizer, end_token(tokenizer), staged)
-    del model
-    verify(staged, rows[:VERIFIED_ROWS], trained, dtype)
-    contract = Contract(
-        model=recipe.name,
-        digest=digest,
-        dtype=dtype,
-        format=recipe.format,
-        sampling=recipe.sampling,
-        chat_template_sha256=chat_template_sha256(tokenizer),
-        probe=probe(examples.rows[0], recipe.format, tokenizer),
-        lengths=sizes,
-        provenance=Provenance(
-            base_model=base.name if Path(recipe.base).is_dir() else recipe.base,
-            base_sha256=base_sha256,
-            data_sha256=examples.sha256,
-            recipe=recipe.name,
-            recipe_sha256=recipe.sha256(),
-            adapter_sha256=tree_sha256(run_dir / "adapter"),
-            versions={name: version(name) for name in ("torch", "transformers", "peft")},
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        ),
-    )
-    return publish(staged, contract)
 
-
-def find_base(base: str) -> Path:
-    """The base model's directory, downloaded from the hub where `base` is not a directory.
+def render_all(
+    prepared: Prepared, recipe: Recipe, tokenizer: Any
+) -> tuple[Rendered, Rendered, list[Choice]]:
+    """Training rows, held-out rows, and the held-out questions with their answers forced; the
+    report gets their lengths.
 
     Raises:
-        TrainerError: it is neither here nor to be had.
+        TrainerError: more than 1 % of either are too long.
     """
-    if Path(base).is_dir():
-        return Path(base)
-    if base.startswith("/"):
-        raise TrainerError(f"the base model's directory {base} does not exist")
-    wanted = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
-    try:
-        return Path(snapshot_download(base, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise TrainerError(
-            f"cannot get the base model {base} from the hub: {error}. Check the name and the "
-            "network (HF_TOKEN for a gated model, HF_ENDPOINT for a mirror), or set base to a "
-            "directory that holds it."
-        ) from error
+    from trainer.rendering import Rendered, choice, render
+
+    limit = recipe.training.max_length
+    rows = render(prepared.train, recipe.format, tokenizer, limit)
+    held_out = Rendered([], [], [])
+    if prepared.held_out:
+        held_out = render(prepared.held_out, recipe.format, tokenizer, limit)
+    report = prepared.report
+    report.prompt_tokens = [len(row.prompt) for row in rows.rows]
+    report.reply_tokens = [len(row.reply) for row in rows.rows]
+    report.too_long = rows.too_long + held_out.too_long
+    report.max_length = limit
+    return rows, held_out, [choice(e, recipe.format, tokenizer) for e in held_out.examples]
+
+
+def _start(recipe: Recipe, prepared: Prepared, dtype: str, run_dir: Path) -> None:
+    """Say what is about to be trained, and write it down."""
+    from trainer.comparing import RECIPE_FILE
+    from trainer.data_report import lines, save_report
+    from trainer.metrics import METRICS_FILE
+    from trainer.model_card import recipe_settings
+
+    for name, value in lines(prepared.report):
+        log.info("%s: %s", name, value)
+    for source in prepared.report.too_long:
+        log.warning("left out, longer than %d tokens: %s", recipe.training.max_length, source)
+    save_report(prepared.report, run_dir)
+    text = json.dumps(recipe_settings(recipe), ensure_ascii=False, indent=1)
+    (run_dir / RECIPE_FILE).write_text(text + "\n", encoding="utf-8")
+    log.info("training in %s, metrics in %s", dtype, run_dir / METRICS_FILE)
+
+
+def _merge_and_verify(
+    model: Any,
+    tokenizer: Any,
+    rows: Rendered,
+    held_out: Rendered,
+    contract: Contract,
+    staged: Path,
+    run_dir: Path,
+    device: Any,
+) -> dict[str, Any]:
+    """Fill `staged` with the merged model; the report of how it compares.
+
+    Raises:
+        TrainerError: it is not what was trained. The report stays in `run_dir`, `staged` is gone.
+    """
+    import gc
+
+    import torch
+
+    from trainer.merging import save_merged
+    from trainer.readback import facts, read_back
+    from trainer.rendering import end_token
+    from trainer.verifying import (
+        differing,
+        greedy_replies,
+        refuse,
+        reply_logprobs,
+        verified_rows,
+        verify,
+    )
+
+    pairs = verified_rows(
+        list(zip(rows.rows, rows.examples, strict=True)),
+        list(zip(held_out.rows, held_out.examples, strict=True)),
+    )
+    compared, examples = [row for row, _ in pairs], [example for _, example in pairs]
+    trained = reply_logprobs(model, compared)
+    config = model.config
+    save_merged(model, tokenizer, end_token(tokenizer), staged)
+    messages = list(contract.probe.messages)
+    meant = facts(config, model.generation_config, tokenizer, messages)
+    meant["chat_template_sha256"] = contract.chat_template_sha256
+    meant["probe_token_ids"] = list(contract.probe.token_ids)
+    del model
+    gc.collect()  # the model that was trained must be off the GPU before the saved one comes
+    torch.cuda.empty_cache()
+
+    saved, report = verify(staged, compared, examples, trained, contract.dtype, device)
+    report["faults"] += differing(meant, read_back(staged, messages))
+    report["read_back"] = sorted(meant)
+    report["replies"] = greedy_replies(
+        saved, tokenizer, contract.format, compared, examples, contract.sampling.max_tokens
+    )
+    text = json.dumps(report, ensure_ascii=False, indent=1)
+    (run_dir / VERIFICATION_FILE).write_text(text + "\n", encoding="utf-8")
+    if report["faults"]:
+        shutil.rmtree(staged)
+    refuse(report["faults"], run_dir / VERIFICATION_FILE)
+    return report
+
+
+def _complete(
+    staged: Path,
+    recipe: Recipe,
+    contract: Contract,
+    data: DataReport,
+    verification: dict[str, Any],
+    run_dir: Path,
+) -> None:
+    """Everything a published model has besides weights, tokenizer and contract."""
+    from trainer.curves import PICTURE, draw_curves
+    from trainer.data_report import PICTURE as DATA_PICTURE
+    from trainer.metrics import METRICS_FILE, read_metrics
+    from trainer.model_card import model_card
+
+    metrics = read_metrics(run_dir / METRICS_FILE)
+    draw_curves({recipe.name: metrics}, run_dir / PICTURE)
+    for name in (PICTURE, DATA_PICTURE, METRICS_FILE, VERIFICATION_FILE):
+        shutil.copyfile(run_dir / name, staged / name)
+    if recipe.method == "lora":
+        shutil.copytree(run_dir / "adapter", staged / "adapter")
+    card = model_card(recipe, contract, data, metrics, verification)
+    (staged / "README.md").write_text(card, encoding="utf-8")

@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from contract import CONTRACT_FILE, Contract
+from trainer.errors import TrainerError
 
 CURRENT = "current"
 
@@ -49,12 +52,12 @@ def staging_dir(models_dir: Path, name: str, digest: str) -> Path:
 
 def publish(staged: Path, contract: Contract) -> Path:
     """Move `staged` into place with its contract and point `current` at it."""
-    for path in staged.iterdir():
-        path.chmod(0o644)
-        _sync(path)
+    for path in staged.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        sync(path)
     (staged / CONTRACT_FILE).write_bytes(contract.dump())
-    _sync(staged / CONTRACT_FILE)
-    _sync(staged)
+    sync(staged / CONTRACT_FILE)
+    sync(staged)
     target = staged.parent / contract.digest
     shutil.rmtree(target, ignore_errors=True)  # without a contract it was never published
     staged.rename(target)
@@ -68,10 +71,69 @@ def make_current(target: Path) -> None:
     link.unlink(missing_ok=True)
     link.symlink_to(target.name)
     link.replace(target.parent / CURRENT)
-    _sync(target.parent)
+    sync(target.parent)
 
 
-def _sync(path: Path) -> None:
+@dataclass(frozen=True)
+class Published:
+    """A published model; `size_bytes` counts all of its files."""
+
+    directory: Path
+    contract: Contract
+    current: bool
+    size_bytes: int
+
+
+def list_published(models_dir: Path) -> list[Published]:
+    """Every published model, by name and then the newest first."""
+    found = []
+    for path in models_dir.glob(f"*/*/{CONTRACT_FILE}"):
+        directory = path.parent
+        if directory.is_symlink():
+            continue
+        current = (directory.parent / CURRENT).resolve() == directory.resolve()
+        size = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+        found.append(Published(directory, Contract.load(directory), current, size))
+    found.sort(key=lambda model: model.contract.provenance.created, reverse=True)
+    return sorted(found, key=lambda model: model.contract.model)
+
+
+def find_published(models_dir: Path, digest: str) -> Published:
+    """The one model whose digest begins with `digest`.
+
+    Raises:
+        TrainerError: none does, or several do.
+    """
+    models = list_published(models_dir)
+    found = [model for model in models if model.contract.digest.startswith(digest)]
+    if len(found) != 1:
+        there = ", ".join(f"{m.contract.model} {m.contract.digest}" for m in found or models)
+        raise TrainerError(
+            f"{len(found) or 'no'} published models have a digest that begins with {digest!r}; "
+            f"{'they are' if found else 'published are'}: {there or 'none'}"
+        )
+    return found[0]
+
+
+def prune(models_dir: Path, keep: int) -> list[Published]:
+    """Remove all but the `keep` newest models of each name, never a current one; also what an
+    interrupted publication left. Returns what was removed.
+    """
+    removed, kept = [], Counter[str]()
+    for model in list_published(models_dir):
+        kept[model.contract.model] += 1
+        if kept[model.contract.model] > keep and not model.current:
+            # without its contract it counts as published no longer, whatever stops the rest
+            (model.directory / CONTRACT_FILE).unlink()
+            shutil.rmtree(model.directory)
+            removed.append(model)
+    for leftover in models_dir.glob("*/.new-*"):
+        shutil.rmtree(leftover)
+    return removed
+
+
+def sync(path: Path) -> None:
+    """Put a file, or a folder's list of names, on the disk itself."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

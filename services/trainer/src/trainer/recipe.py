@@ -1,16 +1,18 @@
 """A recipe: one TOML file that says what is trained, on what, and how.
 
-Checked whole before any weights load.
+Checked whole before any weights load: an unknown key, a bad value, or two methods that exclude each
+other.
 """
 
 from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from contract import PromptFormat, Sampling
 from trainer.errors import TrainerError
@@ -20,12 +22,48 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class DataFile(_Frozen):
+    """`weight` is how often each of the file's rows is drawn an epoch; 0.5 draws every other one,
+    others in each epoch.
+    """
+
+    file: str
+    weight: float = Field(1.0, gt=0, le=100)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"file": value} if isinstance(value, str) else value
+
+
+class Data(_Frozen):
+    """`validation_share` of the problems is held out where the recipe names no validation files.
+
+    `permuted_copies` of each question are added with their options in another order, chosen so that
+    keys come out balanced. Problems whose texts have a Jaccard similarity of at least
+    `near_duplicate` never stand on both sides of the split.
+    """
+
+    validation_share: float = Field(0.0, ge=0, le=0.5)
+    permuted_copies: int = Field(0, ge=0, le=8)
+    near_duplicate: float = Field(0.8, gt=0, le=1)
+    seed: int = 42
+
+
 class Lora(_Frozen):
-    """LoRA (Hu et al. 2021, section 4.1): the update of each target is `alpha / r * B @ A`."""
+    """LoRA (Hu et al. 2021, section 4.1): the update of each target is `scale * B @ A`.
+
+    `alpha`: scale = alpha / r; with `rslora` alpha / sqrt(r) (Kalajdzievski 2023).
+    `dora`: weights split into magnitude and direction (Liu et al. 2024).
+    `plus_ratio`: B's learning rate over A's (LoRA+, Hayou et al. 2024); 1 is plain LoRA.
+    `init`: A random and B zero, or both from the largest singular values (PiSSA, Meng et al. 2024).
+    `pro`: gradients adjusted towards full fine-tuning's (LoRA-Pro, Wang et al. 2024).
+    `quantize`: the frozen base in 4-bit NormalFloat (QLoRA, Dettmers et al. 2023).
+    """
 
     r: int = Field(8, ge=1)
     alpha: float = Field(32, gt=0)
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
     targets: tuple[str, ...] = (
         "q_proj",
         "k_proj",
@@ -35,27 +73,84 @@ class Lora(_Frozen):
         "up_proj",
         "down_proj",
     )
+    rslora: bool = False
+    dora: bool = False
+    plus_ratio: float = Field(1.0, ge=1)
+    init: Literal["zero", "pissa"] = "zero"
+    pro: bool = False
+    quantize: Literal["none", "nf4"] = "none"
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if self.pro and self.dora:
+            raise ValueError("pro and dora exclude each other: LoRA-Pro's closed form has no DoRA")
+        if self.pro and self.plus_ratio != 1:
+            raise ValueError(
+                "pro and plus_ratio exclude each other: LoRA-Pro settles A's and B's step itself"
+            )
+        if self.init == "pissa" and self.quantize != "none":
+            raise ValueError(
+                'init = "pissa" and quantize exclude each other: PiSSA changes the base, and 4-bit '
+                "weights cannot hold the change"
+            )
+        if self.init == "pissa" and self.dora:
+            raise ValueError(
+                'init = "pissa" and dora exclude each other: the adapter could not be kept in plain '
+                "PEFT form"
+            )
+        return self
 
 
 class Training(_Frozen):
-    """`batch_size` is rows a device and step.
+    """How the optimizer goes.
 
-    `max_length` is tokens of prompt and reply together.
+    A step takes `batch_rows` rows, whatever the number of devices; `pack_tokens` is how many tokens
+    of them go through the model at once, and changes memory and speed only.
     """
 
     learning_rate: float = Field(gt=0)
-    batch_size: int = Field(1, ge=1)
-    gradient_accumulation: int = Field(1, ge=1)
+    batch_rows: int = Field(16, ge=1)
     epochs: float = Field(1, gt=0)
     max_steps: int | None = Field(None, ge=1)
     warmup_steps: int = Field(0, ge=0)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
-    max_length: int = Field(2048, ge=16)
-    gradient_checkpointing: bool = True
+    analysis_weight: float = Field(
+        1.0, ge=0, le=1, description="weight of an analysis token's loss against a label token's"
+    )
+    neftune_alpha: float = Field(
+        0.0, ge=0, description="noise on the embeddings (NEFTune, Jain et al. 2023); 0 is none"
+    )
+    max_length: int = Field(2048, ge=16, description="tokens of prompt and reply together")
+    validations: int = Field(10, ge=1, description="how often a run is validated, its end included")
+    patience: int | None = Field(
+        None, ge=1, description="stop after so many validations without a better loss"
+    )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     seed: int = 42
+    # these four change memory, speed and safety, never what is learned
+    pack_tokens: int = Field(8192, ge=16)
+    gradient_checkpointing: bool = True
+    fsdp: bool = Field(False, description="split the weights over the GPUs (full fine-tuning)")
+    checkpoint_every_s: float = Field(300.0, ge=0)
+
+    @model_validator(mode="after")
+    def _a_row_fits_a_pack(self) -> Self:
+        if self.pack_tokens < self.max_length:
+            raise ValueError(
+                f"pack_tokens = {self.pack_tokens} is less than max_length = {self.max_length}: a "
+                "pack must hold the longest row"
+            )
+        return self
+
+
+_NOT_IN_THE_DIGEST: Any = {
+    "base": True,
+    "train": True,
+    "validation": True,
+    "training": {"pack_tokens", "gradient_checkpointing", "fsdp", "checkpoint_every_s"},
+}
 
 
 class Recipe(_Frozen):
@@ -66,12 +161,32 @@ class Recipe(_Frozen):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     base: str
-    train: tuple[str, ...] = Field(min_length=1)
-    validation: tuple[str, ...] = ()
+    train: tuple[DataFile, ...] = Field(min_length=1)
+    validation: tuple[DataFile, ...] = ()
+    method: Literal["lora", "full"] = "lora"
+    data: Data = Data()
     format: PromptFormat = PromptFormat()
     sampling: Sampling = Sampling()
     lora: Lora = Lora()
     training: Training
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if self.method == "full" and "lora" in self.model_fields_set:
+            raise ValueError('method = "full" trains every weight: leave [lora] out')
+        if self.training.fsdp and self.method != "full":
+            raise ValueError(
+                'fsdp is for method = "full"; a LoRA run on several GPUs needs no setting'
+            )
+        if self.training.fsdp and self.training.dtype == "float16":
+            raise ValueError("fsdp and float16 exclude each other: use bfloat16")
+        if self.validation and self.data.validation_share:
+            raise ValueError("validation files and data.validation_share exclude each other")
+        if self.training.patience and not (self.validation or self.data.validation_share):
+            raise ValueError(
+                "patience needs validation files, or data.validation_share above 0, to look at"
+            )
+        return self
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
@@ -92,17 +207,32 @@ class Recipe(_Frozen):
             raise TrainerError(f"{path} is not a recipe:\n" + "\n".join(lines)) from error
         folder = path.resolve().parent
         local = (folder / recipe.base).resolve()
+        is_path = local.is_dir() or recipe.base.startswith(".")
         return recipe.model_copy(
             update={
-                "base": str(local)
-                if local.is_dir() or recipe.base.startswith(".")
-                else recipe.base,
-                "train": tuple(str((folder / name).resolve()) for name in recipe.train),
-                "validation": tuple(str((folder / name).resolve()) for name in recipe.validation),
+                "base": str(local) if is_path else recipe.base,
+                "train": tuple(_absolute(data, folder) for data in recipe.train),
+                "validation": tuple(_absolute(data, folder) for data in recipe.validation),
             }
         )
 
     def sha256(self) -> str:
         """Digest of all that shapes weights and contract, wherever base and data lie."""
-        text = self.model_dump_json(exclude={"base", "train", "validation"})
+        text = self.model_dump_json(exclude=_NOT_IN_THE_DIGEST)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_recipe(path: Path, train: Sequence[Path] | None, base: str | None) -> Recipe:
+    """`Recipe.load`, with files and base of the command line in place of the recipe's."""
+    recipe = Recipe.load(path)
+    if train:
+        files = tuple(DataFile(file=str(name.resolve())) for name in train)
+        recipe = recipe.model_copy(update={"train": files})
+    if base:
+        local = Path(base).resolve()
+        recipe = recipe.model_copy(update={"base": str(local) if local.is_dir() else base})
+    return recipe
+
+
+def _absolute(data: DataFile, folder: Path) -> DataFile:
+    return data.model_copy(update={"file": str((folder / data.file).resolve())})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
@@ -21,10 +21,41 @@ MAX_DROPPED_SHARE = 0.01
 
 @dataclass(frozen=True)
 class Row:
-    """Token ids of a prompt (generation prompt included) and of the reply (end token included)."""
+    """Token ids of a prompt (generation prompt included) and of the reply (end token included).
+
+    From token `label_start` on, the reply is its answer line.
+    """
 
     prompt: list[int]
     reply: list[int]
+    label_start: int = 0
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.reply)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A question put with its answer line begun: token ids up to the label, each label's token, and
+    the place of the key among the labels.
+    """
+
+    ids: list[int]
+    label_ids: list[int]
+    key: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Rendered(NamedTuple):
+    """Rows and the examples they are of, in step; `too_long` names the sources of what was dropped
+    for its length.
+    """
+
+    rows: list[Row]
+    examples: list[Example]
+    too_long: list[str]
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> list[int]:
@@ -63,31 +94,67 @@ def end_token(tokenizer: PreTrainedTokenizerBase) -> int:
 
 def render(
     examples: list[Example], fmt: PromptFormat, tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> tuple[list[Row], list[str]]:
-    """Rows for `examples`, and the sources of those dropped for length.
+) -> Rendered:
+    """`examples` as rows, without those that are longer than `max_length` tokens.
 
     Raises:
         TrainerError: more than 1 % of the rows are longer than `max_length`.
     """
     end = end_token(tokenizer)
-    rows, too_long, longest = [], [], (0, "")
+    rows, kept, too_long, longest = [], [], [], (0, "")
     for example in examples:
         prompt = prompt_ids(tokenizer, fmt.messages(example.problem, example.question))
-        reply = fmt.reply(example.label, example.question.analysis)
-        ids = [*tokenizer(reply, add_special_tokens=False)["input_ids"], end]
-        length = len(prompt) + len(ids)
-        longest = max(longest, (length, example.source))
-        if length > max_length:
+        row = Row(prompt, *_reply_ids(example, fmt, tokenizer, end))
+        longest = max(longest, (len(row), example.source))
+        if len(row) > max_length:
             too_long.append(example.source)
         else:
-            rows.append(Row(prompt, ids))
+            rows.append(row)
+            kept.append(example)
     if len(too_long) > MAX_DROPPED_SHARE * len(examples):
         raise TrainerError(
             f"{len(too_long)} of {len(examples)} rows are longer than max_length = {max_length} "
             f"tokens; the longest has {longest[0]} ({longest[1]}). Set training.max_length = "
             f"{longest[0]} to keep them all."
         )
-    return rows, too_long
+    return Rendered(rows, kept, too_long)
+
+
+def _reply_ids(
+    example: Example, fmt: PromptFormat, tokenizer: PreTrainedTokenizerBase, end: int
+) -> tuple[list[int], int]:
+    """The reply's tokens with its end, and where among them the answer line begins."""
+    reply = fmt.reply(example.label, example.question.analysis)
+    line_start = len(reply) - len(fmt.answer_line.replace("{label}", example.label))
+    tokens = tokenizer(reply, add_special_tokens=False, return_offsets_mapping=True)
+    before = sum(1 for _, stop in tokens["offset_mapping"] if stop <= line_start)
+    return [*tokens["input_ids"], end], before
+
+
+def choice(example: Example, fmt: PromptFormat, tokenizer: PreTrainedTokenizerBase) -> Choice:
+    """`example` with its answer forced: the prompt, and the answer line up to the label.
+
+    Raises:
+        TrainerError: a label is more than one token behind the answer line.
+    """
+    before = fmt.answer_line.split("{label}")[0]
+    lead = tokenizer(before, add_special_tokens=False)["input_ids"]
+    prompt = prompt_ids(tokenizer, fmt.messages(example.problem, example.question))
+    labels = example.question.labels
+    return Choice(
+        prompt + lead,
+        [_label_token(tokenizer, before, lead, label) for label in labels],
+        labels.index(example.label),
+    )
+
+
+def _label_token(
+    tokenizer: PreTrainedTokenizerBase, before: str, lead: list[int], label: str
+) -> int:
+    ids = tokenizer(before + label, add_special_tokens=False)["input_ids"]
+    if ids[:-1] != lead:
+        raise TrainerError(f"{label!r} is not one token behind {before!r} in this tokenizer")
+    return int(ids[-1])
 
 
 def lengths(rows: list[Row], max_length: int) -> Lengths:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic_settings import BaseSettings
 
@@ -10,8 +11,15 @@ from pydantic_settings import BaseSettings
 class Settings(BaseSettings):
     """`models_dir` (MODELS_DIR): published models.
 
-    `runs_dir` (RUNS_DIR): metrics and adapters of runs.
+    `runs_dir` (RUNS_DIR): metrics, checkpoints and adapters of runs.
+    `model_source` (MODEL_SOURCE): where a base that is no directory comes from; `local` refuses.
+    `tensorboard` (TENSORBOARD): write event files into the run's folder too.
+    `world_size`, `local_rank`: set by torchrun.
     """
 
     models_dir: Path = Path("models")
     runs_dir: Path = Path("runs")
+    model_source: Literal["local", "huggingface", "modelscope"] = "huggingface"
+    tensorboard: bool = False
+    world_size: int = 1
+    local_rank: int = 0

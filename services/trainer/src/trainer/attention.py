@@ -1,0 +1,96 @@
+"""Attention over packed rows: rows lie one behind the other in a batch of one, and none sees
+another.
+
+FlashAttention reads the rows' bounds itself where the host has it. Elsewhere PyTorch's own
+scaled_dot_product_attention is called once a row, which keeps its fast causal kernels, needs no
+mask of tokens x tokens, and works on every device. Both get positions that start again in every
+row.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+from transformers.masking_utils import AttentionMaskInterface
+
+PER_ROW = "quorum_per_row"
+
+
+def implementation(device: torch.device) -> str:
+    """The name under which transformers is to call attention on this host."""
+    if (
+        device.type == "cuda"
+        and torch.cuda.get_device_capability(device) >= (8, 0)
+        and find_spec("flash_attn")
+    ):
+        return "flash_attention_2"
+    return PER_ROW
+
+
+def bounds(lengths: list[int], device: torch.device) -> dict[str, Any]:
+    """What a model must be told of rows of these `lengths`, besides their tokens."""
+    ends = [0]
+    for length in lengths:
+        ends.append(ends[-1] + length)
+    positions = torch.cat([torch.arange(length) for length in lengths])
+    cumulative = torch.tensor(ends, dtype=torch.int32, device=device)
+    return {
+        "position_ids": positions[None].to(device),
+        "cu_seq_lens_q": cumulative,
+        "cu_seq_lens_k": cumulative,
+        "max_length_q": max(lengths),
+        "max_length_k": max(lengths),
+        "row_ends": ends,
+    }
+
+
+def _per_row(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    row_ends: list[int] | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Query of shape (1, heads, tokens, width), key and value with as many heads or a divisor.
+
+    Returns:
+        Shape (1, tokens, heads, width), as transformers wants it.
+    """
+    grouped = query.shape[1] != key.shape[1]
+    rows = []
+    for start, end in pairwise(row_ends or [0, query.shape[2]]):
+        length = end - start
+        mask = None
+        if sliding_window is not None and length > sliding_window:
+            apart = torch.arange(length, device=query.device)
+            apart = apart[:, None] - apart[None]
+            mask = (apart >= 0) & (apart < sliding_window)
+        rows.append(
+            scaled_dot_product_attention(
+                query[:, :, start:end],
+                key[:, :, start:end],
+                value[:, :, start:end],
+                attn_mask=mask,
+                is_causal=mask is None,
+                scale=scaling,
+                enable_gqa=grouped,
+            )
+        )
+    return torch.cat(rows, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    """Rows are bounded by `row_ends`; a mask would only be built to be thrown away."""
+
+
+AttentionInterface.register(PER_ROW, _per_row)
+AttentionMaskInterface.register(PER_ROW, _no_mask)

@@ -1,0 +1,87 @@
+"""The data report as a person reads it: a table on the terminal, JSON and a picture in a folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from trainer.plots import BLUE, ORANGE, figure, save
+from trainer.preparing import DataReport
+
+JSON_FILE, PICTURE = "data.json", "data.png"
+
+
+def save_report(report: DataReport, folder: Path) -> None:
+    """Write data.json and data.png into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(report.to_dict(), ensure_ascii=False, indent=1)
+    (folder / JSON_FILE).write_text(text + "\n", encoding="utf-8")
+    _picture(report, folder / PICTURE)
+
+
+def lines(report: DataReport) -> list[tuple[str, str]]:
+    """What the report says, as pairs of a name and its value."""
+    said = [(f"read from {form}", f"{count}") for form, count in report.recognized.items()]
+    said += [(f"dropped: {reason}", f"{count}") for reason, count in report.dropped.items()]
+    said += [
+        ("problems", f"{report.problems}"),
+        ("near-duplicate problems", f"{report.near_duplicate_problems}, kept on one side"),
+        ("repeated questions", f"{report.repeated}"),
+        (
+            "questions trained",
+            f"{report.trained}, {report.copies} of them with their options permuted",
+        ),
+        ("questions held out", f"{report.held_out} of {report.held_out_problems} problems"),
+        ("held-out questions that leaked", f"{report.leaking}, left out"),
+        ("keys as read", _shares(report.keys_read)),
+        ("keys as trained", _shares(report.keys_trained)),
+    ]
+    if report.prompt_tokens:
+        said += [
+            ("tokens of a prompt", _spread(report.prompt_tokens)),
+            ("tokens of a reply", _spread(report.reply_tokens)),
+            (f"longer than {report.max_length} tokens, dropped", f"{len(report.too_long)}"),
+        ]
+    return said
+
+
+def print_report(report: DataReport, console: Console) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in lines(report):
+        table.add_row(name, value)
+    console.print(table)
+
+
+def _shares(keys: dict[str, int]) -> str:
+    total = sum(keys.values())
+    return ", ".join(f"{label} {count} ({count / total:.0%})" for label, count in keys.items())
+
+
+def _spread(lengths: list[int]) -> str:
+    ordered = sorted(lengths)
+    at = [ordered[int(share * (len(ordered) - 1))] for share in (0, 0.5, 0.95, 1)]
+    return "least {}, median {}, 95 % up to {}, most {}".format(*at)
+
+
+def _picture(report: DataReport, path: Path) -> None:
+    drawing, (left, right) = figure(2)
+    labels = sorted({*report.keys_read, *report.keys_trained})
+    for offset, name, keys, color in (
+        (-0.2, "as read", report.keys_read, BLUE),
+        (0.2, "as trained", report.keys_trained, ORANGE),
+    ):
+        total = sum(keys.values()) or 1
+        heights = [100 * keys.get(label, 0) / total for label in labels]
+        left.bar([i + offset for i in range(len(labels))], heights, 0.4, label=name, color=color)
+    left.set_xticks(range(len(labels)), labels)
+    left.set(title="Keys", ylabel="% of questions")
+    left.legend(frameon=False)
+    if report.prompt_tokens:
+        both = [report.prompt_tokens, report.reply_tokens]
+        right.hist(both, bins=30, label=["prompt", "reply"], color=[BLUE, ORANGE])
+        right.legend(frameon=False)
+    right.set(title="Lengths", xlabel="tokens", ylabel="rows")
+    save(drawing, path)

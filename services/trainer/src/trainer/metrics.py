@@ -1,0 +1,125 @@
+"""What a run tells while it goes: metrics.jsonl, a log line now and then, TensorBoard on request."""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.errors import TrainerError
+
+log = logging.getLogger("trainer")
+
+SAID_EVERY_S = 10.0
+METRICS_FILE = "metrics.jsonl"
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The entries of a metrics.jsonl; a line cut short by a kill is left out."""
+    if not path.is_file():
+        return []
+    whole = path.read_bytes().rpartition(b"\n")[0]
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def peak_memory_gib(device: torch.device) -> float:
+    """What the device's allocator held at most; on a CPU the process's largest resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+class Metrics:
+    """One JSON line a step, written as it ends: step, steps, epoch, loss, learning_rate,
+    gradient_norm, tokens_per_s, reply_tokens_per_s, memory_gib, elapsed_s, eta_s; after a
+    validation also validation_loss and label_accuracy. Step 0 is the base, validated untrained.
+
+    A resumed run goes on behind `step`, and its clocks where they stood.
+    """
+
+    def __init__(
+        self, run_dir: Path, step: int, steps: int, device: torch.device, tensorboard: bool
+    ) -> None:
+        path = run_dir / METRICS_FILE
+        kept = [entry for entry in read_metrics(path) if entry["step"] <= step] if step else []
+        path.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+        self._file = path.open("a", buffering=1)
+        self._device = device
+        self._first_step, self._steps = step, steps
+        self._before_s = float(kept[-1]["elapsed_s"]) if kept else 0.0
+        self._started = self._said = time.monotonic()
+        self._stopped = 0.0  # seconds since the start that were not spent training
+        self._tokens = self._replies = 0
+        self._board = _tensorboard(run_dir) if tensorboard else None
+
+    def step(
+        self, step: int, *, tokens: int, replies: int, validating_s: float, **values: float
+    ) -> None:
+        """Write step `step`, which took `tokens` tokens, `replies` of them in replies.
+
+        Rates and ETA leave out the time that validations took.
+        """
+        now = time.monotonic()
+        self._stopped += validating_s
+        self._tokens += tokens
+        self._replies += replies
+        elapsed = now - self._started
+        trained = max(elapsed - self._stopped, 1e-9)
+        done = step - self._first_step
+        entry = {
+            "step": step,
+            "steps": self._steps,
+            **values,
+            "tokens_per_s": round(self._tokens / trained, 1),
+            "reply_tokens_per_s": round(self._replies / trained, 1),
+            "memory_gib": round(peak_memory_gib(self._device), 3),
+            "elapsed_s": round(self._before_s + elapsed, 1),
+            "eta_s": round(elapsed / done * (self._steps - step), 1) if done else 0.0,
+        }
+        self._file.write(json.dumps(entry) + "\n")
+        if self._board:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+        validated = "validation_loss" in values
+        if validated or step == self._steps or now - self._said > SAID_EVERY_S:
+            self._said = now
+            _say(entry)
+
+    def close(self) -> None:
+        self._file.close()
+        if self._board:
+            self._board.close()
+
+
+def _say(entry: dict[str, Any]) -> None:
+    parts = [f"step {entry['step']}/{entry['steps']}"]
+    if "loss" in entry:
+        parts += [
+            f"loss {entry['loss']:.4f}",
+            f"learning rate {entry['learning_rate']:.2g}",
+            f"{entry['tokens_per_s']:.0f} tokens/s",
+            f"{entry['memory_gib']:.1f} GiB",
+        ]
+    if "validation_loss" in entry:
+        parts.append(f"validation loss {entry['validation_loss']:.4f}")
+    if "label_accuracy" in entry:
+        parts.append(f"{100 * entry['label_accuracy']:.1f} % of labels right, forced")
+    if "loss" in entry:
+        parts.append(f"{entry['eta_s']:.0f} s left")
+    log.info(", ".join(parts))
+
+
+def _tensorboard(run_dir: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise TrainerError(
+            "TENSORBOARD is set, but the package tensorboard is not installed; install it, or take "
+            "the variable away"
+        ) from error
+    return SummaryWriter(str(run_dir / "tensorboard"))  # type: ignore[no-untyped-call]

@@ -1,0 +1,104 @@
+"""README.md of a published model: where it comes from, how it was trained, and what was checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from contract import Contract
+from trainer.curves import PICTURE as CURVES
+from trainer.data_report import PICTURE as DATA_PICTURE
+from trainer.data_report import lines
+from trainer.preparing import DataReport
+from trainer.recipe import Recipe
+
+
+def model_card(
+    recipe: Recipe,
+    contract: Contract,
+    data: DataReport,
+    metrics: Sequence[dict[str, Any]],
+    verification: dict[str, Any],
+) -> str:
+    """Markdown with the front matter that the Hugging Face hub reads."""
+    origin = contract.provenance
+    comparison = verification["comparison"]
+    tasks = {"tags": ["quorum", "multiple-choice", recipe.method]}
+    front = json.dumps({"library_name": "transformers", "base_model": origin.base_model, **tasks})
+    rows = [
+        ("base", origin.base_model),
+        ("base digest", origin.base_sha256),
+        ("data digest", origin.data_sha256),
+        ("recipe", f"{origin.recipe}, {origin.recipe_sha256}"),
+        ("method", recipe.method),
+        ("dtype", contract.dtype),
+        ("versions", ", ".join(f"{name} {number}" for name, number in origin.versions.items())),
+        ("made", origin.created),
+    ]
+    checks = [
+        ("prompts compared", f"{comparison['rows']}, {comparison['tokens']} tokens"),
+        ("same likeliest token", f"{comparison['top1']:.2%}"),
+        ("nats apart, mean", f"{comparison['nats']:.5f}"),
+        ("nats apart, largest", f"{comparison['largest']:.5f}"),
+        ("settings read back by another process", ", ".join(verification["read_back"])),
+    ]
+    parts = [
+        f"---\n{front}\n---",
+        f"# {contract.model} {contract.digest}",
+        "Ask it with the prompts of `contract.json`, which is how it was trained.",
+        _table(rows),
+        "## Training",
+        f"![Curves]({CURVES})",
+        _table(_evaluation(metrics)),
+        "## Data",
+        f"![Data]({DATA_PICTURE})",
+        _table(lines(data)),
+        "## Merged weights against the trained",
+        _table(checks),
+        "## Replies of the merged weights, greedy",
+        *(_reply(reply) for reply in verification["replies"]),
+        "## Recipe",
+        f"```json\n{json.dumps(recipe_settings(recipe), ensure_ascii=False, indent=1)}\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def recipe_settings(recipe: Recipe) -> dict[str, Any]:
+    """The recipe without this host's paths."""
+    settings: dict[str, Any] = recipe.model_dump(mode="json")
+    for key in ("train", "validation"):
+        for entry in settings[key]:
+            entry["file"] = entry["file"].rpartition("/")[2]
+    settings["base"] = recipe.base.rpartition("/")[2] if recipe.base[0] == "/" else recipe.base
+    if recipe.method == "full":
+        del settings["lora"]
+    return settings
+
+
+def _evaluation(metrics: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    last = metrics[-1]
+    rows = [
+        ("steps", f"{last['step']} of {last['steps']}"),
+        ("training loss, last step", f"{last['loss']:.4f} nats a token"),
+        ("tokens a second", f"{last['tokens_per_s']:.0f}"),
+        ("memory at most", f"{last['memory_gib']:.1f} GiB"),
+        ("time", f"{last['elapsed_s']:.0f} s"),
+    ]
+    validated = [entry for entry in metrics if "validation_loss" in entry]
+    for name, entry in [("at the start", validated[0]), ("last", validated[-1])] * bool(validated):
+        rows.append((f"validation loss, {name}", f"{entry['validation_loss']:.4f} nats a token"))
+        rows.append((f"labels right, forced, {name}", f"{entry['label_accuracy']:.1%}"))
+    return rows
+
+
+def _reply(reply: dict[str, Any]) -> str:
+    ended = "" if reply["ended"] else ", cut off at its limit"
+    label = reply["label"] or "no label"
+    quoted = "\n".join(f"> {line}" for line in reply["text"].splitlines())
+    return f"{reply['source']}: {label}, key {reply['key']}{ended}\n\n{quoted}"
+
+
+def _table(rows: Sequence[tuple[str, str]]) -> str:
+    body = "\n".join(f"| {name} | {value.replace('|', chr(92) + '|')} |" for name, value in rows)
+    return f"| | |\n|---|---|\n{body}"

@@ -1,0 +1,184 @@
+"""From files to what is trained and what is held out, with a report of everything that happened to
+them on the way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from trainer.data import Example, load_examples
+from trainer.errors import TrainerError
+from trainer.permuting import balanced_copies
+from trainer.recipe import Recipe
+from trainer.splitting import groups, held_out, near_duplicates, normalized
+
+NO_ANALYSIS = 'no analysis, which format.style = "analysis" trains'
+CONFLICT = "the same question stands elsewhere with another key"
+
+
+@dataclass
+class DataReport:
+    """Counts over questions unless said otherwise; `keys` count labels by name.
+
+    `repeated` rows ask a question that another row asks too. `leaking` held-out questions belong to
+    problems that stand, nearly or quite, in the training data, and were left out.
+    """
+
+    recognized: dict[str, int]
+    dropped: dict[str, int]
+    read: int = 0
+    problems: int = 0
+    repeated: int = 0
+    near_duplicate_problems: int = 0
+    trained: int = 0
+    copies: int = 0
+    held_out: int = 0
+    held_out_problems: int = 0
+    leaking: int = 0
+    keys_read: dict[str, int] = field(default_factory=dict)
+    keys_trained: dict[str, int] = field(default_factory=dict)
+    prompt_tokens: list[int] = field(default_factory=list)
+    reply_tokens: list[int] = field(default_factory=list)
+    too_long: list[str] = field(default_factory=list)
+    max_length: int = 0
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    train: list[Example]
+    held_out: list[Example]
+    report: DataReport
+    sha256: str
+
+
+def prepare(recipe: Recipe) -> Prepared:
+    """Read, check, split by problem and permute what `recipe` names.
+
+    Raises:
+        TrainerError: a file cannot be used, or nothing is left to train on.
+    """
+    loaded = load_examples(recipe.train, recipe.format)
+    dropped = Counter(loaded.dropped)
+    usable = _with_style(loaded.rows, recipe.format.style, dropped)
+    usable = _without_conflicts(usable, dropped)
+    if not usable:
+        raise TrainerError(_nothing_left(recipe, dropped))
+    report = DataReport(dict(loaded.recognized), {}, read=len(loaded.rows))
+    texts = _distinct_texts(usable)
+    report.problems = len(texts)
+    report.keys_read = _keys(usable)
+    asked = Counter(_asked(example) for example in usable)
+    report.repeated = sum(count - 1 for count in asked.values())
+    group_of = groups(list(texts), recipe.data.near_duplicate)
+    report.near_duplicate_problems = len(group_of) - len(set(group_of))
+
+    digest = loaded.sha256
+    if recipe.validation:
+        held = load_examples(recipe.validation, recipe.format)
+        digest += held.sha256
+        validation = _with_style(held.rows, recipe.format.style, Counter())
+        train = usable
+    else:
+        places = held_out(group_of, recipe.data.validation_share, recipe.data.seed)
+        train = [e for e in usable if texts[normalized(e.problem.text)] not in places]
+        validation = [e for e in usable if texts[normalized(e.problem.text)] in places]
+    kept = _without_leaks(validation, train, recipe.data.near_duplicate)
+    report.leaking = len(validation) - len(kept)
+
+    copies = balanced_copies(train, recipe.data.permuted_copies, recipe.data.seed)
+    report.copies = len(copies)
+    report.trained = len(train) + len(copies)
+    report.held_out = len(kept)
+    report.held_out_problems = len(_distinct_texts(kept))
+    report.keys_trained = _keys([*train, *copies])
+    report.dropped = dict(dropped)
+    return Prepared([*train, *copies], kept, report, digest)
+
+
+def write_examples(examples: Sequence[Example], path: Path) -> None:
+    """Write `examples` as JSONL, one question a line; `load_examples` reads it back."""
+    with path.open("w", encoding="utf-8") as file:
+        for number, example in enumerate(examples, start=1):
+            question: dict[str, object] = {
+                "question": example.question.text,
+                "options": list(example.question.options),
+                "answer": example.label,
+            }
+            if example.question.analysis:
+                question["analysis"] = example.question.analysis
+            row = {
+                "id": str(number),
+                "source": example.source,
+                "problem": example.problem.text,
+                "questions": [question],
+            }
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _with_style(examples: Sequence[Example], style: str, dropped: Counter[str]) -> list[Example]:
+    """What can be trained in this style: bare keys would teach a model that is told to reason not
+    to.
+    """
+    if style == "answer":
+        return list(examples)
+    worked = [example for example in examples if example.question.analysis]
+    if len(worked) < len(examples):
+        dropped[NO_ANALYSIS] += len(examples) - len(worked)
+    return worked
+
+
+def _without_conflicts(examples: Sequence[Example], dropped: Counter[str]) -> list[Example]:
+    """Leave out every question that is given with different right options."""
+    right: dict[tuple[str, ...], set[str]] = {}
+    for example in examples:
+        option = example.question.options[example.question.labels.index(example.label)]
+        right.setdefault(_asked(example), set()).add(normalized(option))
+    kept = [example for example in examples if len(right[_asked(example)]) == 1]
+    if len(kept) < len(examples):
+        dropped[CONFLICT] += len(examples) - len(kept)
+    return kept
+
+
+def _without_leaks(
+    validation: Sequence[Example], train: Sequence[Example], threshold: float
+) -> list[Example]:
+    texts, trained = _distinct_texts(validation), _distinct_texts(train)
+    leaking = {i for i, _ in near_duplicates(list(texts), threshold, list(trained))}
+    return [e for e in validation if texts[normalized(e.problem.text)] not in leaking]
+
+
+def _asked(example: Example) -> tuple[str, ...]:
+    """What makes two questions the same, whatever the order of their options."""
+    question = example.question
+    options = sorted(normalized(option) for option in question.options)
+    return normalized(example.problem.text), normalized(question.text), *options
+
+
+def _distinct_texts(examples: Sequence[Example]) -> dict[str, int]:
+    """Each problem's normalized text, and its place among the distinct ones."""
+    places: dict[str, int] = {}
+    for example in examples:
+        places.setdefault(normalized(example.problem.text), len(places))
+    return places
+
+
+def _keys(examples: Sequence[Example]) -> dict[str, int]:
+    return dict(sorted(Counter(example.label for example in examples).items()))
+
+
+def _nothing_left(recipe: Recipe, dropped: Counter[str]) -> str:
+    reasons = "; ".join(f"{count} x {reason}" for reason, count in dropped.items())
+    advice = (
+        'write analyses with `trainer distill`, or set format.style = "answer" to train bare labels'
+        if dropped[NO_ANALYSIS]
+        else "mend the files"
+    )
+    names = ", ".join(data_file.file for data_file in recipe.train)
+    return f"nothing to train on is left of {names} ({reasons}): {advice}"
