@@ -1,4 +1,4 @@
-"""`python -m trainer`: look at data, distil analyses, run a recipe, look after what was published."""
+"""`python -m trainer`: look at data, distil analyses, run a recipe, tend what is published."""
 
 from __future__ import annotations
 
@@ -65,6 +65,67 @@ def prepare(
     write_examples(held_out.examples, out / "validation.jsonl")
     print_report(prepared.report, Console())
     log.info("rows, data.json and data.png are in %s", out)
+
+
+@app.command()
+def distill(
+    recipe: RecipeOption,
+    file: Annotated[
+        list[Path], typer.Option(help="a labelled file whose questions are asked; may be repeated")
+    ],
+    out: Annotated[Path, typer.Option(help="where to write the analyses, JSONL")],
+    url: Annotated[str, typer.Option(help="the teacher's OpenAI API, http://host:port/v1")],
+    model: Annotated[str, typer.Option(help="the teacher's name there")],
+    samples: Annotated[int, typer.Option(min=1, help="analyses asked for a question")] = 8,
+    keep: Annotated[int, typer.Option(min=1, help="right ones kept a question, at most")] = 4,
+    hint: Annotated[
+        bool, typer.Option(help="ask questions never answered right again, with their key")
+    ] = False,
+    only_missed: Annotated[
+        str | None,
+        typer.Option(help="a finished job (folder, answers.jsonl or URL): ask what it got wrong"),
+    ] = None,
+    temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 1.0,
+    max_tokens: Annotated[int, typer.Option(min=1)] = 1024,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    concurrency: Annotated[int, typer.Option(min=1, help="requests in flight")] = 32,
+    timeout_s: Annotated[float, typer.Option(min=1.0)] = 600.0,
+) -> None:
+    """Have a teacher write analyses, and keep those that reach the key. The teacher's key, if it
+    wants one, stands in TEACHER_API_KEY.
+    """
+    from rich.console import Console
+
+    from trainer.data import load_examples
+    from trainer.distill_run import distill as distill_examples
+    from trainer.distill_run import job_answers, print_yields
+    from trainer.distilling import Teacher, missed_in
+    from trainer.recipe import DataFile, Recipe
+    from trainer.settings import Settings
+
+    fmt = Recipe.load(recipe).format
+    examples = load_examples([DataFile(file=str(path)) for path in file], fmt).rows
+    if only_missed:
+        examples = missed_in(examples, job_answers(only_missed))
+        log.info("%d questions were answered wrong in %s", len(examples), only_missed)
+    if not examples:
+        log.info("nothing to ask")
+        return
+    teacher = Teacher(
+        url,
+        model,
+        Settings().teacher_api_key,
+        samples,
+        temperature,
+        max_tokens,
+        seed,
+        concurrency,
+        timeout_s,
+    )
+    console = Console()
+    yields = distill_examples(examples, fmt, teacher, out, keep=keep, hint=hint, console=console)
+    print_yields(yields, console)
+    log.info("analyses are in %s, every question's yield in %s", out, out.with_suffix(".yield.tsv"))
 
 
 @app.command()

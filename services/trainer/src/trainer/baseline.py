@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,10 @@ def forced_answers(recipe: Recipe, settings: Settings, file: Path) -> Iterator[d
     dtype = compute_dtype(recipe.training.dtype)
     module = ReplyLoss(load_base(base, dtype, device), precision(dtype, device)).eval()
     questions = [(p, i, q) for p in problems for i, q in enumerate(p.questions)]
-    # the key plays no part here; any label stands for it
+    # no analysis stands before the label, and the key plays no part: any label stands for it
     choices = [
-        choice(Example(p, q, q.labels[0], ""), recipe.format, tokenizer) for p, _, q in questions
+        choice(Example(p, replace(q, analysis=None), "A", ""), recipe.format, tokenizer)
+        for p, _, q in questions
     ]
     lengths = [len(one) for one in choices]
     answers: dict[int, str] = {}

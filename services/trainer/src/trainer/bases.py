@@ -26,8 +26,8 @@ def find_base(base: str, source: str) -> Path:
         raise TrainerError(f"the base model's directory {base} does not exist")
     if source == "local":
         raise TrainerError(
-            f"MODEL_SOURCE is local, and there is no directory {base}: set the recipe's base to one, "
-            "or MODEL_SOURCE to huggingface or modelscope"
+            f"MODEL_SOURCE is local, and there is no directory {base}: set the recipe's base to "
+            "one, or MODEL_SOURCE to huggingface or modelscope"
         )
     return _from_modelscope(base) if source == "modelscope" else _from_hub(base)
 
@@ -52,7 +52,7 @@ def _from_modelscope(base: str) -> Path:
 
     try:
         return Path(snapshot_download(base, allow_patterns=_WANTED))
-    except Exception as error:  # noqa: BLE001 - it lets its own kinds and those of requests through
+    except Exception as error:
         raise TrainerError(
             f"cannot get the base model {base} from ModelScope: {error}. Check the name and the "
             "network: MODELSCOPE_DOMAIN names a mirror, MODEL_SOURCE=huggingface takes the other "

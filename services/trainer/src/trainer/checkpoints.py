@@ -1,8 +1,8 @@
 """Checkpoints that a kill cannot spoil.
 
 A checkpoint is a folder, `step-000120`, made under another name, synced and renamed; a manifest
-holds each file's SHA-256. What was cut short by a kill has no such name, what was damaged later does
-not fit its manifest, and the one before it is taken.
+holds each file's SHA-256. What was cut short by a kill has no such name, what was damaged later
+does not fit its manifest, and the one before it is taken.
 """
 
 from __future__ import annotations

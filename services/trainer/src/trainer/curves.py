@@ -30,7 +30,7 @@ def draw_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path) -> Non
     losses.set(title="Loss", xlabel="step", ylabel="nats a token")
     losses.set_yscale("log")
     losses.legend(frameon=False, fontsize=8)
-    accuracy.set(title="Labels right, forced", xlabel="step", ylabel="% of validation")
+    accuracy.set(title="Labels right", xlabel="step", ylabel="% of validation")
     rates.set(title="Learning rate", xlabel="step")
     if len(runs) > 1:
         rates.legend(frameon=False, fontsize=8)

@@ -74,7 +74,7 @@ def load_base(
             attn_implementation=attention or implementation(device),
             **options,
         )
-    except Exception as error:  # noqa: BLE001 - safetensors and transformers raise their own kinds
+    except Exception as error:
         raise TrainerError(
             f"cannot load the base model from {base}: {error}. Is a file missing or cut short? "
             "Compare the folder with the model's page, and fetch what differs again."
@@ -85,8 +85,8 @@ def load_base(
 def _can_quantize(device: torch.device) -> None:
     if device.type != "cuda":
         raise TrainerError(
-            'lora.quantize = "nf4" needs an NVIDIA GPU, and none is visible here; take the line out '
-            "to train in 16 bits"
+            'lora.quantize = "nf4" needs an NVIDIA GPU, and none is visible here; take the '
+            "line out to train in 16 bits"
         )
     try:
         import bitsandbytes  # noqa: F401
@@ -122,7 +122,11 @@ def _lora_config(lora: Lora, model: Any) -> LoraConfig:
     missing = [name for name in lora.targets if name not in found]
     if missing:
         linear = sorted(
-            {n.rpartition(".")[2] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
+            {
+                n.rpartition(".")[2]
+                for n, m in model.named_modules()
+                if isinstance(m, torch.nn.Linear)
+            }
         )
         raise TrainerError(
             f"lora.targets names {', '.join(missing)}, which this base has not; its linear layers "
@@ -176,8 +180,8 @@ def make_optimizer(model: Any, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def save_initial_adapter(model: Any, run_dir: Path) -> None:
-    """PiSSA moves part of the base into the adapter's start; `save_adapter` needs that start to give
-    an adapter that fits the base as it was.
+    """Keep the adapter's start: PiSSA moves part of the base into it, and `save_adapter` needs it to
+    give an adapter that fits the base as it was.
     """
     config = model.peft_config["default"]
     config.init_lora_weights = True

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: metrics.jsonl, a log line now and then, TensorBoard on request."""
+"""What a run tells while it goes: metrics.jsonl, a log line now and then, TensorBoard if asked."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _say(entry: dict[str, Any]) -> None:
     if "validation_loss" in entry:
         parts.append(f"validation loss {entry['validation_loss']:.4f}")
     if "label_accuracy" in entry:
-        parts.append(f"{100 * entry['label_accuracy']:.1f} % of labels right, forced")
+        parts.append(f"{100 * entry['label_accuracy']:.1f} % of labels right")
     if "loss" in entry:
         parts.append(f"{entry['eta_s']:.0f} s left")
     log.info(", ".join(parts))
@@ -122,4 +122,4 @@ def _tensorboard(run_dir: Path) -> Any:
             "TENSORBOARD is set, but the package tensorboard is not installed; install it, or take "
             "the variable away"
         ) from error
-    return SummaryWriter(str(run_dir / "tensorboard"))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(run_dir / "tensorboard"))

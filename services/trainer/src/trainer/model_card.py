@@ -86,9 +86,10 @@ def _evaluation(metrics: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
         ("time", f"{last['elapsed_s']:.0f} s"),
     ]
     validated = [entry for entry in metrics if "validation_loss" in entry]
-    for name, entry in [("at the start", validated[0]), ("last", validated[-1])] * bool(validated):
+    ends = [("at the start", validated[0]), ("last", validated[-1])] if validated else []
+    for name, entry in ends:
         rows.append((f"validation loss, {name}", f"{entry['validation_loss']:.4f} nats a token"))
-        rows.append((f"labels right, forced, {name}", f"{entry['label_accuracy']:.1%}"))
+        rows.append((f"labels right, {name}", f"{entry['label_accuracy']:.1%}"))
     return rows
 
 

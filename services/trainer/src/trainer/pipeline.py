@@ -83,9 +83,7 @@ def _train_and_publish(
         data = TrainingData(
             rows.rows, [example.weight for example in rows.examples], held_out.rows, choices
         )
-        module = train(
-            model, data, recipe, dtype, run_dir, world, tensorboard=settings.tensorboard
-        )
+        module = train(model, data, recipe, dtype, run_dir, world, tensorboard=settings.tensorboard)
         finished = finished_model(module, recipe, base, dtype, run_dir, world)
         del model, module
         if not world.first:

@@ -13,6 +13,7 @@ from pathlib import Path
 from trainer.data import Example, load_examples
 from trainer.errors import TrainerError
 from trainer.permuting import balanced_copies
+from trainer.publishing import digest_of
 from trainer.recipe import Recipe
 from trainer.splitting import groups, held_out, near_duplicates, normalized
 
@@ -82,7 +83,7 @@ def prepare(recipe: Recipe) -> Prepared:
     digest = loaded.sha256
     if recipe.validation:
         held = load_examples(recipe.validation, recipe.format)
-        digest += held.sha256
+        digest = digest_of(loaded.sha256, held.sha256)
         validation = _with_style(held.rows, recipe.format.style, Counter())
         train = usable
     else:

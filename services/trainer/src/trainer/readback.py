@@ -28,7 +28,9 @@ def read_back(directory: Path, messages: list[Any]) -> dict[str, Any]:
         text=True,
     )
     if child.returncode:
-        raise TrainerError(f"the saved model cannot be loaded again: {child.stderr.strip()[-2000:]}")
+        raise TrainerError(
+            f"the saved model cannot be loaded again: {child.stderr.strip()[-2000:]}"
+        )
     found: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])
     return found
 

@@ -95,8 +95,8 @@ class Lora(_Frozen):
             )
         if self.init == "pissa" and self.dora:
             raise ValueError(
-                'init = "pissa" and dora exclude each other: the adapter could not be kept in plain '
-                "PEFT form"
+                'init = "pissa" and dora exclude each other: the adapter could not be kept in '
+                "plain PEFT form"
             )
         return self
 

@@ -36,8 +36,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Choice:
-    """A question put with its answer line begun: token ids up to the label, each label's token, and
-    the place of the key among the labels.
+    """A question, and its reply up to the label: token ids, each label's token, and the place of
+    the key among the labels.
     """
 
     ids: list[int]
@@ -132,12 +132,15 @@ def _reply_ids(
 
 
 def choice(example: Example, fmt: PromptFormat, tokenizer: PreTrainedTokenizerBase) -> Choice:
-    """`example` with its answer forced: the prompt, and the answer line up to the label.
+    """`example` with its reply written up to the label: worked steps, where it has some, and the
+    answer line begun.
 
     Raises:
-        TrainerError: a label is more than one token behind the answer line.
+        TrainerError: a label is more than one token there.
     """
-    before = fmt.answer_line.split("{label}")[0]
+    reply = fmt.reply(example.label, example.question.analysis)
+    after = fmt.answer_line.split("{label}")[1]
+    before = reply[: len(reply) - len(after) - len(example.label)]
     lead = tokenizer(before, add_special_tokens=False)["input_ids"]
     prompt = prompt_ids(tokenizer, fmt.messages(example.problem, example.question))
     labels = example.question.labels
@@ -153,7 +156,7 @@ def _label_token(
 ) -> int:
     ids = tokenizer(before + label, add_special_tokens=False)["input_ids"]
     if ids[:-1] != lead:
-        raise TrainerError(f"{label!r} is not one token behind {before!r} in this tokenizer")
+        raise TrainerError(f"{label!r} is not one token behind {before[-20:]!r} in this tokenizer")
     return int(ids[-1])
 
 

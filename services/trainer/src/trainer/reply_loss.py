@@ -97,7 +97,7 @@ class ReplyLoss(torch.nn.Module):
 
     def _loss(self, pack: Pack) -> torch.Tensor:
         hidden = self._hidden(pack.ids, pack.bounds)[pack.predict]
-        parts = [part.split(CHUNK_TOKENS) for part in (hidden, pack.targets, pack.weights)]
+        parts = [torch.split(p, CHUNK_TOKENS) for p in (hidden, pack.targets, pack.weights)]
         chunks = list(zip(*parts, strict=True))
         if len(chunks) == 1:
             return self._chunk_loss(*chunks[0])

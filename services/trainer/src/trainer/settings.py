@@ -14,6 +14,7 @@ class Settings(BaseSettings):
     `runs_dir` (RUNS_DIR): metrics, checkpoints and adapters of runs.
     `model_source` (MODEL_SOURCE): where a base that is no directory comes from; `local` refuses.
     `tensorboard` (TENSORBOARD): write event files into the run's folder too.
+    `teacher_api_key` (TEACHER_API_KEY): the key of the API that `distill` asks.
     `world_size`, `local_rank`: set by torchrun.
     """
 
@@ -21,5 +22,6 @@ class Settings(BaseSettings):
     runs_dir: Path = Path("runs")
     model_source: Literal["local", "huggingface", "modelscope"] = "huggingface"
     tensorboard: bool = False
+    teacher_api_key: str = "none"
     world_size: int = 1
     local_rank: int = 0

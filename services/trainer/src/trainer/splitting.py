@@ -1,4 +1,4 @@
-"""Train and validation kept apart by problem: texts that are the same, or nearly, stay on one side."""
+"""Train and validation kept apart by problem: texts that are the same, or nearly, stay together."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def held_out(group_of: Sequence[int], share: float, seed: int) -> set[int]:
     for group in order:
         if len(chosen) + len(members[group]) <= share * len(group_of):
             chosen.update(members[group])
-    return chosen or set(min(members.values(), key=len))
+    smallest = min(order, key=lambda group: len(members[group]))
+    return chosen or set(members[smallest])
 
 
 def normalized(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The training loop: from a prepared model and rows to trained weights, through any number of kills.
+"""The training loop: from a prepared model and rows to trained weights, through any kills.
 
 What a step does is a function of the recipe and the step's number: its rows, their packs, the
 learning rate, and the random numbers of dropout and noise. So a run that is resumed from a
@@ -233,8 +233,7 @@ def validate(
     module: ReplyLoss, data: TrainingData, recipe: Recipe, world: World
 ) -> dict[str, float]:
     """`validation_loss` in nats a token over the held-out replies, and `label_accuracy`: the share
-    of held-out questions whose key is the likeliest label right behind the answer line, without any
-    analysis before it.
+    of held-out questions whose key is the likeliest of their labels where the reply names it.
     """
     settings = recipe.training
     module.eval()
@@ -269,7 +268,7 @@ def _resume(
     state: dict[str, Any] = found.state if found else {}
     restore_weights(module, state.get("weights", {}), world)
     restore_optimizer(module, optimizer, state.get("optimizer", {}), world)
-    box = [state.get("progress"), state.get("scaler")]
+    box: list[Any] = [state.get("progress"), state.get("scaler")]
     if world.size > 1:
         dist.broadcast_object_list(box, src=0)
     scaler.load_state_dict(box[1])

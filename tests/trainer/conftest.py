@@ -1,0 +1,67 @@
+"""A base that trains in a blink, rows of the demo, and a recipe for both."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiny_models import make_model
+from trainer.recipe import Recipe
+from trainer.settings import Settings
+
+RECIPE = """
+name = "tiny"
+base = "{base}"
+train = ["{train}"]
+{top}
+[data]
+validation_share = 0.2
+[format]
+system_prompt = "先分析，最后一行写“答案是：X”。"
+user_template = "{{problem}}\\n\\n{{question}}\\n{{options}}"
+[sampling]
+max_tokens = 24
+[training]
+learning_rate = 1e-3
+batch_rows = 4
+max_steps = 6
+max_length = 320
+pack_tokens = 512
+validations = 2
+gradient_checkpointing = false
+{training}
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_base(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(root, tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(models_dir=tmp_path / "models", runs_dir=tmp_path / "runs")
+
+
+@pytest.fixture
+def recipe_file(root: Path, tiny_base: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Writes a recipe; `top` and `training` are further lines of TOML."""
+
+    def write(*, top: str = "", training: str = "", base: Path = tiny_base) -> Path:
+        rows = (root / "examples" / "demo" / "train.jsonl").read_text().splitlines(keepends=True)
+        train = tmp_path / "train.jsonl"
+        train.write_text("".join(rows[:40]))
+        path = tmp_path / "recipe.toml"
+        path.write_text(RECIPE.format(base=base, train=train, top=top, training=training))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def tiny_recipe(recipe_file: Callable[..., Path]) -> Callable[..., Recipe]:
+    def load(**lines: Any) -> Recipe:
+        return Recipe.load(recipe_file(**lines))
+
+    return load

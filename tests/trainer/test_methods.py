@@ -1,0 +1,155 @@
+"""Every method is one line of a recipe, trains, and is published as what was trained."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from contract import Contract
+from tiny_models import FAMILIES, make_model
+from trainer.errors import TrainerError
+from trainer.lora_pro import LoraPro
+from trainer.methods import compute_dtype, make_optimizer, prepare_model
+from trainer.metrics import read_metrics
+from trainer.pipeline import run
+from trainer.recipe import Recipe
+from trainer.settings import Settings
+from trainer.verifying import reply_logprobs
+
+METHODS = {
+    "lora": "",
+    "rslora": "[lora]\nrslora = true",
+    "dora": "[lora]\ndora = true",
+    "lora+": "[lora]\nplus_ratio = 4",
+    "pissa": '[lora]\ninit = "pissa"',
+    "lora-pro": "[lora]\npro = true",
+    "full": 'method = "full"',
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_trains_and_its_model_is_published(
+    method: str, tiny_recipe: Callable[..., Recipe], settings: Settings, tiny_base: Path
+) -> None:
+    recipe = tiny_recipe(top=METHODS[method], training="schedule = 'constant'")
+    published = run(recipe, settings)
+    metrics = read_metrics(published / "metrics.jsonl")
+    assert metrics[-1]["validation_loss"] < metrics[0]["validation_loss"]
+    report = json.loads((published / "verification.json").read_text())
+    assert report["faults"] == []
+    assert report["comparison"]["rows"] == 32
+    adapter_sha256 = Contract.load(published).provenance.adapter_sha256
+    if method == "full":
+        assert adapter_sha256 is None
+        assert not (published / "adapter").exists()
+        return
+    # the adapter kept beside the weights fits the base as anyone has it
+    row = report_row(published)
+    base = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.bfloat16)
+    tuned = PeftModel.from_pretrained(base, str(published / "adapter")).eval()
+    merged = AutoModelForCausalLM.from_pretrained(published, dtype=torch.bfloat16)
+    (one,), (two,) = reply_logprobs(tuned, [row]), reply_logprobs(merged, [row])
+    assert (one.exp() * (one - two).abs()).sum(-1).mean() < 0.02
+
+
+def report_row(published: Path) -> Any:
+    from trainer.rendering import Row
+
+    return Row(list(Contract.load(published).probe.token_ids), [5, 6, 7, 8])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_architectures_names_are_built_in(
+    family: str,
+    root: Path,
+    tmp_path: Path,
+    tiny_recipe: Callable[..., Recipe],
+    settings: Settings,
+) -> None:
+    base = make_model(root, tmp_path / family, family, tie_word_embeddings=family == "qwen3")
+    published = run(tiny_recipe(base=base), settings)
+    config = json.loads((published / "config.json").read_text())
+    rope = config.get("rope_parameters", config)["rope_theta"]
+    assert rope == 50_000
+    assert config["model_type"] == family
+    assert config["tie_word_embeddings"] == (family == "qwen3")
+    report = json.loads((published / "verification.json").read_text())
+    assert report["faults"] == []
+    assert "rope_theta" in report["read_back"]
+
+
+def prepared(recipe: Recipe) -> Any:
+    return prepare_model(recipe, Path(recipe.base), "bfloat16", torch.device("cpu"))
+
+
+def test_the_base_is_frozen_in_the_dtype_served_and_what_is_trained_is_fp32(
+    tiny_recipe: Callable[..., Recipe],
+) -> None:
+    model = prepared(tiny_recipe())
+    trained = {p.dtype for p in model.parameters() if p.requires_grad}
+    frozen = {p.dtype for p in model.parameters() if not p.requires_grad}
+    assert (trained, frozen) == ({torch.float32}, {torch.bfloat16})
+    full = prepared(tiny_recipe(top='method = "full"'))
+    assert {p.dtype for p in full.parameters()} == {torch.float32}
+    assert all(p.requires_grad for p in full.parameters())
+
+
+def test_lora_plus_gives_b_a_learning_rate_of_its_own(tiny_recipe: Callable[..., Recipe]) -> None:
+    recipe = tiny_recipe(top="[lora]\nplus_ratio = 16")
+    slow, fast = make_optimizer(prepared(recipe), recipe).param_groups
+    assert fast["lr"] == pytest.approx(16 * slow["lr"])
+    assert len(slow["params"]) == len(fast["params"]) == 14
+
+
+def test_lora_pro_pairs_every_a_with_its_b(tiny_recipe: Callable[..., Recipe]) -> None:
+    recipe = tiny_recipe(top="[lora]\npro = true\nr = 4")
+    optimizer = make_optimizer(prepared(recipe), recipe)
+    assert isinstance(optimizer, LoraPro)
+    assert len(optimizer._factors) == 14
+    assert all(a.shape[0] == b.shape[1] == 4 for a, b in optimizer._factors)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what is missing without a GPU")
+def test_what_needs_a_gpu_says_so_before_weights_load(tiny_recipe: Callable[..., Recipe]) -> None:
+    with pytest.raises(TrainerError, match='quantize = "nf4" needs an NVIDIA GPU, and none is'):
+        prepared(tiny_recipe(top='[lora]\nquantize = "nf4"'))
+    with pytest.raises(TrainerError, match="float16 is for GPUs"):
+        compute_dtype("float16")
+
+
+def test_the_compute_dtype_follows_the_cards_capability(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stub stands for the card, whose capability is all that is asked."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (7, 0))
+    assert compute_dtype("auto") == "float16"
+    with pytest.raises(TrainerError, match=r"bfloat16 needs a GPU of compute capability 8\.0"):
+        compute_dtype("bfloat16")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (8, 0))
+    assert compute_dtype("auto") == "bfloat16"
+
+
+def test_a_target_the_base_has_not_is_named_with_those_it_has(
+    tiny_recipe: Callable[..., Recipe],
+) -> None:
+    with pytest.raises(TrainerError, match=r"names Wqkv, which .* down_proj, gate_proj, k_proj"):
+        prepared(tiny_recipe(top='[lora]\ntargets = ["q_proj", "Wqkv"]'))
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(
+    tiny_recipe: Callable[..., Recipe], settings: Settings, tmp_path: Path
+) -> None:
+    losses = []
+    for number, value in enumerate(("true", "false")):
+        recipe = tiny_recipe(training="seed = 7")
+        training = recipe.training.model_copy(update={"gradient_checkpointing": value == "true"})
+        own = settings.model_copy(
+            update={"models_dir": tmp_path / f"m{number}", "runs_dir": tmp_path / f"r{number}"}
+        )
+        published = run(recipe.model_copy(update={"training": training}), own)
+        losses.append([e["loss"] for e in read_metrics(published / "metrics.jsonl")])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
