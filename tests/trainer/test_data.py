@@ -1,13 +1,16 @@
 """Labelled files in both forms."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from contract import PromptFormat
 from problem_files import problem_file
-from trainer.data import load_examples
+from trainer.data import Examples, load_examples
 from trainer.errors import TrainerError
+from trainer.recipe import DataFile
 
 INSTRUCTION = (
     '做题。最后一行的格式为"答案是：A"。题目如下：\n\n### 题目:\n甲比乙高。\n\n### 问题:\n'
@@ -15,24 +18,28 @@ INSTRUCTION = (
 )
 
 
-def write(folder: Path, output: str, instruction: str = INSTRUCTION) -> tuple[str, ...]:
+def load(*paths: str, fmt: PromptFormat | None = None) -> Examples:
+    return load_examples([DataFile(file=path) for path in paths], fmt or PromptFormat())
+
+
+def write(folder: Path, output: str, instruction: str = INSTRUCTION) -> str:
     path = folder / "ana.json"
     row = {"instruction": instruction, "input": "", "output": output}
     path.write_text(json.dumps([row], ensure_ascii=False), encoding="utf-8")
-    return (str(path),)
+    return str(path)
 
 
 def test_a_problem_file_gives_one_example_a_labelled_question(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(problem_file(2))
     (tmp_path / "b.jsonl").write_bytes(problem_file(1, labelled=False))
-    examples = load_examples((str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")))
+    examples = load(str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"))
     assert [example.label for example in examples.rows] == ["A"] * 4
     assert examples.dropped == {"no answer given": 2}
     assert examples.rows[0].source == "a.jsonl, p0, question 1"
 
 
 def test_an_instruction_row_is_taken_apart_again(tmp_path: Path) -> None:
-    (example,) = load_examples(write(tmp_path, "甲比乙高，选甲。\n\n答案是：A. 甲")).rows
+    (example,) = load(write(tmp_path, "甲比乙高，选甲。\n\n答案是：A. 甲")).rows
     assert example.problem.text == "甲比乙高。"
     assert example.question.text == "选择题 1：\n谁高？"
     assert example.question.options == ("甲", "乙\n第二行")
@@ -40,7 +47,7 @@ def test_an_instruction_row_is_taken_apart_again(tmp_path: Path) -> None:
 
 
 def test_an_announced_answer_line_is_read(tmp_path: Path) -> None:
-    (example,) = load_examples(write(tmp_path, "因此，正确答案是：\n\n答案是：B")).rows
+    (example,) = load(write(tmp_path, "因此，正确答案是：\n\n答案是：B")).rows
     assert (example.label, example.question.analysis) == ("B", "因此，正确答案是：")
 
 
@@ -57,15 +64,65 @@ def test_a_row_that_cannot_be_used_is_named_with_its_reason(
     tmp_path: Path, output: str, instruction: str, reason: str
 ) -> None:
     with pytest.raises(TrainerError, match=reason):
-        load_examples(write(tmp_path, output, instruction))
+        load(write(tmp_path, output, instruction))
 
 
 def test_a_broken_file_names_its_line(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(problem_file(1) + b"{")
     with pytest.raises(TrainerError, match=r"a\.jsonl: line 2: not JSON"):
-        load_examples((str(tmp_path / "a.jsonl"),))
+        load(str(tmp_path / "a.jsonl"))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match=r"cannot read the training file .*nothing\.jsonl"):
-        load_examples((str(tmp_path / "nothing.jsonl"),))
+        load(str(tmp_path / "nothing.jsonl"))
+
+
+@pytest.mark.parametrize("output", ["B", "B.", " B。\n"])
+def test_a_bare_label_is_read_as_one(tmp_path: Path, output: str) -> None:
+    (example,) = load(write(tmp_path, output)).rows
+    assert (example.label, example.question.analysis) == ("B", None)
+
+
+def test_a_prompt_in_the_recipes_own_template_is_not_wrapped_twice(tmp_path: Path) -> None:
+    fmt = PromptFormat(user_template="材料：{problem}\n问：{question}\n可选：\n{options}")
+    own = "做题。\n材料：甲比乙高。\n问：谁高？\n可选：\nA. 甲\nB. 乙"
+    loaded = load(write(tmp_path, "答案是：A", own), fmt=fmt)
+    (example,) = loaded.rows
+    assert (example.problem.text, example.question.text) == ("甲比乙高。", "谁高？")
+    assert example.question.options == ("甲", "乙")
+    content = fmt.messages(example.problem, example.question)[-1]["content"]
+    assert content == "材料：甲比乙高。\n问：谁高？\n可选：\nA. 甲\nB. 乙"
+    assert list(loaded.recognized) == [
+        "ana.json: instruction, this recipe's own template taken out"
+    ]
+
+
+def test_what_was_recognized_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(problem_file(2))
+    loaded = load(str(tmp_path / "a.jsonl"), write(tmp_path, "甲高。\n答案是：A"))
+    assert loaded.recognized == {
+        "a.jsonl: problem file": 4,
+        "ana.json: instruction, competition's template (### 题目, ### 问题) taken out": 1,
+    }
+
+
+def test_a_files_weight_is_its_rows_weight_and_part_of_the_digest(tmp_path: Path) -> None:
+    path = write(tmp_path, "答案是：A")
+    heavy = load_examples([DataFile(file=path, weight=2.5)], PromptFormat())
+    assert [example.weight for example in heavy.rows] == [2.5]
+    assert heavy.sha256 != load(path).sha256
+
+
+@pytest.mark.skipif("QUORUM_REAL_DATA" not in os.environ, reason="QUORUM_REAL_DATA is not set")
+def test_every_real_file_loads_without_hand_work() -> None:
+    folder = Path(os.environ["QUORUM_REAL_DATA"])
+    problems = load(str(folder / "train.jsonl"))
+    assert len(problems.rows) == 980
+    assert not problems.dropped
+    worked = load(str(folder / "ana.json"))
+    assert len(worked.rows) + worked.dropped.total() == 829
+    assert len(worked.rows) >= 825
+    assert all(example.question.analysis for example in worked.rows)
+    with pytest.raises(TrainerError, match="no labelled question in .*1328 x no answer given"):
+        load(str(folder / "test.jsonl"))

@@ -1,5 +1,6 @@
 """Rows as token ids, with the demo's real tokenizer."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from contract import PromptFormat
 from problem_files import problem_file
 from trainer.data import Example, load_examples
 from trainer.errors import TrainerError
-from trainer.lora import IGNORED, collate
-from trainer.rendering import Row, end_token, probe, prompt_ids, render
+from trainer.recipe import DataFile
+from trainer.rendering import choice, end_token, probe, prompt_ids, render
 
 FMT = PromptFormat()
 
@@ -25,13 +26,13 @@ def tokenizer(root: Path) -> Any:
 @pytest.fixture
 def examples(tmp_path: Path) -> list[Example]:
     (tmp_path / "a.jsonl").write_bytes(problem_file(3))
-    return load_examples((str(tmp_path / "a.jsonl"),)).rows
+    return load_examples([DataFile(file=str(tmp_path / "a.jsonl"))], FMT).rows
 
 
 def test_a_reply_ends_with_the_templates_own_end_token_and_not_the_pad_token(
     tokenizer: Any, examples: list[Example]
 ) -> None:
-    rows, _ = render(examples, FMT, tokenizer, 2048)
+    rows = render(examples, FMT, tokenizer, 2048).rows
     assert tokenizer.convert_ids_to_tokens(rows[0].reply[-1]) == "<|im_end|>"
     assert end_token(tokenizer) != tokenizer.pad_token_id
 
@@ -39,7 +40,7 @@ def test_a_reply_ends_with_the_templates_own_end_token_and_not_the_pad_token(
 def test_prompt_and_reply_together_are_what_the_template_makes_of_the_conversation(
     tokenizer: Any, examples: list[Example]
 ) -> None:
-    rows, _ = render(examples, FMT, tokenizer, 2048)
+    rows = render(examples, FMT, tokenizer, 2048).rows
     messages: Any = FMT.messages(examples[0].problem, examples[0].question)
     whole = [*messages, {"role": "assistant", "content": FMT.reply("A", None)}]
     ids = tokenizer.apply_chat_template(whole, tokenize=True, return_dict=False)
@@ -56,23 +57,43 @@ def test_the_probe_is_what_a_server_must_make_of_its_messages(
 def test_a_row_that_is_too_long_is_dropped_and_counted_never_cut(
     tokenizer: Any, examples: list[Example]
 ) -> None:
-    rows, _ = render(examples, FMT, tokenizer, 2048)
+    rows = render(examples, FMT, tokenizer, 2048).rows
     longest = max(len(row.prompt) + len(row.reply) for row in rows)
     with pytest.raises(TrainerError, match=f"6 of 6 rows .* the longest has {longest} "):
         render(examples, FMT, tokenizer, longest - 1)
-    rows, too_long = render(examples * 200, FMT, tokenizer, longest)
-    assert (len(rows), too_long) == (1200, [])
+    rendered = render(examples * 200, FMT, tokenizer, longest)
+    assert (len(rendered.rows), rendered.too_long) == (1200, [])
 
 
-def test_loss_falls_on_the_reply_and_its_end_alone() -> None:
-    batch = collate([Row([1, 2, 3], [4, 5]), Row([6], [7])], pad_id=0)
-    assert batch["input_ids"].tolist() == [[1, 2, 3, 4, 5], [6, 7, 0, 0, 0]]
-    ignored = IGNORED
-    assert batch["labels"].tolist() == [
-        [ignored, ignored, ignored, 4, 5],
-        [ignored, 7, ignored, ignored, ignored],
-    ]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]
+def test_up_to_one_row_in_a_hundred_may_be_dropped_and_is_named(
+    tokenizer: Any, examples: list[Example]
+) -> None:
+    long = replace(examples[0], label="B", source="the long one")
+    long = replace(long, question=replace(long.question, analysis="长" * 500))
+    rendered = render([*examples * 20, long], FMT, tokenizer, 400)
+    assert len(rendered.rows) == len(rendered.examples) == 120
+    assert rendered.too_long == ["the long one"]
+
+
+def test_the_answer_lines_place_in_a_reply_is_known(
+    tokenizer: Any, examples: list[Example]
+) -> None:
+    question = replace(examples[0].question, analysis="甲比乙高，选甲。")
+    (row,) = render([replace(examples[0], question=question)], FMT, tokenizer, 2048).rows
+    assert tokenizer.decode(row.reply[row.label_start :]).strip() == "答案是：A<|im_end|>"
+    assert tokenizer.decode(row.reply[: row.label_start]).strip() == "甲比乙高，选甲。"
+
+
+def test_a_choice_is_the_rows_own_tokens_up_to_its_label(
+    tokenizer: Any, examples: list[Example]
+) -> None:
+    question = replace(examples[0].question, analysis="甲比乙高，选甲。")
+    example = replace(examples[0], question=question)
+    (row,) = render([example], FMT, tokenizer, 2048).rows
+    forced = choice(example, FMT, tokenizer)
+    assert forced.ids == (row.prompt + row.reply)[: len(forced.ids)]
+    assert forced.label_ids[forced.key] == (row.prompt + row.reply)[len(forced.ids)]
+    assert tokenizer.convert_ids_to_tokens(forced.label_ids) == list(question.labels)
 
 
 def test_the_demos_tokenizer_reads_as_it_was_trained(root: Path, tokenizer: Any) -> None:

@@ -33,9 +33,7 @@ def reference_loss(base: Path, row: Row) -> float:
     )
     logits = model(input_ids=torch.tensor([row.prompt + row.reply])).logits[0]
     start = len(row.prompt) - 1
-    return float(
-        cross_entropy(logits[start:-1], torch.tensor(row.reply), reduction="sum").detach()
-    )
+    return float(cross_entropy(logits[start:-1], torch.tensor(row.reply), reduction="sum").detach())
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -207,8 +208,10 @@ def _merge_and_verify(
     gc.collect()  # the model that was trained must be off the GPU before the saved one comes
     torch.cuda.empty_cache()
 
-    saved, report = verify(staged, compared, examples, trained, contract.dtype, device)
-    report["faults"] += differing(meant, read_back(staged, messages))
+    with ThreadPoolExecutor(1) as beside:  # another process takes seconds to start
+        found = beside.submit(read_back, staged, messages)
+        saved, report = verify(staged, compared, examples, trained, contract.dtype, device)
+    report["faults"] += differing(meant, found.result())
     report["read_back"] = sorted(meant)
     report["replies"] = greedy_replies(
         saved, tokenizer, contract.format, compared, examples, contract.sampling.max_tokens

@@ -1,0 +1,87 @@
+"""Two processes (gloo, on this CPU) train as one does."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from trainer.metrics import read_metrics
+
+
+def start(recipe: Path, folder: Path, processes: int) -> subprocess.Popen[str]:
+    paths = {"MODELS_DIR": str(folder / "models"), "RUNS_DIR": str(folder / "runs")}
+    argv = ["-m", "trainer", "run", "--recipe", str(recipe)]
+    if processes > 1:
+        launch = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+        argv = [*launch, f"--nproc-per-node={processes}", *argv]
+    return subprocess.Popen(
+        [sys.executable, *argv],
+        env={**os.environ, **paths, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def train(recipe: Path, folder: Path, processes: int) -> Path:
+    """The published model of a run on so many processes."""
+    child = start(recipe, folder, processes)
+    output, _ = child.communicate(timeout=300)
+    assert child.returncode == 0, output
+    return (folder / "models" / "tiny" / "current").resolve()
+
+
+def curve(published: Path, key: str = "loss") -> list[float]:
+    return [e[key] for e in read_metrics(published / "metrics.jsonl") if key in e]
+
+
+@pytest.mark.parametrize(
+    ("top", "training"),
+    [
+        ("", "dtype = 'float32'"),
+        ("[lora]\npro = true", "dtype = 'float32'"),
+        ("method = 'full'", "dtype = 'float32'\nfsdp = true"),
+    ],
+    ids=["ddp", "ddp, LoRA-Pro", "fsdp, full"],
+)
+def test_two_processes_have_the_loss_curve_of_one_with_as_many_rows_a_step(
+    recipe_file: Callable[..., Path], tmp_path: Path, top: str, training: str
+) -> None:
+    recipe = recipe_file(top=top, training=training)
+    one, two = train(recipe, tmp_path / "one", 1), train(recipe, tmp_path / "two", 2)
+    assert one.name == two.name
+    assert len(curve(one)) == 6
+    assert curve(two) == pytest.approx(curve(one), rel=1e-4)
+    assert curve(two, "validation_loss") == pytest.approx(curve(one, "validation_loss"), rel=1e-4)
+    weights: list[dict[str, Any]] = [load_file(path / "model.safetensors") for path in (one, two)]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(tensor, weights[1][name], rtol=0, atol=2e-3)
+
+
+def test_spread_weights_go_on_from_a_checkpoint(
+    recipe_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    training = "dtype = 'float32'\nfsdp = true\ncheckpoint_every_s = 0\nepochs = 3"
+    recipe = recipe_file(top="method = 'full'", training=training)
+    recipe.write_text(recipe.read_text().replace("max_steps = 6", "max_steps = 40"))
+    whole = train(recipe, tmp_path / "whole", 2)
+    child = start(recipe, tmp_path / "killed", 2)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "killed").glob("runs/tiny/*/checkpoints/step-00000003")):
+        assert child.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(child.pid, signal.SIGKILL)
+    assert "going on from" not in child.communicate()[0]
+    resumed = train(recipe, tmp_path / "killed", 2)
+    assert len(curve(resumed)) == 40
+    assert curve(resumed) == pytest.approx(curve(whole), rel=1e-5)
