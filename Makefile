@@ -6,7 +6,7 @@ UV := .tools/bin/uv
 # wheels that pip finds on disk, uv finds too
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help demo up-local test test-compose lint demo-data demo-model requirements clean
+.PHONY: help demo up-local test test-compose bench-train lint demo-data demo-model requirements clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -17,9 +17,10 @@ demo: .venv/ready .venv-model/ready  ## fine-tune, merge, serve and answer probl
 up-local: .venv/ready .venv-model/ready  ## the same processes, left running until Ctrl-C, for curl
 	@.venv/bin/quorum local up
 
-test: lint  ## everything but what needs Docker
+test: lint .venv-cu12/ready  ## everything but what needs Docker
 	.venv/bin/pytest tests/contract tests/demo tests/orchestrator tests/e2e
 	.venv-model/bin/pytest tests/trainer tests/inference
+	.venv-cu12/bin/pytest tests/trainer
 
 test-compose: .venv/ready  ## build and run the compose stack on a CPU (needs a Docker engine)
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one, then make test-compose again"; exit 1; }
@@ -38,13 +39,13 @@ demo-model: .venv-model/ready  ## train the demo's base model again (two minutes
 	.venv-model/bin/python examples/demo/base_model.py --out examples/demo/base
 
 requirements: $(UV)  ## compile the pinned requirements from requirements/*.in
-	cd requirements && for stack in orchestrator cpu cu12; do \
+	cd requirements && for stack in orchestrator cpu cu12 cu12-cpu; do \
 	  extra=; [ $$stack = cpu ] && extra="--override cpu-overrides.txt"; \
 	  ../$(UV) pip compile -q --upgrade --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 	    --no-header --no-annotate $$extra $$stack.in -o $$stack.txt || exit 1; done
 
 clean:  ## remove environments, models, jobs and logs of local mode
-	rm -rf .tools .venv .venv-model var
+	rm -rf .tools .venv .venv-model .venv-cu12 var
 
 $(UV):
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or say where it is with PYTHON=..."; exit 1; }
@@ -57,6 +58,15 @@ $(UV):
 	@$(UV) venv -q --clear --python $(PYTHON) .venv
 	@$(UV) pip install -q --python .venv/bin/python --no-deps -r requirements/orchestrator.txt
 	@$(UV) pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e contract -e services/orchestrator
+	@touch $@
+
+# The trainer's tests run on the cu12 stack's transformers and peft too.
+.venv-cu12/ready: requirements/cu12-cpu.txt contract/pyproject.toml services/trainer/pyproject.toml | $(UV)
+	@echo "making .venv-cu12 (trainer, with the cu12 stack's transformers)"
+	@$(UV) venv -q --clear --python $(PYTHON) .venv-cu12
+	@$(UV) pip install -q --python .venv-cu12/bin/python --no-deps -r requirements/cu12-cpu.txt 2>/dev/null || \
+	  $(UV) pip install -q --python .venv-cu12/bin/python --no-deps --torch-backend cpu -r requirements/cu12-cpu.txt
+	@$(UV) pip install -q --python .venv-cu12/bin/python --no-deps --no-build-isolation -e contract -e services/trainer
 	@touch $@
 
 # The CPU build of torch comes from wherever pip already looks; where that fails, from PyTorch's own index.

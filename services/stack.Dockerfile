@@ -28,7 +28,7 @@ COPY services/trainer services/trainer
 RUN VIRTUAL_ENV=/opt/quorum uv pip install --no-cache --no-deps --no-build-isolation ./contract ./services/trainer
 COPY examples examples
 USER 10001
-CMD ["python", "-m", "trainer", "run", "--recipe", "services/trainer/recipes/qwen2-7b-lora.toml"]
+CMD ["python", "-m", "trainer", "run", "--recipe", "services/trainer/recipes/qwen2-7b-24gb.toml"]
 
 FROM stack AS inference
 LABEL org.opencontainers.image.title="quorum-inference" org.opencontainers.image.licenses="Apache-2.0"

@@ -86,7 +86,7 @@ class StubServer:
             time.sleep(self.delay_s)
             prompt = body["messages"][-1]["content"]
             choices = []
-            for i in range(body["n"]):
+            for i in range(body.get("n", 1)):
                 seed = body["seed"] + i
                 self.samples[prompt, seed] += 1
                 message = {"role": "assistant", "content": self.reply(prompt, seed)}

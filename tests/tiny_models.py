@@ -25,7 +25,7 @@ FAMILIES: dict[str, tuple[Any, Any]] = {
 
 
 def make_model(root: Path, folder: Path, family: str = "qwen2", **changes: Any) -> Path:
-    """Save a model of two layers and width 64 into `folder`, RoPE base 50,000, embeddings untied."""
+    """Save a model of two layers and width 64 into `folder`; its RoPE base is 50,000."""
     tokenizer = AutoTokenizer.from_pretrained(root / "examples" / "demo" / "base")
     config_class, model_class = FAMILIES[family]
     shape: dict[str, Any] = {

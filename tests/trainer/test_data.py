@@ -124,5 +124,5 @@ def test_every_real_file_loads_without_hand_work() -> None:
     assert len(worked.rows) + worked.dropped.total() == 829
     assert len(worked.rows) >= 825
     assert all(example.question.analysis for example in worked.rows)
-    with pytest.raises(TrainerError, match="no labelled question in .*1328 x no answer given"):
+    with pytest.raises(TrainerError, match=r"no labelled question in .*1328 x no answer given"):
         load(str(folder / "test.jsonl"))

@@ -51,6 +51,7 @@ def test_undoing_an_order_gives_the_example_back(seed: int) -> None:
         example(options=("红", "红", "蓝", "黄")),
         example(options=("只有A对", "绿", "蓝", "黄")),
         example("第二个选项是对的。"),
+        example("应选最后一个选项。"),
         example("X 等于 3，所以选B。"),
         example(problem="A 比 B 高。"),
         example(question="B 在哪里？"),

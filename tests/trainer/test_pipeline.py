@@ -3,24 +3,23 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from PIL import Image
+from transformers import AutoTokenizer
 
-from contract import Contract
-from trainer.baseline import forced_answers
+from contract import Contract, parse_problems
+from trainer.baseline import forced_answers, write_answers
+from trainer.comparing import differences, draw, endings, load_run
 from trainer.errors import TrainerError
-from trainer.lora import load_base, reply_logprobs
-from trainer.merging import verify
+from trainer.metrics import read_metrics
 from trainer.pipeline import run
 from trainer.publishing import make_current
 from trainer.recipe import Recipe
-from trainer.rendering import Row, prompt_ids
+from trainer.rendering import prompt_ids
 from trainer.settings import Settings
 
 
@@ -53,14 +52,17 @@ def published(recipe: Recipe, settings: Settings, log: io.StringIO) -> Path:
     return run(recipe, settings)
 
 
-def test_the_log_tells_rows_validation_loss_and_agreement(
-    published: Path, log: io.StringIO
-) -> None:
+def test_the_log_tells_data_progress_and_agreement(published: Path, log: io.StringIO) -> None:
     said = log.getvalue()
-    assert "3477 rows; longest prompt" in said
-    assert "validation loss" in said
-    assert "on 136 rows" in said
-    assert "merged weights agree with the adapter" in said
+    assert "read from train.jsonl: problem file with analyses: 3477" in said
+    assert "questions held out: 136 of 60 problems" in said
+    assert "step 0/6, validation loss" in said
+    assert re.search(
+        r"step 6/6, loss [\d.]+, learning rate [\d.e-]+, \d+ tokens/s, [\d.]+ GiB, "
+        r"validation loss [\d.]+, [\d.]+ % of labels right, 0 s left",
+        said,
+    )
+    assert "of 512 tokens have the same likeliest successor" in said
     assert f"published {published}" in said
 
 
@@ -69,7 +71,10 @@ def test_a_published_model_is_whole_and_current(published: Path, settings: Setti
     assert current.resolve() == published.resolve()
     names = {path.name for path in published.iterdir()}
     assert {"contract.json", "config.json", "generation_config.json", "model.safetensors"} <= names
-    assert {"tokenizer.json", "tokenizer_config.json"} <= names
+    assert {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"} <= names
+    assert {"README.md", "curves.png", "data.png", "metrics.jsonl", "verification.json"} <= names
+    adapter = {path.name for path in (published / "adapter").iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= adapter
     assert not list(published.parent.glob(".*"))
 
 
@@ -92,36 +97,36 @@ def test_generation_stops_at_the_templates_end_token(published: Path) -> None:
     assert tokenizer.eos_token_id == end
 
 
-def test_the_metrics_tell_step_loss_and_time_left(settings: Settings, published: Path) -> None:
+def test_the_metrics_tell_every_step_and_validation(settings: Settings, published: Path) -> None:
     path = settings.runs_dir / "quorum-demo" / published.name / "metrics.jsonl"
-    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    untrained, *entries = read_metrics(path)
     assert [entry["step"] for entry in entries] == [1, 2, 3, 4, 5, 6]
     assert entries[-1]["steps"] == 6
     assert entries[-1]["eta_s"] == 0
-    assert all(entry["loss"] > 0 and entry["tokens_per_s"] > 0 for entry in entries)
+    for entry in entries:
+        assert entry["tokens_per_s"] > entry["reply_tokens_per_s"] > 0
+        assert min(entry["loss"], entry["gradient_norm"], entry["memory_gib"]) > 0
+    validated = [entry["step"] for entry in entries if "validation_loss" in entry]
+    assert validated == [2, 3, 5, 6]
+    assert untrained["step"] == 0
+    assert entries[-1]["validation_loss"] < untrained["validation_loss"]
+    assert 0 <= entries[-1]["label_accuracy"] <= 1
 
 
-def test_the_merged_weights_say_what_base_and_adapter_say(
-    published: Path, settings: Settings, recipe: Recipe
-) -> None:
-    adapter = settings.runs_dir / "quorum-demo" / published.name / "adapter"
-    base = load_base(Path(recipe.base), "bfloat16")
-    tuned = PeftModel.from_pretrained(base, str(adapter)).eval()
-    merged = AutoModelForCausalLM.from_pretrained(published, dtype=torch.bfloat16)
-    probe = Contract.load(published).probe
-    row = Row(list(probe.token_ids), [5, 6, 7, 8])
-    (one,), (two,) = reply_logprobs(tuned, [row]), reply_logprobs(merged, [row])
-    assert (one.argmax(-1) == two.argmax(-1)).all()
-    assert (one.exp() * (one - two).abs()).sum(-1).mean() < 0.1
-
-
-def test_weights_that_say_something_else_are_not_published(published: Path) -> None:
-    row = Row(list(Contract.load(published).probe.token_ids), [5, 6, 7, 8])
-    vocabulary = json.loads((published / "config.json").read_text())["vocab_size"]
-    other = torch.full((4, vocabulary), -50.0)
-    other[:, 0] = 0.0
-    with pytest.raises(TrainerError, match="Nothing was published"):
-        verify(published, [row], [other], "bfloat16")
+def test_the_card_says_where_the_model_comes_from_and_what_was_checked(published: Path) -> None:
+    card = (published / "README.md").read_text()
+    front = json.loads(card.split("---")[1])
+    assert front["base_model"] == "base"
+    contract = Contract.load(published)
+    origin = contract.provenance
+    for digest in (contract.digest, origin.base_sha256, origin.data_sha256, origin.recipe_sha256):
+        assert digest in card
+    for part in ("![Curves](curves.png)", "![Data](data.png)", "| prompts compared | 32, 512"):
+        assert part in card
+    assert '"learning_rate": 0.004' in card
+    assert card.count("> ") >= 3
+    assert str(published.parent.parent) not in card
+    assert Image.open(published / "curves.png").size[0] > 1000
 
 
 def test_a_second_run_of_the_same_has_nothing_to_do(
@@ -150,10 +155,55 @@ def test_a_missing_base_is_named(recipe: Recipe, settings: Settings) -> None:
         run(gone, settings)
 
 
-def test_the_base_is_asked_with_its_letter_forced(root: Path, recipe: Recipe) -> None:
-    base: Any = load_base(Path(recipe.base), "bfloat16")
-    tokenizer = AutoTokenizer.from_pretrained(recipe.base)
+def test_the_base_is_asked_with_its_letter_forced(
+    root: Path, recipe: Recipe, settings: Settings, tmp_path: Path
+) -> None:
     file = root / "examples" / "demo" / "validation.jsonl"
-    answers = forced_answers(base, tokenizer, recipe.format, file)
-    assert len(answers) == 136
+    answers = list(forced_answers(recipe, settings, file))
+    asked = [(p.id, i) for p in parse_problems(file.read_bytes()) for i in range(len(p.questions))]
+    assert [(answer["id"], answer["index"]) for answer in answers] == asked
     assert {answer["answer"] for answer in answers} <= set("ABCDE")
+    assert write_answers(iter(answers), tmp_path / "out.jsonl") == 136
+
+
+def test_early_stopping_takes_the_best_weights(
+    tiny_recipe: Callable[..., Recipe], settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At this learning rate the loss soon gets worse."""
+    recipe = tiny_recipe(training="patience = 2\nepochs = 20\nschedule = 'constant'")
+    training = recipe.training.model_copy(
+        update={"learning_rate": 0.3, "max_steps": 60, "validations": 30}
+    )
+    caplog.set_level("INFO")
+    published = run(recipe.model_copy(update={"training": training}), settings)
+    entries = [e for e in read_metrics(published / "metrics.jsonl") if "validation_loss" in e]
+    losses = {entry["step"]: entry["validation_loss"] for entry in entries if entry["step"]}
+    best = min(losses, key=losses.__getitem__)
+    assert max(losses) < 60
+    assert [step for step in losses if step > best] == list(losses)[-2:]
+    assert f"taking the weights of step {best}, the best validated" in caplog.text
+
+
+def test_two_runs_are_compared(
+    tiny_recipe: Callable[..., Recipe], settings: Settings, tmp_path: Path
+) -> None:
+    one = run(tiny_recipe(), settings)
+    other = run(tiny_recipe(top="[lora]\nr = 2"), settings)
+    runs = [load_run(settings.runs_dir, path.name[:10]) for path in (one, other)]
+    assert differences(*runs) == [("lora.r", "8", "2")]
+    ends = {name: (a, b) for name, a, b in endings(*runs)}
+    assert ends["step"] == ("6", "6")
+    assert float(ends["validation_loss"][0]) > 0
+    draw(*runs, tmp_path / "both.png")
+    assert Image.open(tmp_path / "both.png").size[0] > 1000
+    with pytest.raises(TrainerError, match="no runs have a digest that begins with 'zz'"):
+        load_run(settings.runs_dir, "zz")
+
+
+def test_tensorboard_files_are_written_on_request(
+    tiny_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    own = Settings(models_dir=tmp_path / "m", runs_dir=tmp_path / "r", tensorboard=True)
+    run(tiny_recipe(), own)
+    (events,) = own.runs_dir.glob("tiny/*/tensorboard/events.*")
+    assert events.stat().st_size > 500

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import TrainerError
-from trainer.recipe import Recipe
+from trainer.recipe import DataFile, Recipe, load_recipe
 
 GOOD = 'name = "m"\nbase = "./base"\ntrain = ["train.jsonl"]\n[training]\nlearning_rate = 1e-4\n'
 
@@ -18,7 +18,7 @@ def load(folder: Path, text: str) -> Recipe:
 
 def test_paths_start_at_the_recipes_own_folder_and_hub_ids_stay(tmp_path: Path) -> None:
     assert load(tmp_path, GOOD).base == str(tmp_path / "base")
-    assert load(tmp_path, GOOD).train == (str(tmp_path / "train.jsonl"),)
+    assert load(tmp_path, GOOD).train == (DataFile(file=str(tmp_path / "train.jsonl")),)
     assert load(tmp_path, GOOD.replace("./base", "Qwen/Qwen2-7B")).base == "Qwen/Qwen2-7B"
 
 
@@ -39,6 +39,20 @@ def test_moving_base_and_data_does_not_change_the_digest(tmp_path: Path) -> None
         (GOOD + "[lora]\nr = 0\n", "lora.r"),
         (GOOD + '[format]\nuser_template = "{problem}"\n', "format.user_template"),
         (GOOD + "[", "is not TOML"),
+        (GOOD + "pack_tokens = 1000\n", "pack_tokens = 1000 is less than max_length = 2048"),
+        (GOOD + "patience = 2\n", "patience needs validation files"),
+        (GOOD + "fsdp = true\n", 'fsdp is for method = "full"'),
+        (GOOD + "[lora]\npro = true\ndora = true\n", "pro and dora exclude each other"),
+        (GOOD + "[lora]\npro = true\nplus_ratio = 4\n", "pro and plus_ratio exclude"),
+        (GOOD + '[lora]\ninit = "pissa"\nquantize = "nf4"\n', "quantize exclude each other"),
+        (GOOD + '[lora]\ninit = "pissa"\ndora = true\n', "dora exclude each other"),
+        (GOOD + '[lora]\ninit = "svd"\n', r"lora\.init: Input should be 'zero' or 'pissa'"),
+        ('method = "full"\n' + GOOD + "[lora]\nr = 8\n", "leave \\[lora\\] out"),
+        (GOOD.replace('"train.jsonl"', '{file = "a", weight = 0}'), r"train\.0\.weight"),
+        (
+            'validation = ["v.jsonl"]\n' + GOOD + "[data]\nvalidation_share = 0.1\n",
+            "validation files and data.validation_share exclude",
+        ),
     ],
 )
 def test_a_bad_recipe_names_the_key(tmp_path: Path, text: str, named: str) -> None:
@@ -46,16 +60,55 @@ def test_a_bad_recipe_names_the_key(tmp_path: Path, text: str, named: str) -> No
         load(tmp_path, text)
 
 
-@pytest.mark.parametrize("name", ["demo.toml", "qwen2-7b-lora.toml"])
-def test_the_projects_recipes_load(root: Path, name: str) -> None:
-    Recipe.load(root / "services" / "trainer" / "recipes" / name)
+def test_a_file_may_have_a_weight(tmp_path: Path) -> None:
+    text = GOOD.replace('"train.jsonl"', '"a.jsonl", {file = "b.jsonl", weight = 2}')
+    weights = [(Path(data.file).name, data.weight) for data in load(tmp_path, text).train]
+    assert weights == [("a.jsonl", 1.0), ("b.jsonl", 2.0)]
 
 
-def test_the_baselines_recipe_has_the_published_values(root: Path) -> None:
-    recipe = Recipe.load(root / "services" / "trainer" / "recipes" / "qwen2-7b-lora.toml")
+def test_what_changes_memory_alone_leaves_the_digest_so_that_a_run_can_go_on(
+    tmp_path: Path,
+) -> None:
+    digest = load(tmp_path, GOOD).sha256()
+    for line in (
+        "pack_tokens = 4096",
+        "gradient_checkpointing = false",
+        "checkpoint_every_s = 1",
+    ):
+        assert load(tmp_path, f"{GOOD}{line}\n").sha256() == digest
+    assert load(tmp_path, f"{GOOD}batch_rows = 8\n").sha256() != digest
+
+
+def test_the_default_system_prompt_asks_for_what_the_style_trains(tmp_path: Path) -> None:
+    worked = load(tmp_path, GOOD).format
+    bare = load(tmp_path, GOOD + '[format]\nstyle = "answer"\n').format
+    assert "逐步推理" in worked.system_prompt
+    assert "不要写推理过程" in bare.system_prompt
+    own = load(tmp_path, GOOD + '[format]\nstyle = "answer"\nsystem_prompt = "x"\n').format
+    assert own.system_prompt == "x"
+
+
+def test_the_command_line_replaces_files_and_base(tmp_path: Path, tiny_base: Path) -> None:
+    load(tmp_path, GOOD)
+    path = tmp_path / "recipe.toml"
+    replaced = load_recipe(path, [tmp_path / "mine.jsonl"], str(tiny_base))
+    assert replaced.train == (DataFile(file=str(tmp_path / "mine.jsonl")),)
+    assert replaced.base == str(tiny_base)
+    assert load_recipe(path, None, "Qwen/Qwen2.5-7B-Instruct").base == "Qwen/Qwen2.5-7B-Instruct"
+
+
+RECIPES = Path(__file__).parents[2] / "services" / "trainer" / "recipes"
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.name)
+def test_the_projects_recipes_load(path: Path) -> None:
+    assert Recipe.load(path).name == ("quorum-demo" if path.stem == "demo" else "quorum-qwen2-7b")
+
+
+def test_the_baselines_recipe_has_the_published_values() -> None:
+    recipe = Recipe.load(RECIPES / "qwen2-7b-baseline.toml")
     assert (recipe.lora.r, recipe.lora.alpha, recipe.lora.dropout) == (8, 32, 0.1)
     assert len(recipe.lora.targets) == 7
     training = recipe.training
-    assert (training.learning_rate, training.epochs) == (1e-4, 1)
-    assert (training.batch_size, training.gradient_accumulation) == (1, 4)
+    assert (training.learning_rate, training.epochs, training.batch_rows) == (1e-4, 1, 4)
     assert training.gradient_checkpointing

@@ -171,7 +171,8 @@ async def _all(
             if not running:
                 return
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
+            # what came is handed on before a failure beside it is raised
+            for task in sorted(done, key=lambda task: task.exception() is not None):
                 yield task.result()
     finally:
         for task in running:

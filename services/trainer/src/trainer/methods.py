@@ -180,8 +180,8 @@ def make_optimizer(model: Any, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def save_initial_adapter(model: Any, run_dir: Path) -> None:
-    """Keep the adapter's start: PiSSA moves part of the base into it, and `save_adapter` needs it to
-    give an adapter that fits the base as it was.
+    """Keep the adapter's start. PiSSA moves part of the base into it, and `save_adapter` needs it
+    to give an adapter that fits the base as it was.
     """
     config = model.peft_config["default"]
     config.init_lora_weights = True

@@ -23,7 +23,7 @@ _BY_PLACE = re.compile(
     re.IGNORECASE,
 )
 _COUNTED = re.compile(
-    r"第\s*[一二三四五六七八九十\d]+\s*(?:个|项|条)?\s*(?:选项|答案|选择)|"
+    r"(?:第\s*[一二三四五六七八九十\d]+|最后一?)\s*(?:个|项|条)?\s*(?:选项|答案|选择)|"
     r"\b(?:first|second|third|fourth|fifth|last) (?:option|choice|answer)",
     re.IGNORECASE,
 )

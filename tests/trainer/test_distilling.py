@@ -1,0 +1,206 @@
+"""Analyses from a teacher. A stub server stands for the teacher, so that its replies are known and
+it can fail on demand.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.responses import JSONResponse
+from rich.console import Console
+
+from contract import PromptFormat
+from problem_files import problem_file
+from stub_server import StubServer
+from trainer.data import Example, load_examples
+from trainer.distill_run import distill, job_answers, print_yields
+from trainer.distilling import (
+    Drawn,
+    Teacher,
+    Yield,
+    analysis_of,
+    missed_in,
+    most_different,
+    select,
+)
+from trainer.errors import TrainerError
+from trainer.recipe import DataFile
+
+FMT = PromptFormat()
+
+
+def reply(prompt: str, seed: int) -> str:
+    """Questions about 问0 are answered right with even seeds; 问1 only when hinted."""
+    if "正确选项是" in prompt:
+        return f"由题意可知，第{seed}种推理。\n答案是：A"
+    right = "问0" in prompt and seed % 2 == 0
+    return f"推理{seed}：{'甲乙丙丁戊己庚辛'[seed % 8] * 5}。\n答案是：{'A' if right else 'B'}"
+
+
+@pytest.fixture
+def server() -> Iterator[StubServer]:
+    stub = StubServer(reply)
+    stub.start()
+    yield stub
+    stub.stop()
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> list[Example]:
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(problem_file(3))
+    return load_examples([DataFile(file=str(path))], FMT).rows
+
+
+@pytest.fixture
+def teach(
+    server: StubServer, examples: list[Example], tmp_path: Path
+) -> Callable[..., list[Yield]]:
+    def run(*, samples: int = 6, keep: int = 2, hint: bool = False, **other: Any) -> list[Yield]:
+        settings = {"temperature": 1.0, "max_tokens": 64, "seed": 0, "concurrency": 4} | other
+        teacher = Teacher(server.url, "stub", "none", samples=samples, timeout_s=20, **settings)
+        out = tmp_path / "out.jsonl"
+        return distill(
+            examples, FMT, teacher, out, keep=keep, hint=hint, console=Console(quiet=True)
+        )
+
+    return run
+
+
+def test_only_analyses_that_reach_the_key_are_kept(
+    teach: Callable[..., list[Yield]], tmp_path: Path
+) -> None:
+    yields = teach()
+    assert [(y.asked, y.right, y.kept) for y in yields] == [(6, 3, 2), (6, 0, 0)] * 3
+    rows = load_examples([DataFile(file=str(tmp_path / "out.jsonl"))], FMT).rows
+    assert len(rows) == 6
+    assert {row.label for row in rows} == {"A"}
+    assert all("推理" in (row.question.analysis or "") for row in rows)
+    assert not any("答案是" in (row.question.analysis or "") for row in rows)
+
+
+def test_the_yield_of_every_question_is_written_down(
+    teach: Callable[..., list[Yield]], tmp_path: Path
+) -> None:
+    console = Console(record=True, width=120, quiet=False, file=(tmp_path / "said").open("w"))
+    print_yields(teach(hint=True), console)
+    with (tmp_path / "out.yield.tsv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert [row["right"] for row in rows] == ["3", "0"] * 3
+    assert [row["hinted_right"] for row in rows] == ["0", "6"] * 3
+    said = console.export_text()
+    assert "9 of 36 analyses reached the key (25.0%)" in said
+    assert "3 questions helped by the hint, 0 without any" in said
+
+
+def test_only_questions_never_right_are_asked_again_with_their_key(
+    teach: Callable[..., list[Yield]], server: StubServer
+) -> None:
+    teach(hint=True)
+    hinted = [body for body in server.requests if "正确选项是 A" in str(body["messages"])]
+    assert len(hinted) == 18
+    assert all("问1" in str(body["messages"]) for body in hinted)
+    assert [m["role"] for m in hinted[0]["messages"]] == ["system", "user"]
+
+
+def test_what_was_drawn_is_never_drawn_again(
+    teach: Callable[..., list[Yield]], server: StubServer
+) -> None:
+    first = teach(samples=4)
+    assert len(server.requests) == 24
+    teach(samples=4)
+    assert len(server.requests) == 24
+    more = teach(samples=6)
+    assert len(server.requests) == 36
+    assert [(y.right, y.asked) for y in first][:2] == [(2, 4), (0, 4)]
+    assert [(y.right, y.asked) for y in more][:2] == [(3, 6), (0, 6)]
+
+
+def test_a_teacher_that_fails_midway_loses_nothing(
+    teach: Callable[..., list[Yield]], server: StubServer, tmp_path: Path
+) -> None:
+    def fail(_: dict[str, Any]) -> JSONResponse | None:
+        if len(server.requests) < 10:
+            return None
+        return JSONResponse({"error": {"message": "no such model"}}, status_code=404)
+
+    server.fail = fail
+    with pytest.raises(TrainerError, match=r"failed: .*no such model.*goes on from there"):
+        teach()
+    journal = (tmp_path / "out.samples.jsonl").read_text().splitlines()
+    drawn = len(journal) - 1
+    assert drawn >= 6
+    with (tmp_path / "out.samples.jsonl").open("a") as file:
+        file.write('{"key": "cut sh')  # as a kill would leave it
+    server.fail = lambda body: None
+    before = len(server.requests)
+    assert [(y.asked, y.right) for y in teach()] == [(6, 3), (6, 0)] * 3
+    assert len(server.requests) - before == 36 - drawn
+
+
+def test_a_journal_of_other_settings_is_not_mixed_in(teach: Callable[..., list[Yield]]) -> None:
+    teach()
+    with pytest.raises(TrainerError, match="was written with other settings"):
+        teach(temperature=0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "hinted", "analysis"),
+    [
+        ("甲高。\n答案是：A", "stop", False, "甲高。"),
+        ("<think>嗯</think>\n甲高。\n\n**答案是：A**", "stop", False, "甲高。"),
+        ("甲高。\n答案是：A", "length", False, None),
+        ("答案是：A", "stop", False, None),
+        ("甲高。\n答案是：B", "stop", False, None),
+        ("不知道", "stop", False, None),
+        ("由提示可知选甲。\n答案是：A", "stop", True, None),
+        ("由提示可知选甲。\n答案是：A", "stop", False, "由提示可知选甲。"),
+    ],
+)
+def test_what_a_sample_teaches(
+    examples: list[Example], text: str, reason: str, hinted: bool, analysis: str | None
+) -> None:
+    drawn = Drawn("key", 0, hinted, text, reason)
+    assert analysis_of(drawn, examples[0], FMT) == analysis
+
+
+def test_the_most_different_are_taken_and_none_twice() -> None:
+    texts = ["甲乙丙丁戊", "甲乙丙丁戊", "甲乙丙丁己", "子丑寅卯辰"]
+    assert most_different(texts, 2) == [0, 3]
+    assert most_different(texts, 4) == [0, 3, 2]
+    assert most_different([], 2) == []
+
+
+def test_a_question_without_samples_yields_nothing(examples: list[Example]) -> None:
+    taught, yields = select(examples, [], FMT, 3)
+    assert taught == []
+    assert [found.asked for found in yields] == [0] * 6
+
+
+def test_only_what_a_job_missed_is_asked(examples: list[Example], tmp_path: Path) -> None:
+    answers = [
+        {"id": e.problem.id, "index": i % 2, "answer": "A" if i else "B"}
+        for i, e in enumerate(examples[:4])
+    ]
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(a) + "\n" for a in answers))
+    for job in (tmp_path, tmp_path / "answers.jsonl"):
+        missed = missed_in(examples, job_answers(str(job)))
+        assert [e.source for e in missed] == ["train.jsonl, p0, question 1"]
+    with pytest.raises(TrainerError, match="the job answered no question of these files"):
+        missed_in(examples, [{"id": "x", "index": 0, "answer": "A"}])
+    with pytest.raises(TrainerError, match="cannot read the answers of"):
+        job_answers(str(tmp_path / "nowhere"))
+
+
+def test_a_recipe_that_trains_bare_labels_cannot_be_distilled_for(
+    examples: list[Example], tmp_path: Path
+) -> None:
+    teacher = Teacher("http://127.0.0.1:9/v1", "m", "none", 1, 1.0, 8, 0, 1, 1.0)
+    bare = PromptFormat(style="answer")
+    with pytest.raises(TrainerError, match=r'set format\.style = "analysis"'):
+        distill(
+            examples, bare, teacher, tmp_path / "o", keep=1, hint=False, console=Console(quiet=True)
+        )
