@@ -26,11 +26,14 @@ test-compose: .venv/ready  ## build and run the compose stack on a CPU (needs a 
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one, then make test-compose again"; exit 1; }
 	.venv/bin/pytest tests/compose
 
+bench-train: .venv-model/ready  ## training speed against the baseline's recipe (DATA=ana.json, instruction rows)
+	.venv-model/bin/python bench/train.py --data "$(or $(DATA),examples/demo/train.jsonl)"
+
 lint: .venv/ready .venv-model/ready  ## ruff and mypy strict over every package
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy contract/src services/orchestrator/src tests/contract tests/orchestrator tests/demo tests/e2e tests/compose
-	.venv-model/bin/mypy services/trainer/src services/inference/src examples/demo tests/trainer tests/inference
+	.venv-model/bin/mypy services/trainer/src services/inference/src examples/demo bench tests/trainer tests/inference
 
 demo-data: .venv-model/ready  ## write the demo's puzzle files again (same seed, same bytes)
 	cd examples/demo && ../../.venv-model/bin/python puzzles.py train.jsonl:1600 validation.jsonl:60 problems.jsonl:140:plain

@@ -123,6 +123,8 @@ def test_a_file_posted_to_the_running_stack_comes_back_whole(root: Path, tmp_pat
             for answered, question in zip(row["questions"], problem.questions, strict=True):
                 assert answered["answer"] in LABELS[: len(question.options)]
 
+        distil_what_was_missed(root, tmp_path)
+
         (server,) = running("vllm.entrypoints")
         os.kill(server, signal.SIGKILL)
         assert process.wait(60) == 1
@@ -130,6 +132,36 @@ def test_a_file_posted_to_the_running_stack_comes_back_whole(root: Path, tmp_pat
         said = process.stdout.read().replace("\n", "")
         assert "inference failed: was killed by signal 9" in said
         assert "inference.log" in said
+
+
+def distil_what_was_missed(root: Path, folder: Path) -> None:
+    """A labelled job, and its own model as the teacher of the questions it got wrong."""
+    rows = (root / "examples" / "demo" / "problems.jsonl").read_text().splitlines(keepends=True)
+    labelled = folder / "labelled.jsonl"
+    labelled.write_text("".join(rows[:40]))
+    done = quorum(root, "submit", str(labelled), "--wait")
+    assert done.returncode == 0, done.stdout + done.stderr
+    newest = httpx2.get(f"{URL}/jobs", params={"limit": 1}).json()["data"][0]
+    job = httpx2.get(f"{URL}/jobs/{newest['id']}").json()
+    (server,) = running("vllm.entrypoints")
+    arguments = Path(f"/proc/{server}/cmdline").read_bytes().decode().split("\0")
+    url = f"http://127.0.0.1:{arguments[arguments.index('--port') + 1]}/v1"
+    taught = folder / "taught.jsonl"
+    trainer = [str(root / ".venv-model" / "bin" / "python"), "-m", "trainer", "distill"]
+    recipe = root / "services" / "trainer" / "recipes" / "demo.toml"
+    asked = ["--recipe", str(recipe), "--file", str(labelled), "--out", str(taught), "--hint"]
+    teacher = ["--url", url, "--model", "quorum-demo", "--max-tokens", "96"]
+    only = ["--only-missed", f"{URL}/jobs/{job['id']}", "--samples", "8", "--keep", "2"]
+    distilled = subprocess.run(
+        [*trainer, *asked, *teacher, *only], capture_output=True, text=True, timeout=300
+    )
+    assert distilled.returncode == 0, distilled.stdout + distilled.stderr
+    missed = job["accuracy"]["answered"] - job["accuracy"]["correct"]
+    assert f"{missed} questions were answered wrong" in distilled.stdout
+    assert f"of {8 * missed} analyses reached the key" in distilled.stdout
+    kept = parse_problems(taught.read_bytes())
+    assert kept
+    assert all(problem.questions[0].analysis for problem in kept)
 
 
 def test_ctrl_c_ends_every_process(root: Path) -> None:

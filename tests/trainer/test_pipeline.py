@@ -189,7 +189,7 @@ def test_two_runs_are_compared(
 ) -> None:
     one = run(tiny_recipe(), settings)
     other = run(tiny_recipe(top="[lora]\nr = 2"), settings)
-    runs = [load_run(settings.runs_dir, path.name[:10]) for path in (one, other)]
+    runs = (load_run(settings.runs_dir, one.name[:10]), load_run(settings.runs_dir, other.name))
     assert differences(*runs) == [("lora.r", "8", "2")]
     ends = {name: (a, b) for name, a, b in endings(*runs)}
     assert ends["step"] == ("6", "6")

@@ -66,9 +66,11 @@ def _per_row(
         Shape (1, tokens, heads, width), as transformers wants it.
     """
     grouped = query.shape[1] != key.shape[1]
+    lengths = [end - start for start, end in pairwise(row_ends or [0, query.shape[2]])]
+    # split, and not slices, whose gradients would each be as long as the whole pack
+    parts = [torch.split(part, lengths, dim=2) for part in (query, key, value)]
     rows = []
-    for start, end in pairwise(row_ends or [0, query.shape[2]]):
-        length = end - start
+    for length, one_query, one_key, one_value in zip(lengths, *parts, strict=True):
         mask = None
         if sliding_window is not None and length > sliding_window:
             apart = torch.arange(length, device=query.device)
@@ -76,9 +78,9 @@ def _per_row(
             mask = (apart >= 0) & (apart < sliding_window)
         rows.append(
             scaled_dot_product_attention(
-                query[:, :, start:end],
-                key[:, :, start:end],
-                value[:, :, start:end],
+                one_query,
+                one_key,
+                one_value,
                 attn_mask=mask,
                 is_causal=mask is None,
                 scale=scaling,

@@ -43,8 +43,7 @@ def _series(entries: Sequence[dict[str, Any]], key: str) -> tuple[list[int], lis
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
-    """Running mean over a twentieth of the run."""
-    width = max(1, len(values) // 20)
-    return [
-        sum(values[max(0, i - width + 1) : i + 1]) / min(i + 1, width) for i in range(len(values))
-    ]
+    """Mean over a twentieth of the run around each step."""
+    reach = len(values) // 40
+    windows = (values[max(0, i - reach) : i + reach + 1] for i in range(len(values)))
+    return [sum(window) / len(window) for window in windows]

@@ -13,7 +13,7 @@ from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from trainer.distributed import World, trained_weights
-from trainer.methods import load_base, save_adapter
+from trainer.methods import cast_activations, load_base, save_adapter
 from trainer.recipe import Recipe
 from trainer.reply_loss import ReplyLoss
 
@@ -42,6 +42,7 @@ def finished_model(
         return None
     adapter = save_adapter(module.model, recipe, run_dir)
     if recipe.lora.quantize == "none":
+        cast_activations(module.model, casts=True)
         return module.model.eval()
     del module.model
     gc.collect()

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from trainer.attention import implementation
@@ -109,12 +110,20 @@ def prepare_model(recipe: Recipe, base: Path, dtype: str, device: torch.device) 
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
+        cast_activations(model, casts=dtype == "float32")
     model.config.use_cache = False
     if device.type == "cuda":
         _use_liger(model)
     if recipe.training.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     return model.train()
+
+
+def cast_activations(model: Any, *, casts: bool) -> None:
+    """Whether adapters copy every activation to their own fp32. Under autocast they need not."""
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.cast_input_dtype_enabled = casts
 
 
 def _lora_config(lora: Lora, model: Any) -> LoraConfig:

@@ -143,7 +143,7 @@ class LocalStack:
         )
 
     def training_metrics(self, since: float) -> dict[str, Any] | None:
-        """The last metrics of a run that was started after `since` (a time.time())."""
+        """The last step's metrics of a run that was started after `since` (a time.time())."""
         files = [
             path
             for path in (self.var / "runs" / MODEL).glob("*/metrics.jsonl")
@@ -152,9 +152,9 @@ class LocalStack:
         if not files:
             return None
         lines = max(files, key=lambda path: path.stat().st_mtime).read_text().splitlines()
-        whole = [line for line in lines[-2:] if line.endswith("}")]
-        metrics: dict[str, Any] | None = json.loads(whole[-1]) if whole else None
-        return metrics
+        whole = [json.loads(line) for line in lines[-2:] if line.endswith("}")]
+        steps: list[dict[str, Any]] = [entry for entry in whole if "loss" in entry]
+        return steps[-1] if steps else None
 
 
 def free_port() -> int:
