@@ -76,18 +76,17 @@ def _per_row(
             apart = torch.arange(length, device=query.device)
             apart = apart[:, None] - apart[None]
             mask = (apart >= 0) & (apart < sliding_window)
-        rows.append(
-            scaled_dot_product_attention(
-                one_query,
-                one_key,
-                one_value,
-                attn_mask=mask,
-                is_causal=mask is None,
-                scale=scaling,
-                enable_gqa=grouped,
-            )
+        row = scaled_dot_product_attention(
+            one_query,
+            one_key,
+            one_value,
+            attn_mask=mask,
+            is_causal=mask is None,
+            scale=scaling,
+            enable_gqa=grouped,
         )
-    return torch.cat(rows, dim=2).transpose(1, 2).contiguous(), None
+        rows.append(row.transpose(1, 2))
+    return torch.cat(rows, dim=1), None
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
