@@ -139,7 +139,9 @@ def distil_what_was_missed(root: Path, folder: Path) -> None:
     rows = (root / "examples" / "demo" / "problems.jsonl").read_text().splitlines(keepends=True)
     labelled = folder / "labelled.jsonl"
     labelled.write_text("".join(rows[:40]))
-    done = quorum(root, "submit", str(labelled), "--wait")
+    done = quorum(
+        root, "submit", str(labelled), "--wait", "--out", str(folder / "labelled.submission.jsonl")
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     newest = httpx2.get(f"{URL}/jobs", params={"limit": 1}).json()["data"][0]
     job = httpx2.get(f"{URL}/jobs/{newest['id']}").json()
