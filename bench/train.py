@@ -30,13 +30,13 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     Qwen2Config,
-    Qwen2ForCausalLM,
     Trainer,
     TrainerCallback,
     TrainingArguments,
 )
 
 from contract import PromptFormat
+from trainer.attention import implementation
 from trainer.data import load_examples
 from trainer.packing import Order
 from trainer.plots import BLUE, GREY, figure, save
@@ -59,19 +59,22 @@ QWEN2_7B = {
 SIDES = ("baseline", "baseline, autocast", "ours, recomputing", "ours")
 
 
-def load_rows(data: Path, base: Path, count: int) -> list[Row]:
-    """Rows of `data` for the base's tokenizer, none cut."""
+def load_rows(data: Path, count: int) -> list[Row]:
+    """Rows of `data` for the demo's tokenizer, none cut."""
     fmt = PromptFormat()
     examples = load_examples([DataFile(file=str(data))], fmt).rows
-    rows = render(examples, fmt, AutoTokenizer.from_pretrained(base), 1_000_000).rows
+    rows = render(examples, fmt, AutoTokenizer.from_pretrained(DEMO), 1_000_000).rows
     wanted = min(count + WARM_UP_ROWS, len(rows))
     return [rows[i * len(rows) // wanted] for i in range(wanted)]  # spread over the file
 
 
-def run_baseline(base: Path, rows: list[Row], args: argparse.Namespace) -> dict[str, float]:
+def run_baseline(rows: list[Row], args: argparse.Namespace) -> dict[str, float]:
     from peft import LoraConfig, get_peft_model
 
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    load = load_random_7b if args.shape == "qwen2-7b" else AutoModelForCausalLM.from_pretrained
+    model: Any = load(DEMO, dtype=torch.bfloat16, attn_implementation="sdpa")
+    # planning for every new length would slow it further on a Hopper card; ours does without too
+    torch.backends.cuda.enable_cudnn_sdp(False)
     model.enable_input_require_grads()
     targets = Recipe.model_fields["lora"].default.targets
     lora = LoraConfig(
@@ -124,9 +127,9 @@ def run_baseline(base: Path, rows: list[Row], args: argparse.Namespace) -> dict[
     return _rates(replies, tokens, clock["end"] - clock["start"])
 
 
-def run_ours(base: Path, rows: list[Row], args: argparse.Namespace) -> dict[str, float]:
+def run_ours(rows: list[Row], args: argparse.Namespace) -> dict[str, float]:
+    from trainer import methods
     from trainer.distributed import joined
-    from trainer.methods import prepare_model
     from trainer.metrics import Metrics
     from trainer.settings import Settings
     from trainer.training import TrainingData, train
@@ -156,7 +159,9 @@ def run_ours(base: Path, rows: list[Row], args: argparse.Namespace) -> dict[str,
 
     Metrics.step = timed  # type: ignore[method-assign]
     with joined(Settings()) as world, tempfile.TemporaryDirectory() as folder:
-        model = prepare_model(recipe, base, "bfloat16", world.device)
+        if args.shape == "qwen2-7b":
+            methods.load_base = load_random_7b
+        model = methods.prepare_model(recipe, DEMO, "bfloat16", world.device)
         data = TrainingData(rows, [1.0] * len(rows), [], [])
         train(model, data, recipe, "bfloat16", Path(folder), world)
     order = Order([1.0] * len(rows), training.seed).rows(0, len(rows))
@@ -196,14 +201,18 @@ def matrix_rate() -> float:
     return 50 * 2 * 8192**3 / (time.monotonic() - started)
 
 
-def make_7b(folder: Path) -> Path:
-    """A Qwen2-7B-shaped model of random weights with the demo's tokenizer."""
+def load_random_7b(*_: Any, **options: Any) -> Any:
+    """A Qwen2-7B-shaped model of random weights, made on the GPU: 15 GB written and read for every
+    run would take longer than the run.
+    """
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
-    Qwen2ForCausalLM(Qwen2Config(**QWEN2_7B)).save_pretrained(folder, max_shard_size="4GB")
+    with torch.device("cuda"):
+        attention = options.get("attn_implementation", implementation(torch.device("cuda")))
+        config = Qwen2Config(**QWEN2_7B)
+        model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
     torch.set_default_dtype(torch.float32)
-    AutoTokenizer.from_pretrained(DEMO).save_pretrained(folder)
-    return folder
+    return model
 
 
 def machine() -> str:
@@ -214,13 +223,13 @@ def machine() -> str:
     return f"{name}, {len([line for line in lines if line.startswith('processor')])} cores"
 
 
-def measure(args: argparse.Namespace, base: Path) -> dict[str, Any]:
+def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Every side `args.rounds` times, in turn, each in a process of its own."""
     runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
     for number in range(args.rounds):
         for side in SIDES:
-            argv = [sys.executable, __file__, "--side", side, "--base", str(base)]
-            for name in ("data", "rows", "pack_tokens", "recipe"):
+            argv = [sys.executable, __file__, "--side", side]
+            for name in ("data", "rows", "pack_tokens", "recipe", "shape"):
                 argv += ["--" + name.replace("_", "-"), str(getattr(args, name))]
             child = subprocess.run(argv, capture_output=True, text=True)
             if child.returncode:
@@ -248,7 +257,17 @@ def report(args: argparse.Namespace, found: dict[str, Any]) -> None:
     }
     name = f"train-{args.shape}"
     (args.out / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+    draw(found["medians"], args.out / f"{name}.png")
     medians = found["medians"]
+    base = medians["baseline"]
+    for side in SIDES:
+        speed = medians[side]["reply_tokens_per_s"]
+        memory = medians[side]["memory_gib"]
+        ratio = speed / base["reply_tokens_per_s"]
+        print(f"| {side} | {speed:,.0f} | {ratio:.2f} | {memory:.2f} |")
+
+
+def draw(medians: dict[str, dict[str, float]], path: Path) -> None:
     drawing, axes = figure(2)
     for axis, key, title in zip(
         axes,
@@ -257,16 +276,11 @@ def report(args: argparse.Namespace, found: dict[str, Any]) -> None:
         strict=True,
     ):
         values = [medians[side][key] for side in SIDES]
-        bars = axis.bar(SIDES, values, color=[GREY, GREY, BLUE, BLUE])
-        axis.bar_label(bars, [f"{v:,.0f}" if v > 50 else f"{v:.2f}" for v in values])
+        names = [side.replace(", ", ",\n") for side in SIDES]
+        bars = axis.bar(names, values, color=[GREY, GREY, BLUE, BLUE])
+        axis.bar_label(bars, [f"{v:,.0f}" if v > 100 else f"{v:.2f}" for v in values])
         axis.set(title=title)
-    save(drawing, args.out / f"{name}.png")
-    base = medians["baseline"]
-    for side in SIDES:
-        speed = medians[side]["reply_tokens_per_s"]
-        memory = medians[side]["memory_gib"]
-        ratio = speed / base["reply_tokens_per_s"]
-        print(f"| {side} | {speed:,.0f} | {ratio:.2f} | {memory:.2f} |")
+    save(drawing, path)
 
 
 def main() -> None:
@@ -279,17 +293,17 @@ def main() -> None:
     parser.add_argument("--pack-tokens", type=int, default=2048)
     parser.add_argument("--recipe", default="qwen2-7b-24gb.toml")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument("--base", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
         run = run_baseline if args.side.startswith("baseline") else run_ours
-        print(json.dumps(run(args.base, load_rows(args.data, args.base, args.rows), args)))
+        print(json.dumps(run(load_rows(args.data, args.rows), args)))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        base = DEMO if args.shape == "demo" else make_7b(Path(folder))
-        found = measure(args, base)
+    found: dict[str, Any] = {}
     if torch.cuda.is_available():
         found["matrix_flops"] = matrix_rate()
+        torch.cuda.empty_cache()
+    found |= measure(args)
+    if torch.cuda.is_available():
         parameters = 7_070_000_000  # of the layers and the head; the embedding is a look-up
         for side, flops in (("ours", 4), ("ours, recomputing", 6)):
             # frozen weights need no gradient: two products forward, two back, two more recomputed

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from contract import Contract, parse_problems
@@ -169,7 +171,7 @@ def test_the_base_is_asked_with_its_letter_forced(
 def test_early_stopping_takes_the_best_weights(
     tiny_recipe: Callable[..., Recipe], settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At this learning rate the loss soon gets worse."""
+    """At this learning rate the loss soon gets worse; kept is a run that ends at its best."""
     recipe = tiny_recipe(training="patience = 2\nepochs = 20\nschedule = 'constant'")
     training = recipe.training.model_copy(
         update={"learning_rate": 0.3, "max_steps": 60, "validations": 30}
@@ -182,6 +184,16 @@ def test_early_stopping_takes_the_best_weights(
     assert max(losses) < 60
     assert [step for step in losses if step > best] == list(losses)[-2:]
     assert f"taking the weights of step {best}, the best validated" in caplog.text
+    until_then = training.model_copy(update={"max_steps": best, "patience": None})
+    left_there = run(recipe.model_copy(update={"training": until_then}), settings)
+    adapters = [
+        load_file(folder / "adapter" / "adapter_model.safetensors")
+        for folder in (published, left_there)
+    ]
+    assert adapters[0]
+    assert adapters[0].keys() == adapters[1].keys()
+    for name, weight in adapters[0].items():
+        assert torch.equal(weight, adapters[1][name])
 
 
 def test_two_runs_are_compared(
