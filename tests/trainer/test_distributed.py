@@ -85,3 +85,26 @@ def test_spread_weights_go_on_from_a_checkpoint(
     resumed = train(recipe, tmp_path / "killed", 2)
     assert len(curve(resumed)) == 40
     assert curve(resumed) == pytest.approx(curve(whole), rel=1e-5)
+
+
+def test_spread_weights_are_left_at_the_best_validation(
+    recipe_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    """At this learning rate the loss soon gets worse; kept is a run that ends at its best."""
+    training = "dtype = 'float32'\nfsdp = true\nepochs = 20\nschedule = 'constant'\n"
+    recipe = recipe_file(top="method = 'full'", training=training + "patience = 2")
+    text = recipe.read_text().replace("validations = 2", "validations = 15")
+    text = text.replace("max_steps = 6", "max_steps = 30").replace("1e-3", "0.05")
+    recipe.write_text(text)
+    kept = train(recipe, tmp_path / "kept", 2)
+    entries = [e for e in read_metrics(kept / "metrics.jsonl") if "validation_loss" in e]
+    losses = {entry["step"]: entry["validation_loss"] for entry in entries if entry["step"]}
+    best = min(losses, key=losses.__getitem__)
+    assert best < max(losses) < 30
+    recipe.write_text(text.replace("= 30", f"= {best}").replace("patience = 2", ""))
+    ended_there = train(recipe, tmp_path / "ended", 2)
+    weights: list[dict[str, Any]] = [
+        load_file(path / "model.safetensors") for path in (kept, ended_there)
+    ]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(tensor, weights[1][name], rtol=0, atol=1e-6)

@@ -151,6 +151,19 @@ def test_current_moves_to_a_model_published_before(published: Path) -> None:
     assert (published.parent / "current").resolve() == published.resolve()
 
 
+def test_a_run_that_has_nothing_to_do_leaves_another_model_current(
+    recipe: Recipe, settings: Settings, published: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = published.parent / "other"
+    other.mkdir(exist_ok=True)
+    make_current(other)
+    caplog.set_level("INFO")
+    assert run(recipe, settings) == published
+    assert (published.parent / "current").resolve() == other.resolve()
+    assert f"`python -m trainer publish {published.name}` makes this one current" in caplog.text
+    make_current(published)
+
+
 def test_a_missing_base_is_named(recipe: Recipe, settings: Settings) -> None:
     gone = recipe.model_copy(update={"base": "/nowhere/base"})
     with pytest.raises(TrainerError, match="/nowhere/base does not exist"):

@@ -20,7 +20,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from trainer.settings import Settings
 
@@ -90,6 +90,8 @@ def optimizer_state(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -
 
 
 def restore_weights(module: torch.nn.Module, weights: dict[str, Any], world: World) -> None:
+    if isinstance(module, FSDPModule):
+        module.reshard()  # a validation leaves the outermost weights gathered
     set_model_state_dict(module, weights, options=_loading(world))
 
 

@@ -34,6 +34,9 @@ VERIFICATION_FILE = "verification.json"
 def run(recipe: Recipe, settings: Settings) -> Path:
     """Train `recipe` and publish it, unless the same base, data and recipe are published already.
 
+    Then nothing is changed, the current model neither: a stack that is only started again goes on
+    serving what it served.
+
     Returns:
         The published model's directory.
 
@@ -47,8 +50,16 @@ def run(recipe: Recipe, settings: Settings) -> Path:
     digest = digest_of(base_sha256, prepared.sha256, recipe.sha256())[:DIGEST_CHARACTERS]
     target = settings.models_dir / recipe.name / digest
     if published(settings.models_dir, recipe.name, digest):
-        make_current(target)
+        current = target.with_name("current")
+        if not current.exists():
+            make_current(target)
         log.info("nothing to do: %s was published from the same base, data and recipe", target)
+        if current.resolve() != target.resolve():
+            log.warning(
+                "%s stays the current model; `python -m trainer publish %s` makes this one current",
+                current.resolve().name,
+                digest,
+            )
         return target
     _train_and_publish(recipe, settings, prepared, base, base_sha256, digest)
     return target

@@ -164,7 +164,9 @@ def greedy_replies(
     examples: Sequence[Example],
     max_tokens: int,
 ) -> list[dict[str, Any]]:
-    """What the saved model replies to a few prompts: `source`, `key`, `label`, `ended`, `text`."""
+    """What the saved model replies to a few prompts: `source`, `messages`, `key`, `label`, `ended`,
+    `text`. The server's first replies are compared with them.
+    """
     replies = []
     for row, example in _spread(list(zip(rows, examples, strict=True)), GENERATED):
         ids = torch.tensor([row.prompt], device=model.device)
@@ -176,6 +178,7 @@ def greedy_replies(
         replies.append(
             {
                 "source": example.source,
+                "messages": fmt.messages(example.problem, example.question),
                 "key": example.label,
                 "label": extract_label(text, example.question.options, fmt.label_patterns),
                 "ended": int(out[-1]) == row.reply[-1],
