@@ -41,6 +41,19 @@ REPLIES = [
     ("答案是：A. 是", TRUTH, "A"),
     ("答案是：Pear", FRUIT, "B"),
     ("答案是：Apple", FRUIT, "A"),
+    ("答案是：ｂ", PEOPLE, "B"),
+    ("答案是：［C］", PEOPLE, "C"),
+    ("答案是：《C》", PEOPLE, "C"),
+    ("答案是：$\\boxed{B}$", PEOPLE, "B"),
+    ("答案是：__B__", PEOPLE, "B"),
+    ("**答案**：B", PEOPLE, "B"),
+    ("因此本题的答案是：**C. 丙**", PEOPLE, "C"),
+    ("答案是：B<|im_end|>", PEOPLE, "B"),
+    ("答案是：B\n\n解析：甲和丙都不符合。", PEOPLE, "B"),
+    ("答案是：A（不是B）", PEOPLE, "A"),
+    ("答案是：None of the above", ("Bill", "None of the above"), "B"),
+    ("答案是：2", ("1", "2"), "B"),
+    ("答案是：3.5", ("3", "3.5"), "B"),
     # the last one counts
     ("先看答案是：A 的情形，不成立。\n答案是：C", PEOPLE, "C"),
     ("答案是：A\n等等，重新检查。\n答案是：D", PEOPLE, "D"),
@@ -63,7 +76,24 @@ REPLIES = [
     ("答案是：A、C", PEOPLE, None),
     ("答案是：A或B", PEOPLE, None),
     ("答案是：A/B", PEOPLE, None),
+    ("答案是：A B", PEOPLE, None),
+    ("答案是：AB", PEOPLE, None),
+    ("答案是：A 或者 C", PEOPLE, None),
+    ("答案是：A；B", PEOPLE, None),
+    ("答案是：甲和乙", PEOPLE, None),
+    ("答案是：不是", TRUTH, None),
+    ("答案是：第二个选项", PEOPLE, None),
+    # cut by the token limit: what stands there already counts, a guess does not
+    ("甲不符合条件，因此答案是", PEOPLE, None),
+    ("甲不符合条件，因此答案是：", PEOPLE, None),
+    ("逐一检查：A 不对，B 不对，C 也不对，所以只能选", PEOPLE, None),
+    ("答案是：A\n等等，重新检查：", PEOPLE, "A"),
+    ("答案是：A。再验证一遍，答案是", PEOPLE, "A"),
 ]
+
+
+def test_the_table_is_long_enough_to_mean_something() -> None:
+    assert len(REPLIES) >= 60
 
 
 @pytest.mark.parametrize(("reply", "options", "label"), REPLIES)

@@ -16,7 +16,15 @@ from contract.contract import (
     Sampling,
 )
 from contract.labels import LABELS, extract_label
-from contract.problems import FileFault, Problem, ProblemFileError, Question, parse_problems
+from contract.problems import (
+    FileFault,
+    Problem,
+    ProblemFileError,
+    Question,
+    iter_problems,
+    parse_problems,
+)
+from contract.stacks import Stack, stack_fault
 
 __all__ = [
     "CONTRACT_FILE",
@@ -33,6 +41,9 @@ __all__ = [
     "Provenance",
     "Question",
     "Sampling",
+    "Stack",
     "extract_label",
+    "iter_problems",
     "parse_problems",
+    "stack_fault",
 ]

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 
 LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-_WRAPPING = " \t*_`\"'“”‘’()[]{}<>【】「」《》〈〉$"
-_LETTER = re.compile(
-    r"(?:选项|option\s)?[\s*_`\"'“‘$(\[{【「]*([A-Za-z])(?![A-Za-z0-9])", re.IGNORECASE
-)
+_WRAPPING = " \t*_`\"'“”‘’()[]{}<>【】「」《》〈〉〔〕$"
+_OPENING = r"(?:\\boxed|\\text|[\s*_`\"'“‘$(\[{【「《〈〔])*"
+_LETTER = re.compile(rf"(?:选项|option\s)?{_OPENING}([A-Za-z])(?![A-Za-z0-9])", re.IGNORECASE)
 _SECOND_LETTER = re.compile(
-    r"[\s)\]】」*]*(?:[、,/&+和与或及]|and\b|or\b)\s*(?:选项)?[\s*(\[【「]*([A-Za-z])(?![A-Za-z0-9])"
+    r"[\s)\]】」》〉〕*]*"
+    r"(?:(?:[、,;/&+和与或及]|或者|以及|and\b|or\b)\s*(?:选项)?"
+    rf"{_OPENING}([A-Za-z])(?![A-Za-z0-9])|\s([A-Za-z])\W*$)"
 )
 _CLOSING = ".。!！,，;；"
 
@@ -31,7 +32,7 @@ def extract_label(reply: str, options: Sequence[str], patterns: Sequence[str]) -
     option's text behind it) or the text of exactly one option. Where several options share the
     text, the first of them is meant.
     """
-    normalized = unicodedata.normalize("NFKC", reply)
+    normalized = _plain(reply)
     matches = [match for pattern in patterns for match in re.finditer(pattern, normalized)]
     if not matches:
         return None
@@ -54,21 +55,15 @@ def _label_of(named: str, options: Sequence[str]) -> str | None:
     if label not in LABELS[: len(options)]:
         return None
     second = _SECOND_LETTER.match(named, letter.end())
-    if (
-        second
-        and second.group(1).upper() in LABELS[: len(options)]
-        and second.group(1).upper() != label
-    ):
-        return None
-    return label
+    other = (second.group(1) or second.group(2)).upper() if second else label
+    return label if other == label or other not in LABELS[: len(options)] else None
 
 
 def _bare(text: str) -> str:
-    """`text` in NFKC, without the marks that people put around an answer."""
-    return (
-        unicodedata.normalize("NFKC", text)
-        .strip()
-        .strip(_WRAPPING)
-        .rstrip(_CLOSING)
-        .strip(_WRAPPING)
-    )
+    """Plain text without the marks that people put around an answer."""
+    return _plain(text).strip().strip(_WRAPPING).rstrip(_CLOSING).strip(_WRAPPING)
+
+
+def _plain(text: str) -> str:
+    """`text` in NFKC, without Markdown's bold."""
+    return unicodedata.normalize("NFKC", text).replace("**", "")

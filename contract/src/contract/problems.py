@@ -10,14 +10,18 @@ line's number, other keys are kept.
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from contract.labels import LABELS
 
 MAX_FAULTS_KEPT = 20
+# Far beyond any problem that a model could be asked; what is larger is a mistake or an attack.
+MAX_QUESTIONS = 1000
+MAX_CHARS = 200_000
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Problem:
-    """One row. `row` is the JSON object as posted, with `id` set."""
+    """One row. `row` is the JSON object as posted, with `id` set; `line` counts from 1."""
 
     id: str
     text: str
     questions: tuple[Question, ...]
     row: dict[str, Any]
+    line: int = 0
 
 
 class FileFault(NamedTuple):
@@ -75,32 +80,40 @@ def parse_problems(data: bytes) -> list[Problem]:
     Raises:
         ProblemFileError: with the line, place and reason of the first 20 faults, and their number.
     """
-    problems: list[Problem] = []
+    return list(iter_problems(io.BytesIO(data)))
+
+
+def iter_problems(lines: Iterable[bytes], *, first_line: int = 1) -> Iterator[Problem]:
+    """The problems of a file one by one, holding none; each as soon as its line has been taken.
+
+    `first_line` is the number of the first of `lines`, for whoever reads on in the middle.
+
+    Raises:
+        ProblemFileError: behind the last line, with the line, place and reason of the first 20
+            faults, and their number. Whoever has not read to the end knows nothing of the file.
+    """
     faults: list[FileFault] = []
+    total = 0
     line_of_id: dict[str, int] = {}
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        if not line.strip():
+    for number, line in enumerate(lines, start=first_line):
+        bare = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        if not bare.strip():
             continue
-        problem = _parse_row(line, number)
-        if isinstance(problem, Problem):
-            earlier = line_of_id.setdefault(problem.id, number)
-            if earlier != number:
-                problem = [
-                    FileFault(
-                        number,
-                        "id",
-                        f"{problem.id!r} is the id of line {earlier} too; ids must differ",
-                    )
-                ]
-        if isinstance(problem, Problem):
-            problems.append(problem)
-        else:
-            faults += problem
-    if not problems and not faults:
-        faults.append(FileFault(1, "", "the file has no rows; write one JSON object a line"))
+        found = _parse_row(bare, number)
+        if isinstance(found, Problem):
+            earlier = line_of_id.setdefault(found.id, number)
+            if earlier == number:
+                yield found
+                continue
+            reason = f"{found.id!r} is the id of line {earlier} too; ids must differ"
+            found = [FileFault(number, "id", reason)]
+        total += len(found)
+        faults += found[: MAX_FAULTS_KEPT - len(faults)]
+    if not line_of_id and not faults:
+        reason = "the file has no rows; write one JSON object a line"
+        raise ProblemFileError([FileFault(1, "", reason)], 1)
     if faults:
-        raise ProblemFileError(faults[:MAX_FAULTS_KEPT], len(faults))
-    return problems
+        raise ProblemFileError(faults, total)
 
 
 def _parse_row(line: bytes, number: int) -> Problem | list[FileFault]:
@@ -123,7 +136,7 @@ def _parse_row(line: bytes, number: int) -> Problem | list[FileFault]:
         Question(q["question"], tuple(q["options"]), q.get("answer"), q.get("analysis"))
         for q in row["questions"]
     )
-    return Problem(str(row["id"]), row["problem"], questions, row)
+    return Problem(str(row["id"]), row["problem"], questions, row, number)
 
 
 def _row_faults(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -135,6 +148,9 @@ def _row_faults(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     questions = row.get("questions")
     if not isinstance(questions, list) or not questions:
         yield "questions", _must_be("a list with at least one question", row, "questions")
+        return
+    if len(questions) > MAX_QUESTIONS:
+        yield "questions", f"must be at most {MAX_QUESTIONS}, are {len(questions)}; split the row"
         return
     for index, question in enumerate(questions):
         yield from _question_faults(question, f"questions[{index}]")
@@ -165,6 +181,8 @@ def _question_faults(question: Any, place: str) -> Iterator[tuple[str, str]]:
                 f"{place}.options[{index}]",
                 f"must be a string, is {_kind(option)}; put it in quotes",
             )
+        elif len(option) > MAX_CHARS:
+            yield f"{place}.options[{index}]", _too_long(option)
     labels = list(LABELS[: len(options)])
     answer = question.get("answer")
     if answer is not None and answer not in labels:
@@ -180,6 +198,12 @@ def _text_faults(mapping: dict[str, Any], key: str, prefix: str) -> Iterator[tup
     value = mapping.get(key)
     if not isinstance(value, str) or not value.strip():
         yield f"{prefix}{key}", _must_be("a non-empty string", mapping, key)
+    elif len(value) > MAX_CHARS:
+        yield f"{prefix}{key}", _too_long(value)
+
+
+def _too_long(text: str) -> str:
+    return f"must have at most {MAX_CHARS} characters, has {len(text)}"
 
 
 def _must_be(what: str, mapping: dict[str, Any], key: str) -> str:

@@ -1,0 +1,64 @@
+"""Stacks: tested sets of versions of torch, transformers, peft and vLLM for one kind of host, and
+what a host must have for each.
+
+Oldest drivers are those of the CUDA that the wheels were built with: 12.x runs from 525 on, 13.0
+from 580 on (NVIDIA, CUDA Compatibility, "Minor Version Compatibility"). Compute capabilities are
+those that the wheels hold kernels for and that vLLM serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+Stack = Literal["cpu", "cu12", "volta", "cu13"]
+
+OLDEST_DRIVER = {"cu12": 525, "volta": 525, "cu13": 580}
+CAPABILITIES = {
+    "cu12": ((8, 0), (12, 9)),
+    "volta": ((7, 0), (9, 0)),
+    "cu13": ((8, 0), (99, 9)),
+}
+
+
+def stack_fault(
+    stack: Stack, driver: str | None, cards: Sequence[tuple[str, tuple[int, int]]]
+) -> str | None:
+    """Why a GPU stack cannot run on a host, in one line with the remedy; None where it can.
+
+    `driver` is the NVIDIA driver's version; `cards` are names and compute capabilities.
+    """
+    if stack == "cpu":
+        return None
+    if not cards or driver is None:
+        return (
+            f"STACK={stack} needs an NVIDIA GPU and none is visible here: install the driver and "
+            "the NVIDIA container toolkit, or run the CPU stack with compose.cpu.yml"
+        )
+    oldest, major = OLDEST_DRIVER[stack], int(driver.split(".")[0])
+    if major < oldest:
+        other = "set STACK=cu12" if major >= OLDEST_DRIVER["cu12"] else "install a newer driver"
+        return (
+            f"the NVIDIA driver {driver} is too old for STACK={stack}, which needs {oldest} or "
+            f"newer: {other}"
+        )
+    lowest, highest = CAPABILITIES[stack]
+    for name, capability in cards:
+        if lowest <= capability <= highest:
+            continue
+        suited = [
+            other
+            for other in ("cu12", "cu13", "volta")
+            if CAPABILITIES[other][0] <= capability <= CAPABILITIES[other][1]
+            and major >= OLDEST_DRIVER[other]
+        ]
+        remedy = f"set STACK={suited[0]}" if suited else "no stack serves this card"
+        return (
+            f"{name} has compute capability {_dotted(capability)}, and STACK={stack} serves "
+            f"{_dotted(lowest)} to {_dotted(highest)}: {remedy}"
+        )
+    return None
+
+
+def _dotted(capability: tuple[int, int]) -> str:
+    return ".".join(map(str, capability))
