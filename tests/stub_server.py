@@ -1,22 +1,31 @@
-"""A stub of an OpenAI-compatible server, for faults that a real one would not produce on demand.
+"""A stub of an OpenAI-compatible server, for faults that a real one would not produce on demand,
+and for measuring what everything around the model costs.
 
 Its replies are a function of the prompt and the seed alone, so that a disturbed run can be compared
 with an undisturbed one byte for byte. It can refuse, fail, hang or go away.
+
+    python tests/stub_server.py PORT LATENCY_S [LOG]    a server by itself; one line of LOG a sample
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import json
 import socket
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 MODEL = "stub"
 
@@ -30,17 +39,19 @@ def hashed_reply(prompt: str, seed: int) -> str:
 class StubServer:
     """`reply` gives the text for (prompt, seed). `fail` may return a response to send instead."""
 
-    def __init__(self, reply: Callable[[str, int], str] = hashed_reply) -> None:
+    def __init__(self, reply: Callable[[str, int], str] = hashed_reply, port: int = 0) -> None:
         self.reply = reply
         self.fail: Callable[[dict[str, Any]], Response | None] = lambda body: None
-        self.delay_s = 0.0
+        self.latency_s = 0.0
         self.tokens: list[int] | None = None
         self.served = MODEL
+        self.log: TextIO | None = None
         self.requests: list[dict[str, Any]] = []
         self.samples: Counter[tuple[str, int]] = Counter()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.aborted = 0
+        self.port = port or _free_port()
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -49,8 +60,7 @@ class StubServer:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def start(self) -> None:
-        config = uvicorn.Config(self._app(), host="127.0.0.1", port=self.port, log_level="error")
-        self._server = uvicorn.Server(config)
+        self._server = self.server()
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
         while not self._server.started:
@@ -61,38 +71,96 @@ class StubServer:
             self._server.force_exit = self._server.should_exit = True
             self._thread.join()
 
-    def _app(self) -> FastAPI:
-        app = FastAPI()
+    def server(self) -> uvicorn.Server:
+        routes = [
+            Route("/v1/models", self._models),
+            Route("/tokenize", self._tokenize, methods=["POST"]),
+            Route("/v1/chat/completions", self._complete, methods=["POST"]),
+        ]
+        config = uvicorn.Config(
+            Starlette(routes=routes),
+            host="127.0.0.1",
+            port=self.port,
+            log_level="error",
+            lifespan="off",
+        )
+        return uvicorn.Server(config)
 
-        @app.get("/v1/models")
-        def models() -> dict[str, Any]:
-            return {
-                "object": "list",
-                "data": [{"id": self.served, "object": "model", "created": 0, "owned_by": "stub"}],
+    async def _models(self, request: Request) -> Response:
+        entry = {"id": self.served, "object": "model", "created": 0, "owned_by": "stub"}
+        return JSONResponse({"object": "list", "data": [entry]})
+
+    async def _tokenize(self, request: Request) -> Response:
+        if self.tokens is None:
+            return JSONResponse({"error": "not here"}, 404)
+        return JSONResponse({"count": len(self.tokens), "tokens": self.tokens})
+
+    async def _complete(self, request: Request) -> Response:
+        body = json.loads(await request.body())
+        self.requests.append(body)
+        failure = self.fail(body)
+        if failure is not None:
+            return failure
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            if self.latency_s:
+                gone = asyncio.create_task(self._until_gone(request))
+                await asyncio.wait({gone}, timeout=self.latency_s)
+                gone.cancel()
+        finally:
+            self.in_flight -= 1
+        return JSONResponse(self._completion(body))
+
+    async def _until_gone(self, request: Request) -> None:
+        try:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+        except ClientDisconnect:
+            pass
+        self.aborted += 1
+
+    def _completion(self, body: dict[str, Any]) -> dict[str, Any]:
+        prompt = body["messages"][-1]["content"]
+        choices = []
+        for i in range(body.get("n", 1)):
+            seed = body["seed"] + i
+            self.samples[prompt, seed] += 1
+            text = self.reply(prompt, seed)
+            choice: dict[str, Any] = {
+                "index": i,
+                "finish_reason": "stop",
+                "message": {"role": "assistant", "content": text},
             }
+            if body.get("logprobs"):
+                choice["logprobs"] = {"content": [self._logprob(text, seed)]}
+            choices.append(choice)
+            if self.log is not None:
+                self.log.write(f"{seed}\n")
+                self.log.flush()
+        usage = {"prompt_tokens": 1, "completion_tokens": 4 * len(choices), "total_tokens": 1}
+        reply = {"id": "x", "object": "chat.completion", "created": 0, "model": MODEL}
+        return {**reply, "choices": choices, "usage": usage}
 
-        @app.post("/tokenize")
-        def tokenize() -> Response:
-            if self.tokens is None:
-                return JSONResponse({"error": "not here"}, 404)
-            return JSONResponse({"count": len(self.tokens), "tokens": self.tokens})
+    def _logprob(self, text: str, seed: int) -> dict[str, Any]:
+        likely = -0.1 if "A" in text else -1.0
+        top = [{"token": token, "logprob": likely, "bytes": None} for token in (text, " B")]
+        return {"token": text, "logprob": likely, "bytes": None, "top_logprobs": top}
 
-        @app.post("/v1/chat/completions")
-        def complete(request: Request, body: dict[str, Any]) -> Response:
-            self.requests.append(body)
-            failure = self.fail(body)
-            if failure is not None:
-                return failure
-            time.sleep(self.delay_s)
-            prompt = body["messages"][-1]["content"]
-            choices = []
-            for i in range(body.get("n", 1)):
-                seed = body["seed"] + i
-                self.samples[prompt, seed] += 1
-                message = {"role": "assistant", "content": self.reply(prompt, seed)}
-                choices.append({"index": i, "finish_reason": "stop", "message": message})
-            usage = {"prompt_tokens": 1, "completion_tokens": 4 * len(choices), "total_tokens": 1}
-            reply = {"id": "x", "object": "chat.completion", "created": 0, "model": MODEL}
-            return JSONResponse({**reply, "choices": choices, "usage": usage})
 
-        return app
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def main(port: str, latency_s: str, log: str | None = None) -> None:
+    stub = StubServer(port=int(port))
+    stub.latency_s = float(latency_s)
+    stub.log = Path(log).open("a") if log else None  # noqa: SIM115 # it lives as long as the server
+    stub.server().run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

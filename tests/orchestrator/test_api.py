@@ -1,33 +1,16 @@
 """The HTTP API over a real server, a real Redis and real files."""
 
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
-import uvicorn
 
 from orchestrator.api import create_app
 from orchestrator.settings import Settings
 from problem_files import problem_file
 from stub_server import StubServer
-
-
-@pytest.fixture
-def api(settings: Settings) -> Iterator[httpx2.Client]:
-    config = uvicorn.Config(create_app(settings), host="127.0.0.1", port=0, log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-        yield client
-    server.should_exit = True
-    thread.join()
+from workers import Bench
 
 
 def post(api: httpx2.Client, data: bytes, **form: object) -> httpx2.Response:
@@ -138,13 +121,25 @@ def test_readiness_names_what_is_missing(api: httpx2.Client, server: StubServer)
     assert "does not answer" in reply.json()["model"]
 
 
-def test_a_job_that_waits_for_the_model_says_so(api: httpx2.Client, server: StubServer) -> None:
+def test_a_job_that_waits_for_a_worker_says_so(api: httpx2.Client) -> None:
+    job = post(api, problem_file(1)).json()
+    deadline = time.monotonic() + 15
+    while "none is running" not in (api.get(f"/jobs/{job['id']}").json()["note"] or ""):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_job_that_waits_for_the_model_says_so_and_promises_no_end(
+    api: httpx2.Client, server: StubServer, bench: Bench
+) -> None:
+    bench.start_worker()
     server.stop()
     job = post(api, problem_file(1)).json()
     deadline = time.monotonic() + 15
-    while "does not answer" not in (api.get(f"/jobs/{job['id']}").json()["note"] or ""):
+    while "does not answer" not in ((found := api.get(f"/jobs/{job['id']}").json())["note"] or ""):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    assert found["eta_s"] is None
 
 
 def test_a_file_over_the_limit_is_refused(settings: Settings, tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from orchestrator.intervals import compare, wilson
@@ -30,6 +32,13 @@ def test_mcnemars_exact_test_has_its_binomial_value() -> None:
     # 2 * P(X <= 2), X ~ Binomial(12, 1/2) = 2 * 79 / 4096
     assert compare(*pairs(20, 2, 10, 5)).p_value == pytest.approx(158 / 4096)
     assert compare(*pairs(5, 0, 0, 5)).p_value == 1.0
+
+
+def test_mcnemars_exact_test_takes_more_changed_answers_than_floats_can_count() -> None:
+    # the normal approximation with continuity correction: z = (60 - 1) / sqrt(3000)
+    approximate = math.erfc(59 / math.sqrt(3000) / math.sqrt(2))
+    found = compare(*pairs(0, 1470, 1530, 0)).p_value
+    assert found == pytest.approx(approximate, rel=0.01)
 
 
 def test_the_paired_interval_holds_the_difference_and_mirrors() -> None:

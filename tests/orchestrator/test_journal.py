@@ -1,15 +1,25 @@
 import asyncio
+import errno
+import os
 from pathlib import Path
 
-from orchestrator.journal import open_journal, read_journal
+import pytest
+
+from orchestrator import journal as journal_module
+from orchestrator.journal import journal_lines, open_journal, read_journal
+from orchestrator.leases import LeaseLostError
 from orchestrator.records import Answer
+
+
+def may_write() -> None:
+    pass
 
 
 def append(path: Path, *answers: Answer) -> None:
     async def write() -> None:
-        async with open_journal(path) as journal:
+        async with open_journal(path, may_write) as journal:
             for answer in answers:
-                journal.append(answer)
+                await journal.append(answer)
 
     asyncio.run(write())
 
@@ -18,26 +28,129 @@ def answer(index: int) -> Answer:
     return Answer(id="题", index=index, answer="A")
 
 
+def read(path: Path) -> list[int]:
+    return [answer.index for answer in read_journal(path)]
+
+
 def test_what_was_appended_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "0000.jsonl"
     append(path, answer(0), answer(1))
     append(path, answer(2))
-    assert [a.index for a in read_journal(path)[0]] == [0, 1, 2]
+    assert read(path) == [0, 1, 2]
 
 
 def test_a_last_line_cut_by_a_power_failure_is_passed_over_and_then_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "0000.jsonl"
     append(path, answer(0), answer(1))
     path.write_bytes(path.read_bytes()[:-10])
-    assert [a.index for a in read_journal(path)[0]] == [0]
+    assert read(path) == [0]
     append(path, answer(1))
-    assert [a.index for a in read_journal(path)[0]] == [0, 1]
+    assert read(path) == [0, 1]
+
+
+def test_a_block_that_a_power_failure_left_empty_costs_its_own_answers_alone(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "0000.jsonl"
+    append(path, answer(0), answer(1))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:20] + b"\0" * 20 + whole[40:])
+    append(path, answer(0))
+    assert read(path) == [1, 0]
 
 
 def test_reading_on_from_an_offset_gives_what_is_new(tmp_path: Path) -> None:
     path = tmp_path / "0000.jsonl"
-    assert read_journal(path) == ([], 0)
+    assert list(journal_lines(path)) == []
     append(path, answer(0))
-    _, offset = read_journal(path)
+    ((_, offset),) = journal_lines(path)
     append(path, answer(1))
-    assert [a.index for a in read_journal(path, offset)[0]] == [1]
+    ((line, _),) = journal_lines(path, offset)
+    assert Answer.model_validate_json(line).index == 1
+
+
+def test_a_second_writer_waits_for_the_first_and_for_a_halted_one_only_so_long(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "0000.jsonl"
+    order = []
+
+    async def write_second() -> None:
+        async with open_journal(path, may_write) as journal:
+            order.append("second")
+            await journal.append(answer(1))
+
+    async def write() -> None:
+        async with open_journal(path, may_write) as journal:
+            second = asyncio.create_task(write_second())
+            await asyncio.sleep(0.3)
+            order.append("first")
+            await journal.append(answer(0))
+        await second
+        async with open_journal(path, may_write), open_journal(path, may_write, patience_s=0.2):
+            order.append("the halted one was passed by")
+
+    asyncio.run(write())
+    assert order == ["first", "second", "the halted one was passed by"]
+    assert read(path) == [0, 1]
+
+
+def test_a_writer_that_lost_its_lease_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "0000.jsonl"
+
+    def lost() -> None:
+        raise LeaseLostError("lost")
+
+    async def write() -> None:
+        async with open_journal(path, lost) as journal:
+            await journal.append(answer(0))
+
+    with pytest.raises(LeaseLostError):
+        asyncio.run(write())
+    assert path.read_bytes() == b""
+
+
+def test_on_a_full_volume_an_answer_waits_for_room_and_leaves_no_half_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "0000.jsonl"
+    monkeypatch.setattr(journal_module, "FULL_RETRY_S", 0.01)
+    write, calls, seen = os.write, 0, []
+
+    def full_for_a_while(descriptor: int, data: bytes) -> int:
+        """The fault: room for ten bytes, then none, twice; then room again."""
+        nonlocal calls
+        calls += 1
+        if calls in (2, 4):
+            seen.append(path.read_bytes())
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[:10] if calls < 5 else data)
+
+    monkeypatch.setattr(os, "write", full_for_a_while)
+    append(path, answer(0), answer(1))
+    assert [len(half) for half in seen] == [10, 10]
+    assert read(path) == [0, 1]
+    assert path.read_bytes().count(b"\n") == 2
+
+
+def test_an_answer_is_on_disk_within_a_second_and_synced_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "0000.jsonl"
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_size)
+        fsync(descriptor)
+
+    async def write() -> None:
+        async with open_journal(path, may_write) as journal:
+            for index in range(3):
+                await journal.append(answer(index))
+                await asyncio.sleep(1)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    asyncio.run(write())
+    line = path.stat().st_size // 3
+    assert synced == [line, 2 * line, 3 * line]

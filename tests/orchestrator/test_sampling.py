@@ -1,16 +1,20 @@
 """How one question is asked, against a stub server (faults have to be forced)."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 from fastapi.responses import JSONResponse
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contract import parse_problems
+from orchestrator.asking import Server
 from orchestrator.errors import OtherModelServedError
 from orchestrator.model import find_model, make_client
 from orchestrator.records import Answer, JobSettings
-from orchestrator.sampling import Sampler
+from orchestrator.sampling import Sampler, option_order
 from orchestrator.settings import Settings
 from orchestrator.store import Asked
 from problem_files import problem_file
@@ -19,12 +23,24 @@ from stub_server import StubServer
 ASKED = Asked(parse_problems(problem_file(1))[0], 0)
 
 
-def ask(settings: Settings, **chosen: Any) -> Answer:
-    async def run() -> Answer:
+def ask_all(settings: Settings, questions: list[Asked], **chosen: Any) -> list[Answer]:
+    async def run() -> list[Answer]:
         async with make_client(settings) as client:
-            return await Sampler(client, find_model(settings), JobSettings(**chosen)).answer(ASKED)
+            server = Server(client, find_model(settings))
+            sampler = Sampler(server, JobSettings(**chosen))
+            return await asyncio.gather(*map(sampler.answer, questions))
 
     return asyncio.run(run())
+
+
+def ask(settings: Settings, asked: Asked = ASKED, **chosen: Any) -> Answer:
+    (answer,) = ask_all(settings, [asked], **chosen)
+    return answer
+
+
+def without_logprobs(body: dict[str, Any]) -> None:
+    """A server that passes over the wish for log-probabilities."""
+    body.pop("logprobs", None)
 
 
 def by_seed(*texts: str) -> Any:
@@ -108,6 +124,7 @@ def test_without_any_label_there_is_an_error_and_no_answer(
     settings: Settings, server: StubServer
 ) -> None:
     server.reply = lambda prompt, seed: "不知道。"
+    server.fail = without_logprobs
     answer = ask(settings)
     assert answer.answer is None
     assert answer.error
@@ -160,3 +177,128 @@ def test_a_server_that_ignores_n_is_asked_again_for_the_rest(
     assert [s.slot for s in answer.samples] == [0, 1]
     assert answer.samples[1].seed == answer.samples[0].seed + 1
     assert len(server.requests) == 2
+
+
+def many(count: int) -> list[Asked]:
+    return [Asked(problem, 0) for problem in parse_problems(problem_file(count, 1))]
+
+
+def test_a_server_that_refuses_n_is_found_out_once_and_then_asked_one_by_one(
+    settings: Settings, server: StubServer
+) -> None:
+    server.reply = lambda prompt, seed: "答案是：A"
+    refusal = JSONResponse({"message": "n must be 1"}, 400)
+    server.fail = lambda body: refusal if body["n"] > 1 else None
+    first, *rest = many(8)
+    answers = asyncio.run(one_then_all(settings, first, rest))
+    assert all(answer.answer == "A" and len(answer.samples) == 2 for answer in answers)
+    assert [body["n"] for body in server.requests].count(2) == 1
+    seeds = [sample.seed for sample in answers[0].samples]
+    assert seeds[1] == seeds[0] + 1
+
+
+async def one_then_all(settings: Settings, first: Asked, rest: list[Asked]) -> list[Answer]:
+    async with make_client(settings) as client:
+        sampler = Sampler(Server(client, find_model(settings)), JobSettings())
+        return [await sampler.answer(first), *await asyncio.gather(*map(sampler.answer, rest))]
+
+
+@pytest.mark.parametrize("unknown", ["refused", "passed over"])
+def test_a_server_that_knows_guided_choice_alone_is_asked_by_it(
+    settings: Settings, server: StubServer, unknown: str
+) -> None:
+    def old_server(body: dict[str, Any]) -> JSONResponse | None:
+        held = body["messages"][-1]["role"] == "assistant"
+        if held and "structured_outputs" in body and unknown == "refused":
+            return JSONResponse({"message": "extra field"}, 400)
+        body["messages"][-1]["content"] += "guided" if "guided_choice" in body else ""
+        return None
+
+    server.fail = old_server
+    server.reply = lambda prompt, seed: "B" if prompt.endswith("guided") else "不知道。"
+    answers = ask_all(settings, many(1), max_resamples=0)
+    assert [(a.answer, a.flags) for a in answers] == [("B", ("forced",))]
+
+
+def test_a_server_that_holds_replies_to_nothing_gives_the_likeliest_label(
+    settings: Settings, server: StubServer
+) -> None:
+    server.reply = lambda prompt, seed: "不知道。"
+    (first, second) = (ask(settings, asked, max_resamples=0) for asked in many(2))
+    assert (first.answer, second.answer) == ("B", "B")
+    assert first.flags == ("forced",)
+    assert first.samples[-1].text == "答案是：B"
+
+
+def test_what_a_server_can_do_is_found_out_once(settings: Settings, server: StubServer) -> None:
+    server.reply = lambda prompt, seed: "不知道。"
+    first, *rest = many(4)
+    answers = asyncio.run(one_then_all(settings, first, rest))
+    assert all("forced" in answer.flags for answer in answers)
+    assert sum("structured_outputs" in body for body in server.requests) == 1
+    assert sum("guided_choice" in body for body in server.requests) == 1
+    assert sum("top_logprobs" in body for body in server.requests) == 4
+
+
+def test_votes_are_weighted_by_the_mean_probability_of_a_replys_tokens(
+    settings: Settings, server: StubServer
+) -> None:
+    server.reply = by_seed("答案是：B", "答案是：B", "答案是：A")
+    assert ask(settings).answer == "B"
+    server.reply = by_seed("答案是：B", "答案是：B", "答案是：A")
+    weighted = ask(settings, vote="weighted")
+    # exp(-0.1) against twice exp(-1.0)
+    assert weighted.answer == "A"
+    assert weighted.tally == pytest.approx({"A": 0.904837, "B": 0.735759}, abs=1e-5)
+    assert [sample.logprob for sample in weighted.samples] == [-1.0, -1.0, -0.1]
+
+
+def test_a_server_without_log_probabilities_cannot_weigh_votes_and_that_is_said(
+    settings: Settings, server: StubServer
+) -> None:
+    server.fail = without_logprobs
+    answer = ask(settings, vote="weighted")
+    assert answer.answer is None
+    assert "post it with vote=plurality" in (answer.error or "")
+
+
+OPTIONS = ("甲", "乙", "丙", "丁")
+
+
+def question_with(options: tuple[str, ...]) -> Asked:
+    row = {"problem": "p", "questions": [{"question": "q", "options": list(options)}]}
+    return Asked(parse_problems(json.dumps(row).encode())[0], 0)
+
+
+def test_permuted_options_are_mapped_back_before_the_vote(
+    settings: Settings, server: StubServer
+) -> None:
+    def names_the_text(prompt: str, seed: int) -> str:
+        line = next(line for line in prompt.splitlines() if line.endswith("丙"))
+        return f"答案是：{line[0]}"
+
+    server.reply = names_the_text
+    answer = ask(
+        settings, question_with(OPTIONS), permute_options=True, samples=4, early_stop=False
+    )
+    assert (answer.answer, answer.tally) == ("C", {"C": 4})
+    assert len({sample.order for sample in answer.samples}) == 4
+    assert {sample.text for sample in answer.samples} == {f"答案是：{x}" for x in "ABCD"}
+
+
+@given(
+    options=st.lists(st.sampled_from("甲乙丙丁戊"), min_size=1, max_size=8),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_every_option_stands_once_at_each_place_in_as_many_slots_as_there_are_options(
+    options: list[str], seed: int
+) -> None:
+    asked = question_with(tuple(options))
+    orders = [option_order(seed, asked, slot) for slot in range(len(options))]
+    assert all(sorted(order) == list(range(len(options))) for order in orders)
+    if len(set(options)) == len(options):
+        assert all(len(set(place)) == len(options) for place in zip(*orders, strict=True))
+    for order in orders:
+        for text in options:
+            same = [i for i in order if options[i] == text]
+            assert same == sorted(same)

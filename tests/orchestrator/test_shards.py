@@ -1,90 +1,21 @@
 """Shards on a real Redis and real workers; the model server is a deterministic stub."""
 
+import io
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from fastapi.responses import JSONResponse
-from redis import Redis
 
 from contracts import make_contract
 from orchestrator.journal import read_journal
 from orchestrator.leases import lease_key
-from orchestrator.local.processes import session_members
-from orchestrator.progress import ProgressReader
-from orchestrator.queueing import Recovery, enqueue, make_queue
-from orchestrator.records import JobFile, JobSettings
+from orchestrator.records import JobSettings
 from orchestrator.settings import Settings
 from orchestrator.store import JobStore
 from problem_files import problem_file
 from stub_server import StubServer
-
-
-class Bench:
-    """A store, a queue and workers, as the API and `python -m orchestrator.worker` make them."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.store = JobStore(settings.data_dir)
-        self.redis = Redis.from_url(settings.redis_url)
-        self.queue = make_queue(self.redis)
-        self.recovery = Recovery(self.store, ProgressReader(self.store), self.queue)
-        self.workers: list[subprocess.Popen[bytes]] = []
-
-    def post(self, data: bytes, chosen: JobSettings | None = None) -> JobFile:
-        shard = self.settings.shard_questions
-        job = self.store.create(data, "file.jsonl", chosen or JobSettings(), shard)
-        enqueue(self.queue, job, list(range(job.shards)))
-        return job
-
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        values = self.settings.model_dump(mode="json")
-        environment = {key.upper(): str(value) for key, value in values.items()}
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator.worker"],
-            env={**os.environ, **environment},
-            start_new_session=True,
-        )
-        self.workers.append(worker)
-        return worker
-
-    def wait(self, job: JobFile, timeout_s: float = 60, *, scan: bool = False) -> None:
-        deadline = time.monotonic() + timeout_s
-        while self.store.end(job.id) is None:
-            assert time.monotonic() < deadline, "the job did not end"
-            if scan:
-                self.recovery.scan()
-            time.sleep(0.2)
-
-    def wait_for_answers(self, job: JobFile, count: int) -> None:
-        deadline = time.monotonic() + 60
-        while len(self.store.answers(job)) < count:
-            assert time.monotonic() < deadline, "no answers came"
-            time.sleep(0.02)
-
-    def read(self, job: JobFile, name: str) -> bytes:
-        return (self.store.directory(job.id) / name).read_bytes()
-
-
-@pytest.fixture
-def bench(settings: Settings) -> Iterator[Bench]:
-    bench = Bench(settings)
-    yield bench
-    for worker in bench.workers:
-        kill(worker)
-
-
-def kill(worker: subprocess.Popen[bytes]) -> None:
-    """kill -9 of the worker and of the work horse that it forked."""
-    for pid in session_members(worker.pid):
-        os.kill(pid, signal.SIGKILL)
-    worker.wait()
+from workers import Bench, kill_session
 
 
 def test_a_job_ends_with_every_question_answered_in_the_order_posted(bench: Bench) -> None:
@@ -115,22 +46,22 @@ def test_a_worker_killed_in_the_middle_loses_and_repeats_no_answer(
     undisturbed = bench.post(data)
     bench.start_worker()
     bench.wait(undisturbed)
-    kill(bench.workers[0])
+    kill_session(bench.workers[0])
 
-    server.delay_s = 0.05
+    server.latency_s = 0.05
     disturbed = bench.post(data)
     victim = bench.start_worker()
     bench.wait_for_answers(disturbed, 20)
-    kill(victim)
-    before = bench.store.answers(disturbed)
+    kill_session(victim)
+    before = bench.answers(disturbed)
     server.samples.clear()
-    server.delay_s = 0.0
+    server.latency_s = 0.0
     bench.redis.flushall()  # the queue and the leases are gone with it
     bench.start_worker()
     bench.wait(disturbed, scan=True)
     assert bench.read(disturbed, "submission.jsonl") == bench.read(undisturbed, "submission.jsonl")
-    journals = [bench.store.journal(disturbed.id, shard) for shard in range(disturbed.shards)]
-    lines = [answer for path in journals for answer in read_journal(path)[0]]
+    journals = [bench.store.journal(disturbed.id, shard) for shard in range(len(disturbed.shards))]
+    lines = [answer for path in journals for answer in read_journal(path)]
     assert len(lines) == disturbed.questions
     asked_again = {seed for _, seed in server.samples}
     assert not asked_again & {
@@ -141,15 +72,15 @@ def test_a_worker_killed_in_the_middle_loses_and_repeats_no_answer(
 def test_a_shard_whose_worker_died_with_redis_alive_is_enqueued_when_its_lease_runs_out(
     bench: Bench, server: StubServer
 ) -> None:
-    server.delay_s = 0.2
+    server.latency_s = 0.2
     job = bench.post(problem_file(4))
     victim = bench.start_worker()
     bench.wait_for_answers(job, 1)
-    assert bench.recovery.scan() == 0
-    kill(victim)
+    assert bench.scheduler.scan() == 0
+    kill_session(victim)
     bench.start_worker()
     bench.wait(job, scan=True)
-    assert len(bench.store.answers(job)) == job.questions
+    assert len(bench.answers(job)) == job.questions
 
 
 def test_a_second_worker_leaves_a_leased_shard_alone(bench: Bench, server: StubServer) -> None:
@@ -157,7 +88,7 @@ def test_a_second_worker_leaves_a_leased_shard_alone(bench: Bench, server: StubS
     bench.redis.set(lease_key(job.id, 0), "someone else", ex=60)
     bench.start_worker()
     deadline = time.monotonic() + 30
-    while len(bench.queue) > 0:
+    while bench.queued() > 0:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     time.sleep(1)
@@ -212,7 +143,7 @@ def test_a_job_waits_for_a_server_that_is_not_there_and_then_goes_on(
     assert bench.store.end(job.id) is None
     server.start()
     bench.wait(job)
-    assert len(bench.store.answers(job)) == 4
+    assert len(bench.answers(job)) == 4
 
 
 def publish(settings: Settings, digest: str) -> None:
@@ -236,18 +167,27 @@ def test_a_job_whose_weights_are_not_served_waits_and_holds_up_no_other(
         bench.start_worker()
         bench.wait(other)
         assert bench.store.end(old.id) is None
-        assert bench.store.answers(old) == {}
+        assert bench.answers(old) == {}
         assert {request["model"] for request in server.requests} == {"m@new"}
         server.served = "m@old"
         bench.wait(old, scan=True)
         assert {request["model"] for request in server.requests} == {"m@new", "m@old"}
     finally:
-        for worker in bench.workers:
-            kill(worker)
+        bench.stop_workers()
 
 
 def test_a_job_directory_is_whole_or_not_there(tmp_path: Path) -> None:
     store = JobStore(tmp_path)
-    job = store.create(problem_file(1), "f", JobSettings(), 8)
+    job, _ = store.create(io.BytesIO(problem_file(1)), "f", JobSettings(), 8)
     (tmp_path / "jobs" / ".new-job_20260101000000000_00000000").mkdir()
     assert store.ids() == [job.id]
+
+
+def test_problems_of_one_text_are_all_asked_and_all_come_back(bench: Bench) -> None:
+    rows = [{**json.loads(line), "problem": "同一题。"} for line in problem_file(3).splitlines()]
+    job = bench.post("\n".join(json.dumps(row) for row in rows).encode())
+    bench.start_worker()
+    bench.wait(job)
+    returned = [json.loads(line) for line in bench.read(job, "submission.jsonl").splitlines()]
+    assert [row["id"] for row in returned] == [row["id"] for row in rows]
+    assert all(question["answer"] for row in returned for question in row["questions"])

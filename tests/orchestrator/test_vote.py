@@ -1,29 +1,45 @@
+import math
+from collections.abc import Sequence
 from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.vote import TIE_BREAKS, draws_needed, outcome
+from orchestrator.vote import TIE_BREAKS, Outcome, Slot, draws_needed, outcome, weight_of
 
 LABELS = st.one_of(st.none(), st.sampled_from("ABC"))
+WHOLE = st.builds(Slot, LABELS, st.just(1))
+WEIGHED = st.builds(Slot, LABELS, st.floats(-5, 0).map(weight_of))
 
 
-def vote(labels: list[str | None], k: int, *, early_stop: bool) -> tuple[list[str | None], int]:
-    """The slots drawn, and in how many rounds, when `labels` is what each slot would hold."""
-    slots: list[str | None] = []
-    rounds = 0
-    while count := draws_needed(slots, k, early_stop=early_stop):
-        slots = labels[: len(slots) + count]
-        rounds += 1
-    return slots, rounds
+def plain(labels: Sequence[str | None]) -> list[Slot]:
+    return [Slot(label) for label in labels]
 
 
+def needed(labels: Sequence[str | None], k: int) -> int:
+    return draws_needed(plain(labels), k, early_stop=True)
+
+
+def result(labels: Sequence[str | None], k: int) -> Outcome:
+    return outcome(plain(labels), k)
+
+
+def vote(slots: list[Slot], k: int, *, early_stop: bool) -> list[Slot]:
+    """The slots drawn, when `slots` is what each would hold."""
+    drawn: list[Slot] = []
+    while count := draws_needed(drawn, k, early_stop=early_stop):
+        drawn = slots[: len(drawn) + count]
+    return drawn
+
+
+@pytest.mark.parametrize("slots", [WHOLE, WEIGHED])
 @given(k=st.integers(1, 64), data=st.data())
-def test_stopping_early_never_changes_the_winner(k: int, data: st.DataObject) -> None:
-    labels = data.draw(st.lists(LABELS, min_size=k + TIE_BREAKS, max_size=k + TIE_BREAKS))
-    short, _ = vote(labels, k, early_stop=True)
-    whole, _ = vote(labels, k, early_stop=False)
+def test_stopping_early_never_changes_the_winner(
+    slots: st.SearchStrategy[Slot], k: int, data: st.DataObject
+) -> None:
+    held = data.draw(st.lists(slots, min_size=k + TIE_BREAKS, max_size=k + TIE_BREAKS))
+    short, whole = vote(held, k, early_stop=True), vote(held, k, early_stop=False)
     assert outcome(short, k).answer == outcome(whole, k).answer
     assert outcome(short, k).tie == outcome(whole, k).tie
 
@@ -32,51 +48,46 @@ def test_stopping_early_never_changes_the_winner(k: int, data: st.DataObject) ->
 def test_no_draw_is_made_that_could_not_change_the_winner(k: int) -> None:
     for slots in (list(s) for n in range(k) for s in product((None, "A", "B"), repeat=n)):
         rest = k - len(slots)
-        winners = {
-            outcome([*slots, *more], k).answer
-            for more in product((None, "A", "B", "C"), repeat=rest)
-        }
-        ties = {
-            outcome([*slots, *more], k).tie for more in product((None, "A", "B", "C"), repeat=rest)
-        }
-        settled = len(winners) == 1 and ties == {False}
-        assert (draws_needed(slots, k, early_stop=True) == 0) == settled
+        ends = [result([*slots, *more], k) for more in product((None, "A", "B", "C"), repeat=rest)]
+        settled = len({end.answer for end in ends}) == 1 and not any(end.tie for end in ends)
+        assert (needed(slots, k) == 0) == settled
 
 
-@given(k=st.integers(1, 64), slots=st.lists(LABELS, max_size=63))
+@pytest.mark.parametrize("slots", [WHOLE, WEIGHED])
+@given(k=st.integers(1, 64), data=st.data())
 def test_a_round_is_as_large_as_the_least_that_could_settle_the_vote(
-    k: int, slots: list[str | None]
+    slots: st.SearchStrategy[Slot], k: int, data: st.DataObject
 ) -> None:
-    slots = slots[: k - 1]
-    count = draws_needed(slots, k, early_stop=True)
+    held = data.draw(st.lists(slots, max_size=k - 1))
+    count = draws_needed(held, k, early_stop=True)
     if count == 0:
         return
-    leader = outcome(slots, k).answer or "A"
-    assert draws_needed([*slots, *[leader] * count], k, early_stop=True) == 0
-    if len(slots) + count < k:
-        assert draws_needed([*slots, *[leader] * (count - 1)], k, early_stop=True) > 0
+    leader = Slot(outcome(held, k).answer or "A")
+    assert draws_needed([*held, *[leader] * count], k, early_stop=True) == 0
+    if len(held) + count < k:
+        assert draws_needed([*held, *[leader] * (count - 1)], k, early_stop=True) > 0
 
 
 def test_a_vote_of_three_begins_with_two_draws() -> None:
-    assert draws_needed([], 3, early_stop=True) == 2
-    assert draws_needed(["A", "A"], 3, early_stop=True) == 0
-    assert draws_needed(["A", "B"], 3, early_stop=True) == 1
-    assert draws_needed(["A", None], 3, early_stop=True) == 1
+    assert needed([], 3) == 2
+    assert needed(["A", "A"], 3) == 0
+    assert needed(["A", "B"], 3) == 1
+    assert needed(["A", None], 3) == 1
 
 
 def test_a_tie_draws_up_to_two_more_and_then_falls_to_the_label_seen_first() -> None:
-    assert draws_needed(["A", "B"], 2, early_stop=True) == 1
-    assert draws_needed(["A", "B", "B"], 2, early_stop=True) == 0
-    assert draws_needed(["A", "B", None], 2, early_stop=True) == 1
-    assert draws_needed(["A", "B", None, None], 2, early_stop=True) == 0
-    assert outcome(["A", "B", "B"], 2).answer == "B"
-    assert outcome(["B", "A", None, None], 2).answer == "B"
-    assert outcome(["A", "B", "B"], 2).tie
+    assert needed(["A", "B"], 2) == 1
+    assert needed(["A", "B", "B"], 2) == 0
+    assert needed(["A", "B", None], 2) == 1
+    assert needed(["A", "B", None, None], 2) == 0
+    assert result(["A", "B", "B"], 2).answer == "B"
+    assert result(["B", "A", None, None], 2).answer == "B"
+    assert result(["A", "B", "B"], 2).tie
 
 
 def test_invalid_samples_do_not_vote() -> None:
-    result = outcome([None, "B", None], 3)
-    assert (result.answer, result.agreement, result.tally, result.tie) == (
+    found = result([None, "B", None], 3)
+    assert (found.answer, found.agreement, found.tally, found.tie) == (
         "B",
         1.0,
         {"B": 1},
@@ -85,5 +96,21 @@ def test_invalid_samples_do_not_vote() -> None:
 
 
 def test_a_question_without_a_valid_sample_has_no_winner_and_draws_no_tie_breaks() -> None:
-    assert outcome([None, None, None], 3).answer is None
-    assert draws_needed([None, None, None], 3, early_stop=True) == 0
+    assert result([None, None, None], 3).answer is None
+    assert needed([None, None, None], 3) == 0
+
+
+def test_a_weighted_vote_goes_to_the_most_probable_replies() -> None:
+    sure, unsure = weight_of(math.log(0.9)), weight_of(math.log(0.3))
+    slots = [Slot("B", unsure), Slot("B", unsure), Slot("A", sure)]
+    found = outcome(slots, 3)
+    assert found.answer == "A"
+    assert found.agreement == pytest.approx(0.9 / 1.5, abs=1e-5)
+    assert draws_needed(slots[:2], 3, early_stop=True) == 1
+
+
+@given(st.lists(st.floats(-20, 5), min_size=1, max_size=64))
+def test_weights_lie_in_0_to_1_and_add_up_exactly(logprobs: list[float]) -> None:
+    weights = [weight_of(logprob) for logprob in logprobs]
+    assert all(0 < weight <= 1 for weight in weights)
+    assert sum(weights) == math.fsum(reversed(weights))

@@ -1,25 +1,49 @@
-"""A small client of the HTTP API, for the CLI and local mode."""
+"""A small client of the HTTP API, for the CLI and local mode.
+
+What may pass is asked again as the openai client does it: at most `MAX_RETRIES` times, after the
+server's Retry-After or else half a second, doubled each time, with jitter.
+"""
 
 from __future__ import annotations
 
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
+from uuid import uuid4
 
 import httpx2
 
 from contract import FileFault
-from orchestrator.schemas import Job
+from orchestrator.report import Report
+from orchestrator.schemas import Deleted, Job, JobList, Model
+
+MAX_RETRIES = 4
+LONGEST_RETRY_S = 8.0
+LONGEST_RETRY_AFTER_S = 60.0
+MAY_PASS = (429, 502, 503, 504)
 
 
 class ApiError(Exception):
-    """What the API refused, or that it could not be reached; the message is fit to print."""
+    """What the API refused; the message is fit to print. `details` is its problem document."""
+
+    def __init__(self, message: str, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.details = details or {"title": message}
+
+
+class UnreachableError(ApiError):
+    """The API gives no answer."""
 
 
 class Client:
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, api_key: str = "") -> None:
         self._url = url
-        self._http = httpx2.Client(base_url=url, timeout=60)
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = httpx2.Client(base_url=url, timeout=60, headers=headers)
 
     def __enter__(self) -> Self:
         return self
@@ -32,46 +56,109 @@ class Client:
     ) -> None:
         self._http.close()
 
-    def submit(self, file: Path, form: dict[str, Any]) -> Job:
-        """Post a problem file.
+    def submit(self, file: Path, form: dict[str, Any], idempotency_key: str | None = None) -> Job:
+        """Post a problem file; the same key, file and settings give one job, however often asked.
 
         Raises:
             ApiError: the file cannot be read, or was refused; with the line and reason of each
             fault reported.
         """
+        chosen = {key: str(value) for key, value in form.items() if value is not None}
+        headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
         try:
-            data = file.read_bytes()
+            with file.open("rb") as data:
+
+                def post() -> httpx2.Response:
+                    data.seek(0)
+                    files = {"file": (file.name, data)}
+                    return self._http.post("/jobs", data=chosen, files=files, headers=headers)
+
+                return Job.model_validate_json(self._patiently(post).content)
         except OSError as error:
             raise ApiError(f"cannot read {file}: {error.strerror}") from error
-        chosen = {key: str(value) for key, value in form.items() if value is not None}
-        return self._job(
-            self._request("POST", "/jobs", data=chosen, files={"file": (file.name, data)})
-        )
 
     def show(self, job_id: str) -> Job:
-        return self._job(self._request("GET", f"/jobs/{job_id}"))
+        return Job.model_validate_json(self._call("GET", f"/jobs/{job_id}").content)
 
-    def download(self, job_id: str, what: str) -> bytes:
-        return self._request("GET", f"/jobs/{job_id}/{what}").content
+    def list(self, limit: int, after: str | None) -> JobList:
+        asked = {"limit": str(limit)} | ({"after": after} if after else {})
+        return JobList.model_validate_json(self._call("GET", "/jobs", params=asked).content)
 
-    def _job(self, response: httpx2.Response) -> Job:
-        return Job.model_validate_json(response.content)
+    def cancel(self, job_id: str) -> Job:
+        return Job.model_validate_json(self._call("POST", f"/jobs/{job_id}/cancel").content)
 
-    def _request(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        try:
-            response = self._http.request(method, path, **options)
-        except httpx2.TransportError as error:
-            raise ApiError(
-                f"no answer from {self._url} ({error}); is the API running? Set QUORUM_URL or --url"
-            ) from error
-        if response.is_error:
-            raise ApiError(_refusal(response))
-        return response
+    def resume(self, job_id: str) -> Job:
+        return Job.model_validate_json(self._call("POST", f"/jobs/{job_id}/resume").content)
+
+    def delete(self, job_id: str) -> Deleted:
+        return Deleted.model_validate_json(self._call("DELETE", f"/jobs/{job_id}").content)
+
+    def report(self, job_id: str) -> Report:
+        return Report.model_validate_json(self._call("GET", f"/jobs/{job_id}/report").content)
+
+    def model(self) -> Model:
+        return Model.model_validate_json(self._call("GET", "/model").content)
+
+    def download(self, job_id: str, what: str, target: BinaryIO) -> None:
+        """Write a job's file to `target`, in pieces."""
+        with self._stream(f"/jobs/{job_id}/{what}") as reply:
+            for piece in reply.iter_bytes():
+                target.write(piece)
+
+    def answers(self, job_id: str) -> Iterator[str]:
+        """The lines of answers.jsonl."""
+        with self._stream(f"/jobs/{job_id}/answers") as reply:
+            yield from reply.iter_lines()
+
+    def _stream(self, path: str) -> closing[httpx2.Response]:
+        def send() -> httpx2.Response:
+            return self._http.send(self._http.build_request("GET", path), stream=True)
+
+        return closing(self._patiently(send))
+
+    def _call(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        return self._patiently(lambda: self._http.request(method, path, **options))
+
+    def _patiently(self, send: Callable[[], httpx2.Response]) -> httpx2.Response:
+        for attempt in range(MAX_RETRIES + 1):
+            try:
+                response = send()
+            except httpx2.TransportError as error:
+                if attempt == MAX_RETRIES:
+                    raise UnreachableError(
+                        f"no answer from {self._url} ({error}); is the API running? "
+                        "Set QUORUM_URL or --url"
+                    ) from error
+                time.sleep(_backoff_s(attempt))
+                continue
+            if response.is_success:
+                return response
+            response.read()
+            if response.status_code not in MAY_PASS or attempt == MAX_RETRIES:
+                raise _refusal(response)
+            time.sleep(_retry_after_s(response) or _backoff_s(attempt))
+        raise AssertionError("the last attempt returns or raises")
 
 
-def _refusal(response: httpx2.Response) -> str:
+def _backoff_s(attempt: int) -> float:
+    return random.uniform(0.75, 1) * min(LONGEST_RETRY_S, 0.5 * 2.0**attempt)
+
+
+def _retry_after_s(response: httpx2.Response) -> float | None:
+    """The header in seconds; None where it is missing, a date, or out of reason."""
+    try:
+        seconds = float(response.headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return seconds if 0 < seconds <= LONGEST_RETRY_AFTER_S else None
+
+
+def _refusal(response: httpx2.Response) -> ApiError:
     if response.headers.get("content-type") != "application/problem+json":
-        return f"{response.status_code}: {response.text[:500]}"
+        return ApiError(f"{response.status_code}: {response.text[:500]}")
     details = response.json()
     faults = [str(FileFault(**fault)) for fault in details.get("errors", ())]
-    return "\n  ".join([f"{details['title']} ({details['status']}): {details['detail']}", *faults])
+    unsaid = details.get("error_count", len(faults)) - len(faults)
+    faults += [f"and {unsaid} more"] if unsaid else []
+    lines = [f"{details['title']} ({details['status']}): {details['detail']}", *faults]
+    return ApiError("\n  ".join(lines), details)

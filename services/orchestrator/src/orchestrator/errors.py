@@ -5,6 +5,8 @@ Each knows the HTTP status that one handler renders it with (RFC 9457).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from contract import FileFault, ProblemFileError
 
 
@@ -26,9 +28,33 @@ class JobNotFoundError(QuorumError):
         super().__init__(f"there is no job {job_id!r}; GET /jobs lists those there are")
 
 
+class JobDamagedError(QuorumError):
+    title = "The job cannot be read"
+
+
 class NotReadyError(QuorumError):
     status = 409
     title = "Not there yet"
+
+
+class StateError(QuorumError):
+    status = 409
+    title = "Not in this state"
+
+
+class KeyReusedError(QuorumError):
+    status = 422
+    title = "The Idempotency-Key was used for something else"
+
+
+class UnauthorizedError(QuorumError):
+    status = 401
+    title = "The API key is missing or wrong"
+
+
+class VolumeFullError(QuorumError):
+    status = 507
+    title = "The data volume is full"
 
 
 class InvalidFileError(QuorumError):
@@ -56,4 +82,11 @@ class WaitingForModelError(QuorumError):
 
 
 class OtherModelServedError(WaitingForModelError):
-    """The server is up, with other weights than a job needs: other jobs may go on meanwhile."""
+    """The server is up, with other weights than a job needs: other jobs may go on meanwhile.
+
+    `served` holds the names that it serves.
+    """
+
+    def __init__(self, message: str, served: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.served = frozenset(served)

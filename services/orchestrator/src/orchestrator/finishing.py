@@ -1,5 +1,5 @@
-"""The end of a job: answers.jsonl, errors.jsonl and the submission, made from the journals in the
-file's order.
+"""The end of a job: answers.jsonl, errors.jsonl, the submission and the report, made from the
+journals in the file's order, a shard at a time.
 
 Safe to do twice, also at once: the same journals give the same bytes, and each file is renamed into
 place.
@@ -8,57 +8,89 @@ place.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, Literal
 
 from contract import Problem
-from orchestrator.files import write_atomically
-from orchestrator.records import Answer, EndFile, JobFile
+from orchestrator.files import replacing, write_atomically
+from orchestrator.progress import Tally
+from orchestrator.records import Answer, Counts, EndFile, JobFile
+from orchestrator.report import Report, ReportBuilder
 from orchestrator.store import JobStore, all_asked, now
 
 
-def finish_if_complete(store: JobStore, job: JobFile) -> None:
-    """Finish the job if each of its questions is journaled and it has not ended yet."""
-    if store.end(job.id) is not None:
+def finish(store: JobStore, job: JobFile) -> None:
+    """End a job: completed or failed where every shard is done, cancelled where that was asked for.
+
+    Otherwise, and where it has ended, nothing is done.
+    """
+    cancelling = store.is_cancelling(job.id)
+    if store.has_ended(job.id) or (store.open_shards(job) and not cancelling):
         return
-    answers = store.answers(job)
-    if len(answers) < job.questions:
-        return
-    problems = store.problems(job.id)
-    ordered = [answers[asked.key] for asked in all_asked(problems)]
-    failed = [answer for answer in ordered if answer.answer is None]
+    done = [store.done_counts(job.id, shard) or Counts() for shard in range(len(job.shards))]
+    failed = sum(counts.failed for counts in done)
+    status: Literal["completed", "failed", "cancelled"] = "completed"
+    error = None
+    if store.open_shards(job):
+        status = "cancelled"
+    elif failed and not job.settings.allow_partial:
+        status = "failed"
+        error = f"{failed} of {job.questions} questions have no answer; errors.jsonl says why"
+    finished_at = now()
+    counts, report = _write_results(store, job, finished_at, with_submission=status == "completed")
+    write_atomically(
+        store.directory(job.id) / "report.json", report.model_dump_json(indent=2).encode()
+    )
+    end = EndFile(status=status, finished_at=finished_at, error=error, counts=counts)
+    store.write_end(job.id, end)
+
+
+def _write_results(
+    store: JobStore, job: JobFile, finished_at: str, *, with_submission: bool
+) -> tuple[Counts, Report]:
     directory = store.directory(job.id)
-    write_atomically(
-        directory / "answers.jsonl", _lines(a.model_dump(mode="json") for a in ordered)
-    )
-    write_atomically(
-        directory / "errors.jsonl",
-        _lines({"id": a.id, "index": a.index, "error": a.error} for a in failed),
-    )
-    if failed and not job.settings.allow_partial:
-        error = f"{len(failed)} of {job.questions} questions have no answer; errors.jsonl says why"
-        store.write_end(job.id, EndFile(status="failed", finished_at=now(), error=error))
-        return
-    rows = submission(problems, answers, job.settings.submission_format)
-    write_atomically(directory / "submission.jsonl", _lines(rows))
-    store.write_end(job.id, EndFile(status="completed", finished_at=now()))
+    counts = Counts()
+    report = ReportBuilder(job, store.started(job.id), finished_at)
+    with ExitStack() as files:
+        answers_file, errors_file = (
+            files.enter_context(replacing(directory / name))
+            for name in ("answers.jsonl", "errors.jsonl")
+        )
+        submission_file = (
+            files.enter_context(replacing(directory / "submission.jsonl"))
+            if with_submission
+            else None
+        )
+        for shard in range(len(job.shards)):
+            answers, tally = store.answers(job, shard), Tally()
+            for problem in store.problems(job, shard):
+                found = [answers.get(asked.key) for asked in all_asked([problem])]
+                journaled = [answer for answer in found if answer is not None]
+                for answer in journaled:
+                    tally.add(answer)
+                    answers_file.write(answer.model_dump_json().encode() + b"\n")
+                    if answer.answer is None:
+                        row = {"id": answer.id, "index": answer.index, "error": answer.error}
+                        errors_file.write(_line(row))
+                report.add(problem, journaled)
+                if submission_file is not None:
+                    row = submission_row(problem, journaled, job.settings.submission_format)
+                    submission_file.write(_line(row))
+            counts += tally.counts()
+    return counts, report.build()
 
 
-def submission(
-    problems: list[Problem], answers: dict[tuple[str, int], Answer], submission_format: str
-) -> Iterable[dict[str, Any]]:
-    """The rows in the order posted. A question without an answer gets null, never a stand-in."""
-    for problem in problems:
-        chosen = [answers[problem.id, index].answer for index in range(len(problem.questions))]
-        if submission_format == "minimal":
-            yield {"id": problem.row["id"], "questions": [{"answer": answer} for answer in chosen]}
-        else:
-            questions = zip(problem.row["questions"], chosen, strict=True)
-            yield {
-                **problem.row,
-                "questions": [{**question, "answer": answer} for question, answer in questions],
-            }
+def submission_row(
+    problem: Problem, answers: list[Answer], submission_format: str
+) -> dict[str, Any]:
+    """The row as posted, answered. A question without an answer gets null, never a stand-in."""
+    if submission_format == "minimal":
+        questions = [{"answer": answer.answer} for answer in answers]
+        return {"id": problem.row["id"], "questions": questions}
+    pairs = zip(problem.row["questions"], answers, strict=True)
+    questions = [{**question, "answer": answer.answer} for question, answer in pairs]
+    return {**problem.row, "questions": questions}
 
 
-def _lines(rows: Iterable[dict[str, Any]]) -> bytes:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+def _line(row: dict[str, Any]) -> bytes:
+    return json.dumps(row, ensure_ascii=False).encode() + b"\n"

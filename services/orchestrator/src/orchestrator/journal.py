@@ -1,33 +1,73 @@
 """A shard's journal: answers appended one line each, on disk within a second.
 
-A line counts once its newline is written. A power cut can leave a last line without one: readers
-pass over it, and the next writer cuts it off.
+A line counts once its newline is written. A power cut can leave a last line without one, or a block
+that holds nothing: readers pass over what is no record, and the next writer cuts off a last line
+without end. A question whose line is lost is open again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
+import logging
 import os
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from orchestrator.leases import TTL_S
 from orchestrator.records import Answer
 
+log = logging.getLogger("quorum")
+
 SYNC_EVERY_S = 0.5
+FULL_RETRY_S = 2.0
+LOCK_POLL_S = 0.1
+CHUNK_BYTES = 1 << 20
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Journal:
-    """An open journal. Not for several writers: a shard's lease sees to that."""
+    """An open journal.
 
-    def __init__(self, descriptor: int) -> None:
+    `may_write` is asked before each line and raises where another writer has taken over.
+    """
+
+    def __init__(self, descriptor: int, may_write: Callable[[], None]) -> None:
         self._descriptor = descriptor
+        self._may_write = may_write
         self._unsynced = False
 
-    def append(self, answer: Answer) -> None:
+    async def append(self, answer: Answer) -> None:
+        """Write one line. On a full volume, wait until it has room; the answer is kept meanwhile.
+
+        Raises:
+            whatever `may_write` raises; nothing is written then.
+        """
         line = answer.model_dump_json().encode() + b"\n"
-        while line:
-            line = line[os.write(self._descriptor, line) :]
+        while True:
+            self._may_write()
+            try:
+                self._write_whole(line)
+                return
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                log.error("the data volume is full; an answer waits for room: %s", error)
+                await asyncio.sleep(FULL_RETRY_S)
+
+    def _write_whole(self, line: bytes) -> None:
+        written = 0
+        try:
+            while written < len(line):
+                written += os.write(self._descriptor, line[written:])
+        except OSError:
+            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
+            raise
         self._unsynced = True
 
     def sync(self) -> None:
@@ -42,34 +82,72 @@ class Journal:
 
 
 @asynccontextmanager
-async def open_journal(path: Path) -> AsyncIterator[Journal]:
-    """Open for appending behind the last whole line; synced twice a second and at the end."""
+async def open_journal(
+    path: Path, may_write: Callable[[], None], patience_s: float = TTL_S
+) -> AsyncIterator[Journal]:
+    """Open for appending behind the last whole line; synced twice a second and at the end.
+
+    Another process may still have it open: one whose lease went with a wiped Redis sees that at its
+    next renewal, and is waited for. After `patience_s` any lease from before has run out, so that
+    one which still has the file open is halted, and will write nothing when it goes on.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
+        await _lock(descriptor, patience_s)
         os.ftruncate(descriptor, _whole_bytes(descriptor))
-        journal = Journal(descriptor)
+        journal = Journal(descriptor, may_write)
         syncing = asyncio.create_task(journal.sync_now_and_then())
         try:
             yield journal
         finally:
             syncing.cancel()
+            await asyncio.gather(syncing, return_exceptions=True)
             journal.sync()
     finally:
         os.close(descriptor)
 
 
+async def _lock(descriptor: int, patience_s: float) -> None:
+    give_up_at = time.monotonic() + patience_s
+    while time.monotonic() < give_up_at:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(LOCK_POLL_S)
+        else:
+            return
+
+
 def _whole_bytes(descriptor: int) -> int:
     """Length of the file up to and with its last newline."""
-    return os.pread(descriptor, os.fstat(descriptor).st_size, 0).rfind(b"\n") + 1
+    end = os.fstat(descriptor).st_size
+    while end > 0:
+        start = max(0, end - CHUNK_BYTES)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
 
 
-def read_journal(path: Path, offset: int = 0) -> tuple[list[Answer], int]:
-    """The answers from byte `offset` on, and the offset behind the last whole line."""
+def journal_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
+    """Whole lines from byte `offset` on, each with the offset behind it. No file, no lines."""
     try:
         with path.open("rb") as file:
             file.seek(offset)
-            data = file.read()
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                offset += len(line)
+                yield line, offset
     except FileNotFoundError:
-        return [], offset
-    whole = data[: data.rfind(b"\n") + 1]
-    return [Answer.model_validate_json(line) for line in whole.splitlines()], offset + len(whole)
+        return
+
+
+def read_journal(path: Path) -> Iterator[Answer]:
+    """The answers of a journal, in the order written."""
+    for line, end in journal_lines(path):
+        try:
+            yield Answer.model_validate_json(line)
+        except ValidationError:
+            log.warning("%s: the line that ends at byte %d is no record; passed over", path, end)

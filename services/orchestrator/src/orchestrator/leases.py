@@ -2,7 +2,7 @@
 
 RQ notices a dead worker after a minute and a half; a lease that is no longer renewed tells within
 seconds, and it keeps a second worker off a shard that is being answered. Whoever loses the lease
-stops.
+stops, and one that was halted (a paused machine) finds out before it writes anything.
 """
 
 from __future__ import annotations
@@ -28,47 +28,70 @@ class LeaseLostError(Exception):
     """Another worker has the shard, or Redis was away for as long as the lease lives."""
 
 
-def lease_key(job_id: str, shard: int) -> str:
-    return f"quorum:lease:{job_id}:{shard}"
+def lease_key(job_id: str, part: int | str) -> str:
+    """The key of a shard's lease, or of another part of a job's work."""
+    return f"quorum:lease:{job_id}:{part}"
+
+
+def _clock_s() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)  # goes on while the machine is suspended
+
+
+class Lease:
+    """A lease that is held; sure to be ours until `_TTL` behind the last renewal was begun."""
+
+    def __init__(self, key: str, renewed_at_s: float) -> None:
+        self.key = key
+        self.lost = False
+        self._renewed_at_s = renewed_at_s
+
+    def renewed(self, at_s: float) -> None:
+        self._renewed_at_s = at_s
+
+    def check(self) -> None:
+        """Raises LeaseLostError where another worker may hold the lease by now."""
+        if self.lost or _clock_s() - self._renewed_at_s >= TTL_S:
+            raise LeaseLostError(f"{self.key} was lost")
 
 
 @asynccontextmanager
-async def hold_lease(client: redis.asyncio.Redis, key: str) -> AsyncIterator[None]:
+async def hold_lease(client: redis.asyncio.Redis, key: str) -> AsyncIterator[Lease]:
     """Hold `key` for the body; the body is cancelled when the lease is lost.
 
     Raises:
         LeaseLostError: someone else holds it, at the start or later.
     """
     token = secrets.token_hex(8)
+    lease = Lease(key, _clock_s())
     if not await client.set(key, token, nx=True, ex=TTL_S):
         raise LeaseLostError(f"{key} is held by another worker")
     body = asyncio.current_task()
-    lost = False
 
     async def renew() -> None:
-        nonlocal lost
-        renewed_at = time.monotonic()
-        while time.monotonic() - renewed_at < TTL_S:
-            await asyncio.sleep(RENEW_EVERY_S)
-            try:
-                if not await client.eval(_RENEW, 1, key, token, str(TTL_S)):
-                    break
-                renewed_at = time.monotonic()
-            except RedisError:
-                continue  # Redis may be restarting; the loop ends when the lease has run out
-        lost = True
+        with suppress(LeaseLostError):
+            while True:
+                await asyncio.sleep(RENEW_EVERY_S)
+                lease.check()
+                began = _clock_s()
+                try:
+                    if not await client.eval(_RENEW, 1, key, token, str(TTL_S)):
+                        break
+                    lease.renewed(began)
+                except RedisError:
+                    continue  # it may be restarting; check() ends this when the lease has run out
+        lease.lost = True
         if body is not None:
             body.cancel()
 
     renewing = asyncio.create_task(renew())
     try:
-        yield
+        yield lease
     except asyncio.CancelledError:
-        if lost:
+        if lease.lost:
             raise LeaseLostError(f"{key} was lost") from None
         raise
     finally:
         renewing.cancel()
-        if not lost:
+        if not lease.lost:
             with suppress(RedisError):  # then it runs out by itself
                 await client.eval(_RELEASE, 1, key, token)

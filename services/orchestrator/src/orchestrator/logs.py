@@ -1,13 +1,48 @@
-"""Log lines of API and workers: one form, on standard output."""
+"""Log lines of API and workers: one form, on standard output, with the ids of what they are about.
+
+Prompts and replies are in none of them unless LOG_PROMPTS asks for them.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
 
+import structlog
+from structlog.types import Processor
 
-def configure() -> None:
-    form = "%(asctime)s %(name)s %(levelname)s %(message)s"
-    logging.basicConfig(level=logging.INFO, format=form, stream=sys.stdout)
+
+def configure(form: str) -> None:
+    """`form` is json (a JSON object a line) or text."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[Processor] = (
+        [
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ]
+        if form == "json"
+        else [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
     for noisy in ("httpx2", "openai"):  # a line per request and retry
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -78,10 +78,11 @@ async def check_server(client: AsyncOpenAI, model: ServedModel) -> None:
     where = f"the model server at {client.base_url}"
     try:
         listed = [entry.id async for entry in client.models.list()]
-        if model.name not in listed:
+        if model.name not in listed and (listed or not await _answers_to(client, model.name)):
             raise OtherModelServedError(
-                f"{where} serves {', '.join(listed) or 'nothing'}, not {model.name}; "
-                "restart it to pick up the published model, or set MODEL_NAME"
+                f"{where} serves {', '.join(listed) or 'nothing'}, not {model.name} yet: it takes "
+                "up what is published once no job asks for other weights; or set MODEL_NAME",
+                listed,
             )
         if model.probe is not None:
             await _check_probe(client, model, model.probe)
@@ -91,6 +92,29 @@ async def check_server(client: AsyncOpenAI, model: ServedModel) -> None:
         ) from error
     except openai.APIError as error:
         raise WaitingForModelError(f"{where} does not answer: {error}") from error
+
+
+async def _answers_to(client: AsyncOpenAI, name: str) -> bool:
+    """Whether a server that lists no models (transformers' own) takes a request for this one."""
+    try:
+        await client.chat.completions.create(
+            model=name, messages=[{"role": "user", "content": "?"}], max_tokens=1
+        )
+    except openai.APIStatusError as error:
+        if error.status_code in (400, 404):
+            return False
+        raise
+    return True
+
+
+async def server_version(client: AsyncOpenAI) -> str:
+    """vLLM's version, "unknown" for a server that does not tell."""
+    url = str(client.base_url).rstrip("/").removesuffix("/v1") + "/version"
+    try:
+        reply = await client.get(url, cast_to=object)
+    except openai.APIError:
+        return "unknown"
+    return str(reply.get("version", "unknown")) if isinstance(reply, dict) else "unknown"
 
 
 async def _check_probe(client: AsyncOpenAI, model: ServedModel, probe: Probe) -> None:

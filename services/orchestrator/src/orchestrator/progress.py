@@ -1,65 +1,82 @@
-"""How far jobs are, read from their journals.
+"""How far jobs are: the counts of the shards that are done, and the journals of the others.
 
 Each journal's bytes are read once and only new ones later.
 """
 
 from __future__ import annotations
 
+import json
+import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
-from orchestrator.journal import read_journal
-from orchestrator.records import Answer, JobFile
-from orchestrator.store import JobStore, all_asked
+from orchestrator.journal import journal_lines
+from orchestrator.records import Answer, Counts, JobFile
+from orchestrator.store import JobStore
 
-RATE_WINDOW = 200  # answers over which rates are measured
+RATE_WINDOW = 1000  # answers over which rates are measured
 
 
-@dataclass
+@dataclass(frozen=True)
 class Progress:
     """Counts over a job's journaled questions.
 
-    Rates are over the last answers; None before the second.
+    Rates are from the first of the last answers until now, so that they fall while none comes; None
+    at first.
     """
 
-    total: int
-    completed: int = 0
-    failed: int = 0
-    drawn: int = 0
-    saved: int = 0
-    correct: int = 0
-    voted: int = 0
-    agreement_sum: float = 0.0
-    answered: list[int] = field(default_factory=list)
+    counts: Counts
+    questions_per_s: float | None
+    samples_per_s: float | None
+
+    def eta_s(self, total: int) -> float | None:
+        return (total - self.counts.done) / self.questions_per_s if self.questions_per_s else None
+
+
+class Tally:
+    """Adds up answers of one shard, of several for one question the first."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, int]] = set()
+        self._sums = dict.fromkeys(Counts.model_fields, 0.0)
+
+    def add(self, answer: Answer) -> None:
+        self.add_record(answer.model_dump())
+
+    def add_record(self, record: dict[str, Any]) -> bool:
+        """False where the question has been counted already."""
+        key = (record["id"], record["index"])
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        sums = self._sums
+        sums["completed" if record["answer"] is not None else "failed"] += 1
+        sums["drawn"] += len(record["samples"])
+        sums["saved"] += record["samples_saved"]
+        sums["correct"] += record["answer"] is not None and record["answer"] == record["key"]
+        if record["agreement"] is not None:
+            sums["voted"] += 1
+            sums["agreement_sum"] += record["agreement"]
+        return True
+
+    def counts(self) -> Counts:
+        return Counts.model_validate(self._sums)
+
+
+@dataclass
+class _Shard:
+    tally: Tally = field(default_factory=Tally)
+    offset: int = 0
+
+
+@dataclass
+class _Known:
+    done: dict[int, Counts] = field(default_factory=dict)
+    shards: dict[int, _Shard] = field(default_factory=dict)
     recent: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=RATE_WINDOW))
-
-    @property
-    def done(self) -> int:
-        return self.completed + self.failed
-
-    @property
-    def agreement(self) -> float | None:
-        """Mean over the questions that had a vote; a forced answer had none."""
-        return self.agreement_sum / self.voted if self.voted else None
-
-    @property
-    def questions_per_s(self) -> float | None:
-        return self._per_s(len(self.recent) - 1)
-
-    @property
-    def samples_per_s(self) -> float | None:
-        return self._per_s(sum(samples for _, samples in list(self.recent)[1:]))
-
-    @property
-    def eta_s(self) -> float | None:
-        rate = self.questions_per_s
-        return (self.total - self.done) / rate if rate else None
-
-    def _per_s(self, count: int) -> float | None:
-        if len(self.recent) < 2 or self.recent[-1][0] <= self.recent[0][0]:
-            return None
-        return count / (self.recent[-1][0] - self.recent[0][0])
 
 
 class ProgressReader:
@@ -72,45 +89,49 @@ class ProgressReader:
 
     def read(self, job: JobFile) -> Progress:
         with self._lock:
-            known = self._known.get(job.id)
-            if known is None:
-                known = self._known[job.id] = _Known(
-                    Progress(job.questions, answered=[0] * job.shards), self._keys(job)
-                )
-            fresh: list[Answer] = []
-            for shard in range(job.shards):
-                answers, known.offsets[shard] = read_journal(
-                    self._store.journal(job.id, shard), known.offsets.get(shard, 0)
-                )
-                fresh += answers
-                known.progress.answered[shard] += len(answers)
-            for answer in sorted(fresh, key=lambda answer: answer.finished_at):
-                _count(answer, known)
-            return known.progress
+            known = self._known.setdefault(job.id, _Known())
+            fresh = sorted(
+                moment for shard in range(len(job.shards)) for moment in self._news(job, shard)
+            )
+            known.recent.extend(fresh)
+            counts = sum(known.done.values(), Counts())
+            counts = sum((shard.tally.counts() for shard in known.shards.values()), counts)
+            return Progress(counts, *_rates(known.recent))
 
-    def _keys(self, job: JobFile) -> dict[tuple[str, int], str | None]:
-        return {
-            asked.key: asked.question.answer for asked in all_asked(self._store.problems(job.id))
-        }
+    def forget(self, job_id: str) -> None:
+        """The job has ended, or was opened again: what was read of it counts no more."""
+        with self._lock:
+            self._known.pop(job_id, None)
+
+    def _news(self, job: JobFile, shard: int) -> Iterator[tuple[float, int]]:
+        """Read a shard on; when its new answers came, and their numbers of samples."""
+        known = self._known[job.id]
+        if shard in known.done:
+            return
+        done = self._store.done_counts(job.id, shard)
+        if done is None or shard in known.shards:  # what was begun is read to its end, for rates
+            yield from self._read_on(job, shard, known.shards.setdefault(shard, _Shard()))
+        if done is not None:
+            known.done[shard] = done
+            known.shards.pop(shard, None)
+
+    def _read_on(self, job: JobFile, number: int, shard: _Shard) -> Iterator[tuple[float, int]]:
+        path = self._store.journal(job.id, number)
+        for line, end in journal_lines(path, shard.offset):
+            shard.offset = end
+            try:
+                record = json.loads(line)
+                counted = shard.tally.add_record(record)
+            except (ValueError, KeyError, TypeError):
+                continue  # no record; its question is open again
+            if counted:
+                yield record["finished_at"], len(record["samples"])
 
 
-@dataclass
-class _Known:
-    progress: Progress
-    keys: dict[tuple[str, int], str | None]
-    offsets: dict[int, int] = field(default_factory=dict)
-
-
-def _count(answer: Answer, known: _Known) -> None:
-    progress = known.progress
-    if answer.answer is None:
-        progress.failed += 1
-    else:
-        progress.completed += 1
-        if answer.agreement is not None:
-            progress.voted += 1
-            progress.agreement_sum += answer.agreement
-        progress.correct += answer.answer == known.keys[answer.id, answer.index]
-    progress.drawn += len(answer.samples)
-    progress.saved += answer.samples_saved
-    progress.recent.append((answer.finished_at, len(answer.samples)))
+def _rates(recent: deque[tuple[float, int]]) -> tuple[float | None, float | None]:
+    """Questions and samples per second since the first answer in `recent`."""
+    if len(recent) < 2 or recent[-1][0] <= recent[0][0]:
+        return None, None
+    seconds = max(recent[-1][0], time.time()) - recent[0][0]
+    samples = sum(count for _, count in recent) - recent[0][1]
+    return (len(recent) - 1) / seconds, samples / seconds

@@ -1,122 +1,177 @@
-"""The RQ queue: one RQ job a shard, and the scan that enqueues whatever is unanswered and not under
-way.
+"""The RQ queues: one RQ job a shard, and the scan that enqueues whatever is open and not under way.
 
 Nothing here is the only copy of anything. If Redis is wiped, or a worker dies, the scan finds the
 shards that are still open in the job directories and enqueues them again; a shard reads its journal
 first, so nothing is asked twice.
+
+Only as many shards of a job are queued or running as there are workers. So jobs of one priority
+take turns, whatever their size, and accepting a large file costs no more than a small one.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from typing import get_args
 
 from redis import Redis
-from rq import Queue
+from rq import Queue, Worker, get_current_job
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from orchestrator.finishing import finish_if_complete
+from orchestrator.finishing import finish
 from orchestrator.leases import lease_key
-from orchestrator.progress import ProgressReader
-from orchestrator.records import JobFile
+from orchestrator.records import JobFile, Priority
 from orchestrator.store import JobStore
 
 log = logging.getLogger("quorum")
 
-QUEUE = "shards"
+# Highest first, which is the order in which workers look at them.
+QUEUES = tuple(f"shards-{priority}" for priority in get_args(Priority))
 FINISHED_TTL_S = 600
 FAILED_TTL_S = 86_400
+FEWEST_AT_ONCE = 2
 # A worker that has taken a shard needs a moment to fork and take the lease.
 UNLEASED_GRACE_S = 15.0
+FAILED_GRACE_S = 5.0
+FINISH_TTL_S = 120
+WAITING = (JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED)
 
 
-def make_queue(connection: Redis) -> Queue:
+def make_queue(connection: Redis, name: str) -> Queue:
     # the JSON serializer, because with pickle whoever can write to Redis can run code here
-    return Queue(QUEUE, connection=connection, serializer=JSONSerializer)
-
-
-def enqueue(queue: Queue, job: JobFile, shards: list[int]) -> None:
-    queue.enqueue_many(
-        [
-            Queue.prepare_data(
-                "orchestrator.shards.answer_shard",
-                args=(job.id, shard),
-                job_id=rq_id(job.id, shard),
-                timeout=-1,  # it waits for the model as long as that takes; the lease shows life
-                result_ttl=FINISHED_TTL_S,
-                failure_ttl=FAILED_TTL_S,
-                description=f"{job.id}, shard {shard}",
-            )
-            for shard in shards
-        ]
-    )
+    return Queue(name, connection=connection, serializer=JSONSerializer)
 
 
 def rq_id(job_id: str, shard: int) -> str:
     return f"{job_id}-{shard}"
 
 
-class Recovery:
-    """Finds shards that no one is working on. Keeps only when it first saw each of them so."""
+def finish_alone(connection: Redis, store: JobStore, job: JobFile) -> None:
+    """Finish a job unless someone is at it. Twice would do no harm, only cost time."""
+    key = lease_key(job.id, "finish")
+    if connection.set(key, 1, nx=True, ex=FINISH_TTL_S):
+        try:
+            finish(store, job)
+        finally:
+            connection.delete(key)
 
-    def __init__(self, store: JobStore, progress: ProgressReader, queue: Queue) -> None:
+
+class Scheduler:
+    """Enqueues open shards. Keeps only since when it has seen each of them without a worker."""
+
+    def __init__(self, store: JobStore, connection: Redis) -> None:
         self._store = store
-        self._progress = progress
-        self._queue = queue
+        self._connection = connection
         self._idle_since: dict[str, float] = {}
 
     def scan(self) -> int:
-        """Enqueue every open shard that is neither queued nor leased; how many there were."""
-        lost: dict[str, float] = {}
-        count = 0
-        for job_id in self._store.ids():
-            if self._store.end(job_id) is not None:
-                continue
-            job = self._store.load(job_id)
-            answered = self._progress.read(job).answered
-            sizes = [
-                min(job.shard_questions, job.questions - s * job.shard_questions)
-                for s in range(job.shards)
-            ]
-            open_shards = [shard for shard in range(job.shards) if answered[shard] < sizes[shard]]
-            if not open_shards:
-                finish_if_complete(self._store, job)
-                continue
-            stalled = []
-            for shard in open_shards:
-                grace = self._idle_grace_s(job_id, shard)
-                if grace is None:
-                    continue
-                key = rq_id(job_id, shard)
-                lost[key] = self._idle_since.get(key, time.monotonic())
-                if time.monotonic() - lost[key] >= grace:
-                    stalled.append(shard)
-                    del lost[key]
-            if stalled:
-                log.warning("%s: enqueueing shards that no worker has: %s", job_id, stalled)
-                enqueue(self._queue, job, stalled)
-                count += len(stalled)
-        self._idle_since = lost
+        """See to every job that has not ended; how many shards were enqueued."""
+        seen: dict[str, float] = {}
+        count = sum(self.see_to(job, seen) for job in self._store.open_jobs())
+        self._idle_since = seen
         return count
 
-    def _idle_grace_s(self, job_id: str, shard: int) -> float | None:
+    def has_workers(self) -> bool:
+        """Whether RQ knows a worker, or one that it forgot with a wiped Redis holds a lease.
+
+        One that was killed counts until RQ gives it up, after minutes.
+        """
+        leases = self._connection.scan_iter(lease_key("*", "*"), count=1000)
+        return Worker.count(connection=self._connection) > 0 or next(leases, None) is not None
+
+    def see_to(self, job: JobFile, seen: dict[str, float] | None = None) -> int:
+        """Enqueue what of a job should be under way and is not, or bring it to its end."""
+        open_shards = self._store.open_shards(job)
+        if self._store.is_cancelling(job.id):
+            keys = [lease_key(job.id, shard) for shard in open_shards]
+            if not keys or not self._connection.exists(*keys):
+                finish_alone(self._connection, self._store, job)
+            return 0
+        if not open_shards:
+            # its last shard's worker finishes it, unless it died; a run of a done shard does it
+            open_shards = [len(job.shards) - 1]
+        stalled = self._stalled(job, open_shards, seen if seen is not None else {})
+        if stalled:
+            self._enqueue(job, stalled)
+        return len(stalled)
+
+    def _stalled(self, job: JobFile, open_shards: list[int], seen: dict[str, float]) -> list[int]:
+        """Open shards to be enqueued now: no worker has them, and the job has room for them."""
+        room = max(FEWEST_AT_ONCE, Worker.count(connection=self._connection))
+        stalled: list[int] = []
+        for shard in open_shards:
+            if room == 0:
+                break
+            room -= 1
+            grace = self._idle_grace_s(job, shard)
+            if grace is None:
+                continue
+            key = rq_id(job.id, shard)
+            seen[key] = self._idle_since.get(key, time.monotonic())
+            if time.monotonic() - seen[key] >= grace:
+                stalled.append(shard)
+                del seen[key]
+        return stalled
+
+    def _idle_grace_s(self, job: JobFile, shard: int) -> float | None:
         """How long a shard may stay as it is before it is enqueued again.
 
         None while it is queued or being answered.
         """
-        if self._queue.connection.exists(lease_key(job_id, shard)):
+        if self._connection.exists(lease_key(job.id, shard)):
             return None
+        key = rq_id(job.id, shard)
         try:
-            status = Job.fetch(
-                rq_id(job_id, shard), connection=self._queue.connection, serializer=JSONSerializer
-            )
+            found = Job.fetch(key, connection=self._connection, serializer=JSONSerializer)
         except NoSuchJobError:
             return 0.0
-        if status.get_status() in (JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED):
-            in_queue = (
-                self._queue.connection.lpos(self._queue.key, rq_id(job_id, shard)) is not None
-            )
-            return None if in_queue else UNLEASED_GRACE_S
-        return UNLEASED_GRACE_S
+        status = found.get_status()
+        if status in WAITING:
+            queue = make_queue(self._connection, found.origin)
+            return None if self._connection.lpos(queue.key, key) is not None else UNLEASED_GRACE_S
+        if status == JobStatus.FINISHED:  # it gave way to others, or waits for its model
+            return 0.0
+        return FAILED_GRACE_S if status == JobStatus.FAILED else UNLEASED_GRACE_S
+
+    def _enqueue(self, job: JobFile, shards: list[int]) -> None:
+        make_queue(self._connection, f"shards-{job.settings.priority}").enqueue_many(
+            [
+                Queue.prepare_data(
+                    "orchestrator.shards.answer_shard",
+                    args=(job.id, shard),
+                    job_id=rq_id(job.id, shard),
+                    timeout=-1,  # it waits for the model as long as that takes; leases show life
+                    result_ttl=FINISHED_TTL_S,
+                    failure_ttl=FAILED_TTL_S,
+                    description=f"{job.id}, shard {shard}",
+                )
+                for shard in shards
+            ]
+        )
+
+
+def running_worker() -> str | None:
+    """The name of the worker that runs this RQ job; to be asked in the thread that RQ called."""
+    running = get_current_job()
+    return running.worker_name if running else None
+
+
+def is_stopping(connection: Redis, worker: str) -> bool:
+    """Whether a worker was asked to stop; RQ itself waits for its job to end."""
+    key = f"{Worker.redis_worker_namespace_prefix}{worker}"
+    return bool(connection.hexists(key, "shutdown_requested_date"))
+
+
+def others_wait(connection: Redis, job: JobFile, *, any_of_same_priority: bool) -> bool:
+    """Whether other jobs' shards wait for a worker.
+
+    Those of a higher priority, and with `any_of_same_priority` those of the same one too.
+    """
+    own = QUEUES.index(f"shards-{job.settings.priority}")
+    keys = [f"{Queue.redis_queue_namespace_prefix}{name}" for name in QUEUES]
+    if any(connection.llen(key) for key in keys[:own]):
+        return True
+    waiting = connection.lrange(keys[own], 0, -1) if any_of_same_priority else []
+    return any(job.id not in str(entry) for entry in waiting)

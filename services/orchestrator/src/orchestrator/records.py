@@ -1,4 +1,4 @@
-"""What is written about a job: its settings, and one record a question.
+"""What is written about a job: its settings, its beginning and end, and one record a question.
 
 Pydantic, because they live in files.
 """
@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Flag = Literal["tie", "early_stop", "resampled", "forced"]
+Priority = Literal["high", "normal", "low"]
 
 
 class _Frozen(BaseModel):
@@ -29,8 +30,20 @@ class JobSettings(_Frozen):
     seed: int = Field(0, ge=0, lt=2**31)
     early_stop: bool = True
     max_resamples: int = Field(2, ge=0, le=10)
+    vote: Literal["plurality", "weighted"] = "plurality"
+    permute_options: bool = False
+    priority: Priority = "normal"
     submission_format: Literal["full", "minimal"] = "full"
     allow_partial: bool = False
+
+
+class ShardPlace(_Frozen):
+    """Where a shard's problems lie: from byte `offset` on, on line `line` (from 1)."""
+
+    offset: int
+    line: int
+    problems: int
+    questions: int
 
 
 class JobFile(_Frozen):
@@ -43,9 +56,47 @@ class JobFile(_Frozen):
     problems: int
     questions: int
     labelled: bool
-    shards: int
-    shard_questions: int
+    shards: tuple[ShardPlace, ...]
     settings: JobSettings
+    idempotency_key: str | None = None
+
+
+class Counts(_Frozen):
+    """Sums over journaled questions: what a shard leaves behind when it is done, and a job."""
+
+    completed: int = 0
+    failed: int = 0
+    drawn: int = 0
+    saved: int = 0
+    correct: int = 0
+    voted: int = 0
+    agreement_sum: float = 0.0
+
+    @property
+    def done(self) -> int:
+        return self.completed + self.failed
+
+    @property
+    def agreement(self) -> float | None:
+        """Mean over the questions that had a vote; a forced answer had none."""
+        return self.agreement_sum / self.voted if self.voted else None
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            **{name: getattr(self, name) + getattr(other, name) for name in Counts.model_fields}
+        )
+
+
+class StartFile(_Frozen):
+    """start.json: what the first shard was asked of; written once."""
+
+    started_at: str
+    model: str
+    digest: str | None
+    temperature: float
+    top_p: float
+    max_tokens: int
+    versions: dict[str, str]
 
 
 class EndFile(_Frozen):
@@ -54,12 +105,16 @@ class EndFile(_Frozen):
     status: Literal["completed", "failed", "cancelled"]
     finished_at: str
     error: str | None = None
+    counts: Counts | None = None
 
 
 class Sample(_Frozen):
     """One completion.
 
-    `slot` is its place in the vote, `attempt` counts redraws of an invalid one.
+    `slot` is its place in the vote, `attempt` counts redraws of an invalid one. `label` is the
+    question's own; `order` holds the question's labels as this sample saw them, where options were
+    permuted: the first letter is the option that it saw as A. `logprob` is the mean over its
+    tokens, in nats, where votes are weighted by it.
     """
 
     slot: int
@@ -68,23 +123,27 @@ class Sample(_Frozen):
     seed: int
     finish_reason: str
     tokens: int
+    order: str | None = None
+    logprob: float | None = None
     text: str
 
 
 class Answer(_Frozen):
     """A line of a journal and of answers.jsonl.
 
-    `id` and `index` name the problem's row and the question in it.
+    `id` and `index` name the problem's row and the question in it; `key` is the file's own answer.
     """
 
     id: str
     index: int
     answer: str | None
+    key: str | None = None
     agreement: float | None = None
-    tally: dict[str, int] = {}
+    tally: dict[str, int | float] = {}
     flags: tuple[Flag, ...] = ()
     samples: tuple[Sample, ...] = ()
     samples_saved: int = 0
+    prompt_tokens: int = 0
     latency_s: float = 0.0
     finished_at: float = 0.0
     error: str | None = None

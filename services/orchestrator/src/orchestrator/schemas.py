@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
-from orchestrator.progress import Progress
-from orchestrator.records import EndFile, JobFile, JobSettings
+from contract import Contract
+from orchestrator.records import Counts, EndFile, JobFile, JobSettings
 
 # The statuses of the OpenAI Batch API.
 Status = Literal[
     "validating", "in_progress", "finalizing", "completed", "failed", "cancelling", "cancelled"
 ]
+ENDED: tuple[Status, ...] = ("completed", "failed", "cancelled")
 
 
 class RequestCounts(BaseModel):
@@ -30,7 +31,9 @@ class SampleCounts(BaseModel):
     saved: int
 
 
-class Accuracy(BaseModel):
+class RunningAccuracy(BaseModel):
+    """Of the questions answered so far."""
+
     correct: int
     answered: int
     value: float
@@ -40,7 +43,35 @@ class Job(BaseModel):
     """A job.
 
     Rates are per second; `eta_s` is in seconds; `accuracy` is there where every question has a key.
+    `note` says what the job waits for.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "job_20261123101500123_0a1b2c3d",
+                    "object": "job",
+                    "status": "in_progress",
+                    "note": None,
+                    "error": None,
+                    "filename": "problems.jsonl",
+                    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                    "created_at": "2026-11-23T10:15:00.123+00:00",
+                    "started_at": "2026-11-23T10:15:00.456+00:00",
+                    "finished_at": None,
+                    "settings": JobSettings().model_dump(),
+                    "request_counts": {"total": 1328, "completed": 512, "failed": 0},
+                    "samples": {"drawn": 1290, "saved": 246},
+                    "agreement": 0.91,
+                    "accuracy": None,
+                    "questions_per_s": 11.2,
+                    "samples_per_s": 28.2,
+                    "eta_s": 72.9,
+                }
+            ]
+        }
+    )
 
     id: str
     object: Literal["job"] = "job"
@@ -50,23 +81,28 @@ class Job(BaseModel):
     filename: str
     sha256: str
     created_at: str
+    started_at: str | None
     finished_at: str | None
     settings: JobSettings
     request_counts: RequestCounts
     samples: SampleCounts
     agreement: float | None
-    accuracy: Accuracy | None
-    questions_per_s: float | None
-    samples_per_s: float | None
-    eta_s: float | None
+    accuracy: RunningAccuracy | None
+    questions_per_s: float | None = None
+    samples_per_s: float | None = None
+    eta_s: float | None = None
 
     @classmethod
-    def of(cls, job: JobFile, progress: Progress, end: EndFile | None, note: str | None) -> Job:
-        running = end is None
-        status: Status = (
-            end.status if end else "finalizing" if progress.done == job.questions else "in_progress"
-        )
-        correct, answered = progress.correct, progress.completed
+    def of(
+        cls,
+        job: JobFile,
+        counts: Counts,
+        status: Status,
+        started_at: str | None,
+        end: EndFile | None,
+        note: str | None,
+    ) -> Job:
+        correct, answered = counts.correct, counts.completed
         return cls(
             id=job.id,
             status=status,
@@ -75,19 +111,17 @@ class Job(BaseModel):
             filename=job.filename,
             sha256=job.sha256,
             created_at=job.created_at,
+            started_at=started_at,
             finished_at=end.finished_at if end else None,
             settings=job.settings,
             request_counts=RequestCounts(
-                total=job.questions, completed=answered, failed=progress.failed
+                total=job.questions, completed=answered, failed=counts.failed
             ),
-            samples=SampleCounts(drawn=progress.drawn, saved=progress.saved),
-            agreement=progress.agreement,
-            accuracy=Accuracy(correct=correct, answered=answered, value=correct / answered)
+            samples=SampleCounts(drawn=counts.drawn, saved=counts.saved),
+            agreement=counts.agreement,
+            accuracy=RunningAccuracy(correct=correct, answered=answered, value=correct / answered)
             if job.labelled and answered
             else None,
-            questions_per_s=progress.questions_per_s,
-            samples_per_s=progress.samples_per_s,
-            eta_s=progress.eta_s if running else None,
         )
 
 
@@ -99,6 +133,25 @@ class JobList(BaseModel):
     has_more: bool
 
 
+class Deleted(BaseModel):
+    id: str
+    object: Literal["job"] = "job"
+    deleted: Literal[True] = True
+
+
+class Model(BaseModel):
+    """What jobs are answered by.
+
+    `state` is "ok", or what is wrong with the server; `contract` is None for an endpoint that is
+    asked in the default prompt format.
+    """
+
+    name: str
+    digest: str | None
+    state: str
+    contract: Contract | None
+
+
 class Fault(BaseModel):
     line: int
     place: str
@@ -108,10 +161,29 @@ class Fault(BaseModel):
 class ProblemDetails(BaseModel):
     """RFC 9457. `errors` and `error_count` come with a refused problem file."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "The problem file cannot be taken",
+                    "status": 422,
+                    "detail": "line 3, questions[0].options: is missing",
+                    "request_id": "4f2a9c01d7e34b55",
+                    "errors": [
+                        {"line": 3, "place": "questions[0].options", "reason": "is missing"}
+                    ],
+                    "error_count": 1,
+                }
+            ]
+        }
+    )
+
     type: str = "about:blank"
     title: str
     status: int
     detail: str
+    request_id: str | None = None
     errors: list[Fault] | None = None
     error_count: int | None = None
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import quote
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
 
 
 class Settings(BaseSettings):
-    """Environment variables have the fields' names in capitals; .env.example explains each."""
+    """Environment variables have the fields' names in capitals.
+
+    docs/configuration.md explains each.
+    """
 
     data_dir: Path = Path("data")
     models_dir: Path = Path("models")
@@ -19,9 +24,45 @@ class Settings(BaseSettings):
     inference_url: str = "http://127.0.0.1:8000/v1"
     inference_api_key: str = ""
     redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_password_file: Path | None = None
     api_host: str = "127.0.0.1"
     api_port: int = 8080
-    max_upload_mib: int = Field(256, ge=1)
-    shard_questions: int = Field(64, ge=1)
-    concurrency: int = Field(32, ge=1)
+    # the address that people reach it by, where that is not api_host (a container's published port)
+    api_published_on: str = ""
+    api_key: str = ""
+    max_upload_mib: int = Field(200, ge=1)
+    shard_questions: int = Field(2048, ge=1)
+    concurrency: int = Field(256, ge=1)
     request_timeout_s: float = Field(600, gt=0)
+    log_format: Literal["json", "text"] = "json"
+    log_prompts: bool = False
+
+    @model_validator(mode="after")
+    def _password_from_its_file(self) -> Self:
+        if self.redis_password_file is not None:
+            password = quote(self.redis_password_file.read_text().strip(), safe="")
+            scheme, rest = self.redis_url.split("://", 1)
+            self.redis_url = f"{scheme}://:{password}@{rest}"
+            self.redis_password_file = None  # it stands in the address now
+        return self
+
+
+class ApiSettings(Settings):
+    """The API's: reachable from other machines only with a key."""
+
+    @model_validator(mode="after")
+    def _key_unless_on_loopback(self) -> Self:
+        address = self.api_published_on or self.api_host
+        if not self.api_key and not _is_loopback(address):
+            raise ValueError(
+                f"the API would be open to whoever reaches {address}: set API_KEY to a secret, "
+                "or bind it to 127.0.0.1"
+            )
+        return self
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

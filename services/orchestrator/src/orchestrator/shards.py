@@ -3,33 +3,66 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
+import platform
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import redis.asyncio
+import structlog
 from openai import AsyncOpenAI
+from redis import Redis
 from redis.exceptions import RedisError
 
 from contract import CONTRACT_FILE, Contract
+from orchestrator.asking import Server, chosen_sampling
 from orchestrator.errors import OtherModelServedError, WaitingForModelError
-from orchestrator.finishing import finish_if_complete
-from orchestrator.journal import Journal, open_journal, read_journal
+from orchestrator.journal import Journal, open_journal
 from orchestrator.leases import LeaseLostError, hold_lease, lease_key
-from orchestrator.model import ServedModel, check_server, contract_dir, find_model, make_client
-from orchestrator.records import EndFile
+from orchestrator.model import (
+    ServedModel,
+    check_server,
+    contract_dir,
+    find_model,
+    make_client,
+    server_version,
+)
+from orchestrator.progress import Tally
+from orchestrator.queueing import (
+    Scheduler,
+    finish_alone,
+    is_stopping,
+    others_wait,
+    running_worker,
+)
+from orchestrator.records import EndFile, JobFile, StartFile
 from orchestrator.sampling import Sampler
 from orchestrator.settings import Settings
 from orchestrator.store import Asked, JobStore, now
 
-log = logging.getLogger("quorum")
+log = structlog.get_logger("quorum")
 
 MODEL_POLL_S = 2.0
 # How long a shard waits for its model before it lets the worker go to other jobs.
 PATIENCE_S = 60.0
+WATCH_EVERY_S = 0.5
+# How long a shard keeps its worker while another job of the same priority waits for one.
+TURN_S = 20.0
+REDIS_TIMEOUT_S = 5.0
+# How long questions in flight may take once the worker is asked to stop; what is open then is left.
+STOP_PATIENCE_S = 40.0
+
+
+class JobCancelledError(Exception):
+    """Someone cancelled the job; its running requests are aborted."""
+
+
+class WorkerStoppingError(Exception):
+    """The worker was asked to stop, and what was in flight has had its time."""
 
 
 def answer_shard(job_id: str, shard: int) -> None:
@@ -39,68 +72,148 @@ def answer_shard(job_id: str, shard: int) -> None:
     """
     settings = Settings()
     store = JobStore(settings.data_dir)
+    structlog.contextvars.bind_contextvars(job=job_id, shard=shard)
     try:
         asyncio.run(run_shard(settings, store, job_id, shard))
+    except JobCancelledError:
+        log.info("stopped: the job was cancelled")
+    except WorkerStoppingError:
+        log.info("left for another worker: this one stops")
     except LeaseLostError as error:
-        log.info("%s, shard %d: left to the worker that has it (%s)", job_id, shard, error)
+        log.info("left to the worker that has it", reason=str(error))
     except WaitingForModelError as error:
         # its worker is free for jobs that can go on; the recovery scan enqueues it again
-        log.info("%s, shard %d: put back, waiting for the model: %s", job_id, shard, error)
+        log.info("put back, waiting for the model", reason=str(error))
     except (RedisError, OSError) as error:
         # Redis away, the volume full: the recovery scan enqueues the shard until it passes
-        log.error("%s, shard %d: left for another try: %s", job_id, shard, error)
+        log.error("left for another try", reason=str(error))
         raise
     except Exception as error:
+        log.exception("the job cannot go on")
         if store.end(job_id) is None:
             store.write_end(job_id, EndFile(status="failed", finished_at=now(), error=str(error)))
         raise
+    finally:
+        structlog.contextvars.clear_contextvars()
 
 
 async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int) -> None:
-    """Answer what is open of one shard; the last shard to end finishes the job.
+    """Answer what is open of one shard, and enqueue the next; the last shard finishes the job.
 
     Raises:
         LeaseLostError: another worker has the shard.
         WaitingForModelError: its weights are not served, or the server was away for long.
+        JobCancelledError: the job was cancelled.
+        WorkerStoppingError: the worker was asked to stop, and questions in flight take too long.
     """
-    if store.end(job_id) is not None:
+    if store.has_ended(job_id):
         return
     job = store.load(job_id)
-    async with (
-        redis.asyncio.from_url(settings.redis_url) as connection,
-        make_client(settings) as client,
-        hold_lease(connection, lease_key(job_id, shard)),
-    ):
-        model = await ready_model(settings, store, job_id, client)
-        path = store.journal(job_id, shard)
-        answered = {(answer.id, answer.index) for answer in read_journal(path)[0]}
-        open_questions = [a for a in store.shard(job, shard) if a.key not in answered]
-        async with open_journal(path) as journal:
-            sampler = Sampler(client, model, job.settings)
-            await answer_all(sampler, open_questions, journal, settings.concurrency)
-    finish_if_complete(store, job)
+    connection = Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S)
+    if store.done_counts(job_id, shard) is None:
+        await _answer_open(settings, store, job, shard, connection)
+    if store.open_shards(job):
+        Scheduler(store, connection).see_to(job)
+    else:
+        finish_alone(connection, store, job)
 
 
-async def answer_all(
-    sampler: Sampler, questions: list[Asked], journal: Journal, concurrency: int
+async def _answer_open(
+    settings: Settings, store: JobStore, job: JobFile, shard: int, connection: Redis
 ) -> None:
-    """Keep `concurrency` questions in flight; journal each answer as it comes."""
-    waiting: Iterator[Asked] = iter(questions)
+    async with (
+        redis.asyncio.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S) as lease_client,
+        make_client(settings) as client,
+        hold_lease(lease_client, lease_key(job.id, shard)) as lease,
+        open_journal(store.journal(job.id, shard), lease.check) as journal,
+    ):
+        if store.is_cancelling(job.id):
+            raise JobCancelledError
+        model = await ready_model(settings, store, job, client)
+        answers = store.answers(job, shard)
+        open_questions = [a for a in store.shard(job, shard) if a.key not in answers]
+        tally = Tally()
+        for answer in answers.values():
+            tally.add(answer)
+        del answers
+        server = Server(client, model, log_prompts=settings.log_prompts)
+        sampler = Sampler(server, job.settings)
+        turn = Turn(sampler, journal, tally, open_questions)
+        if await turn.take(settings.concurrency, store, job, connection):
+            journal.sync()
+            lease.check()
+            store.mark_done(job.id, shard, tally.counts())
 
-    async def consume() -> None:
-        for asked in waiting:
-            journal.append(await sampler.answer(asked))
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(concurrency, len(questions))):
-                group.create_task(consume())
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None  # the first ended the others
+@dataclass
+class Turn:
+    """One run of a shard: its open questions, of which many are in flight at once."""
+
+    sampler: Sampler
+    journal: Journal
+    tally: Tally
+    questions: list[Asked]
+    giving_way: bool = False
+    _waiting: Iterator[Asked] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._waiting = iter(self.questions)
+
+    async def take(
+        self, concurrency: int, store: JobStore, job: JobFile, connection: Redis
+    ) -> bool:
+        """Answer; whether all questions were, or else the shard gave way to another job's."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                watching = group.create_task(self._watch(store, job, connection))
+                count = min(concurrency, len(self.questions))
+                workers = [group.create_task(self._consume()) for _ in range(count)]
+                await asyncio.gather(*workers)
+                watching.cancel()
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None  # the first ended the others
+        return not self.giving_way or next(self._waiting, None) is None
+
+    async def _consume(self) -> None:
+        for asked in self._waiting:
+            answer = await self.sampler.answer(asked)
+            await self.journal.append(answer)
+            self.tally.add(answer)
+            if self.giving_way:
+                return
+
+    async def _watch(self, store: JobStore, job: JobFile, connection: Redis) -> None:
+        """See whether the job was cancelled, should give way to others, or the worker is to stop.
+
+        Raises:
+            JobCancelledError, WorkerStoppingError: what is in flight is aborted.
+        """
+        began, worker = time.monotonic(), running_worker()
+        seen_waiting = 0
+        stop_at: float | None = None
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            if store.is_cancelling(job.id):
+                raise JobCancelledError
+            if stop_at is not None and time.monotonic() > stop_at:
+                raise WorkerStoppingError
+            with suppress(RedisError):
+                stops = worker is not None and await asyncio.to_thread(
+                    is_stopping, connection, worker
+                )
+                if stops and stop_at is None:
+                    stop_at, self.giving_way = time.monotonic() + STOP_PATIENCE_S, True
+                turn_is_over = time.monotonic() - began > TURN_S
+                waiting = await asyncio.to_thread(
+                    others_wait, connection, job, any_of_same_priority=turn_is_over
+                )
+                # twice in a row, because an idle worker may be about to take them
+                seen_waiting = seen_waiting + 1 if waiting else 0
+                self.giving_way = self.giving_way or seen_waiting > 1
 
 
 async def ready_model(
-    settings: Settings, store: JobStore, job_id: str, client: AsyncOpenAI
+    settings: Settings, store: JobStore, job: JobFile, client: AsyncOpenAI
 ) -> ServedModel:
     """The job's model, once its server is fit to be asked: the pinned one, else the published one.
 
@@ -108,8 +221,9 @@ async def ready_model(
 
     Raises:
         WaitingForModelError: other weights are served, or no server was fit for `PATIENCE_S`.
+        JobCancelledError: the job was cancelled meanwhile.
     """
-    directory = store.directory(job_id)
+    directory = store.directory(job.id)
     give_up_at = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -121,22 +235,39 @@ async def ready_model(
         except OtherModelServedError:
             raise
         except WaitingForModelError:
+            if store.is_cancelling(job.id):
+                raise JobCancelledError from None
             if time.monotonic() > give_up_at:
                 raise
             await asyncio.sleep(MODEL_POLL_S)
             continue
-        if model.digest is None:
-            return model
-        if not (directory / CONTRACT_FILE).exists():
-            pin_contract(settings, directory)
-        if Contract.load(directory).digest == model.digest:
+        if model.digest is not None and not (directory / CONTRACT_FILE).exists():
+            contract = (contract_dir(settings) / CONTRACT_FILE).read_bytes()
+            _write_once(directory / CONTRACT_FILE, contract)
+        if model.digest is None or Contract.load(directory).digest == model.digest:
+            if not (directory / "start.json").exists():
+                start = await _start_file(job, model, client)
+                _write_once(directory / "start.json", start.model_dump_json(indent=2).encode())
             return model
 
 
-def pin_contract(settings: Settings, directory: Path) -> None:
-    """Keep the published contract with the job, unless another shard was first."""
-    own = directory / f".{CONTRACT_FILE}.{os.getpid()}"
-    own.write_bytes((contract_dir(settings) / CONTRACT_FILE).read_bytes())
+async def _start_file(job: JobFile, model: ServedModel, client: AsyncOpenAI) -> StartFile:
+    sampling = chosen_sampling(job.settings, model)
+    versions = {
+        "quorum": version("quorum-orchestrator"),
+        "openai": version("openai"),
+        "python": platform.python_version(),
+        "server": await server_version(client),
+    }
+    return StartFile(
+        started_at=now(), model=model.name, digest=model.digest, versions=versions, **sampling
+    )
+
+
+def _write_once(path: Path, data: bytes) -> None:
+    """Write the file unless another shard was first."""
+    own = path.with_name(f".{path.name}.{os.getpid()}")
+    own.write_bytes(data)
     with suppress(FileExistsError):
-        os.link(own, directory / CONTRACT_FILE)
+        os.link(own, path)
     own.unlink()

@@ -2,28 +2,57 @@
 machine.
 
 jobs/<id>/problems.jsonl   the posted file, byte for byte
-          job.json         its settings and counts, as accepted
-          contract.json    the contract it is answered under, once it has started
-          shards/0000.jsonl ...  one journal of answers per shard
-          answers.jsonl, errors.jsonl, submission.jsonl, end.json   at the end, end.json last
+          job.json         its settings, and where each shard's problems lie in the file
+          contract.json, start.json   what it is answered under, once it has started
+          shards/0000.jsonl ...       one journal of answers per shard
+          shards/0000.done ...        a shard's counts, once all of its questions are journaled
+          cancel           someone asked for its end
+          answers.jsonl, errors.jsonl, submission.jsonl, report.json, end.json   at the end,
+                           end.json last
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import secrets
-from collections.abc import Iterator
+import shutil
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
-from contract import Problem, ProblemFileError, Question, parse_problems
-from orchestrator.errors import InvalidFileError, JobNotFoundError
+from pydantic import ValidationError
+
+from contract import FileFault, Problem, ProblemFileError, Question, iter_problems
+from orchestrator.errors import (
+    InvalidFileError,
+    JobDamagedError,
+    JobNotFoundError,
+    KeyReusedError,
+    StateError,
+)
 from orchestrator.files import sync_directory, write_atomically
 from orchestrator.journal import read_journal
-from orchestrator.records import Answer, EndFile, JobFile, JobSettings
+from orchestrator.records import (
+    Answer,
+    Counts,
+    EndFile,
+    JobFile,
+    JobSettings,
+    ShardPlace,
+    StartFile,
+)
 
+log = logging.getLogger("quorum")
+
+RESULTS = ("answers.jsonl", "errors.jsonl", "submission.jsonl", "report.json")
+MAX_LINE_BYTES = 16 << 20
+Record = TypeVar("Record", StartFile, EndFile)
 _JOB_ID = re.compile(r"job_[0-9]{17}_[0-9a-f]{8}")
 
 
@@ -48,42 +77,92 @@ def now() -> str:
 
 
 class JobStore:
+    """The jobs under a data folder. One process accepts jobs; any number reads and answers them."""
+
     def __init__(self, data_dir: Path) -> None:
         self._jobs = data_dir / "jobs"
+        self._accepting = threading.Lock()
+
+    # ---- accepting ----------------------------------------------------------------------------
 
     def create(
-        self, data: bytes, filename: str, settings: JobSettings, shard_questions: int
-    ) -> JobFile:
+        self,
+        file: BinaryIO,
+        filename: str,
+        settings: JobSettings,
+        shard_questions: int,
+        idempotency_key: str | None = None,
+    ) -> tuple[JobFile, bool]:
         """Accept a problem file as a new job; the job is there whole or not at all.
+
+        The file is copied and checked in pieces, and never held as a whole. Returns the job, and
+        whether it is new: a file that was posted before with the same idempotency key is not.
 
         Raises:
             InvalidFileError: the file has faults; nothing is left behind.
+            KeyReusedError: the idempotency key came with another file or other settings.
         """
-        try:
-            problems = parse_problems(data)
-        except ProblemFileError as error:
-            raise InvalidFileError(error) from error
-        questions = [question for problem in problems for question in problem.questions]
         stamp = datetime.now(UTC).strftime("%Y%m%d%H%M%S%f")[:17]
-        job = JobFile(
-            id=f"job_{stamp}_{secrets.token_hex(4)}",
-            created_at=now(),
-            filename=filename,
-            sha256=hashlib.sha256(data).hexdigest(),
-            problems=len(problems),
-            questions=len(questions),
-            labelled=all(question.answer is not None for question in questions),
-            shards=-(-len(questions) // shard_questions),
-            shard_questions=shard_questions,
-            settings=settings,
-        )
-        new = self._jobs / f".new-{job.id}"
+        job_id = f"job_{stamp}_{secrets.token_hex(4)}"
+        new = self._jobs / f".new-{job_id}"
         (new / "shards").mkdir(parents=True)
-        write_atomically(new / "problems.jsonl", data)
-        write_atomically(new / "job.json", job.model_dump_json(indent=2).encode())
-        new.rename(self._jobs / job.id)
-        sync_directory(self._jobs)
-        return job
+        try:
+            sha256 = _copy(file, new / "problems.jsonl")
+            try:
+                shards, labelled = _plan(new / "problems.jsonl", shard_questions)
+            except ProblemFileError as error:
+                raise InvalidFileError(error) from error
+            job = JobFile(
+                id=job_id,
+                created_at=now(),
+                filename=filename,
+                sha256=sha256,
+                problems=sum(shard.problems for shard in shards),
+                questions=sum(shard.questions for shard in shards),
+                labelled=labelled,
+                shards=tuple(shards),
+                settings=settings,
+                idempotency_key=idempotency_key,
+            )
+            write_atomically(new / "job.json", job.model_dump_json(indent=2).encode())
+            with self._accepting:
+                earlier = self._accepted_before(job)
+                if earlier is not None:
+                    return earlier, False
+                if idempotency_key is not None:
+                    write_atomically(self._key_file(idempotency_key), job_id.encode())
+                new.rename(self._jobs / job_id)
+                sync_directory(self._jobs)
+            return job, True
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+    def _accepted_before(self, job: JobFile) -> JobFile | None:
+        """The job that was accepted under this job's idempotency key."""
+        if job.idempotency_key is None:
+            return None
+        try:
+            earlier = self.load(self._key_file(job.idempotency_key).read_text())
+        except (FileNotFoundError, JobNotFoundError):  # never seen, or deleted since
+            return None
+        if (earlier.sha256, earlier.settings) != (job.sha256, job.settings):
+            raise KeyReusedError(
+                f"the Idempotency-Key was used for {earlier.id}, with another file or settings"
+            )
+        return earlier
+
+    def _key_file(self, key: str) -> Path:
+        folder = self._jobs / ".keys"
+        folder.mkdir(exist_ok=True)
+        return folder / hashlib.sha256(key.encode()).hexdigest()
+
+    def sweep(self) -> None:
+        """Remove what a process that was killed left of files not accepted, or half deleted."""
+        for pattern in (".new-*", ".deleted-*"):
+            for path in self._jobs.glob(pattern):
+                shutil.rmtree(path, ignore_errors=True)
+
+    # ---- reading ------------------------------------------------------------------------------
 
     def ids(self) -> list[str]:
         """Every job, newest first."""
@@ -93,6 +172,15 @@ class JobStore:
             (path.name for path in self._jobs.iterdir() if _JOB_ID.fullmatch(path.name)),
             reverse=True,
         )
+
+    def open_jobs(self) -> Iterator[JobFile]:
+        """Jobs that have not ended, oldest first; those that cannot be read are passed over."""
+        for job_id in reversed(self.ids()):
+            if not self.has_ended(job_id):
+                try:
+                    yield self.load(job_id)
+                except (JobDamagedError, JobNotFoundError) as error:
+                    log.error("passed over: %s", error)
 
     def directory(self, job_id: str) -> Path:
         """Where the job's files are.
@@ -106,35 +194,188 @@ class JobStore:
         return directory
 
     def load(self, job_id: str) -> JobFile:
-        return JobFile.model_validate_json((self.directory(job_id) / "job.json").read_bytes())
+        """job.json.
 
-    def problems(self, job_id: str) -> list[Problem]:
-        return parse_problems((self.directory(job_id) / "problems.jsonl").read_bytes())
+        Raises:
+            JobNotFoundError, JobDamagedError.
+        """
+        path = self.directory(job_id) / "job.json"
+        try:
+            return JobFile.model_validate_json(path.read_bytes())
+        except (ValidationError, FileNotFoundError) as error:
+            raise JobDamagedError(f"{path} is damaged, or of another version: {error}") from error
+
+    def problems(self, job: JobFile, shard: int) -> list[Problem]:
+        """The problems of one shard, in the file's order."""
+        place = job.shards[shard]
+        with (self.directory(job.id) / "problems.jsonl").open("rb") as file:
+            file.seek(place.offset)
+            return list(islice(iter_problems(file, first_line=place.line), place.problems))
 
     def shard(self, job: JobFile, shard: int) -> list[Asked]:
         """The questions of one shard, in the file's order."""
-        start = shard * job.shard_questions
-        return list(all_asked(self.problems(job.id)))[start : start + job.shard_questions]
+        return list(all_asked(self.problems(job, shard)))
 
     def journal(self, job_id: str, shard: int) -> Path:
         return self.directory(job_id) / "shards" / f"{shard:04d}.jsonl"
 
-    def answers(self, job: JobFile) -> dict[tuple[str, int], Answer]:
-        """Every journaled answer by its question; of several for one question the last."""
-        found = (read_journal(self.journal(job.id, shard))[0] for shard in range(job.shards))
-        return {(answer.id, answer.index): answer for answers in found for answer in answers}
+    def answers(self, job: JobFile, shard: int) -> dict[tuple[str, int], Answer]:
+        """A shard's journaled answers by question; of several for one question the first."""
+        found: dict[tuple[str, int], Answer] = {}
+        for answer in read_journal(self.journal(job.id, shard)):
+            found.setdefault((answer.id, answer.index), answer)
+        return found
 
-    def end(self, job_id: str) -> EndFile | None:
+    def done_counts(self, job_id: str, shard: int) -> Counts | None:
+        """The counts of a shard that is done, else None."""
         try:
-            return EndFile.model_validate_json((self.directory(job_id) / "end.json").read_bytes())
+            return Counts.model_validate_json(self._done(job_id, shard).read_bytes())
         except FileNotFoundError:
             return None
+
+    def open_shards(self, job: JobFile) -> list[int]:
+        return [n for n in range(len(job.shards)) if not self._done(job.id, n).exists()]
+
+    def started(self, job_id: str) -> StartFile | None:
+        return _read(self.directory(job_id) / "start.json", StartFile)
+
+    def end(self, job_id: str) -> EndFile | None:
+        return _read(self.directory(job_id) / "end.json", EndFile)
+
+    def has_ended(self, job_id: str) -> bool:
+        return (self._jobs / job_id / "end.json").exists()
+
+    def is_cancelling(self, job_id: str) -> bool:
+        return (self._jobs / job_id / "cancel").exists()
+
+    # ---- a job's life -------------------------------------------------------------------------
+
+    def mark_done(self, job_id: str, shard: int, counts: Counts) -> None:
+        write_atomically(self._done(job_id, shard), counts.model_dump_json().encode())
 
     def write_end(self, job_id: str, status: EndFile) -> None:
         write_atomically(self.directory(job_id) / "end.json", status.model_dump_json().encode())
 
+    def cancel(self, job_id: str) -> None:
+        """Ask for the job's end.
 
-def all_asked(problems: list[Problem]) -> Iterator[Asked]:
+        Raises:
+            StateError: it has ended.
+        """
+        end = self.end(job_id)
+        if end is not None and end.status != "cancelled":
+            raise StateError(f"{job_id} has ended already, it is {end.status}")
+        write_atomically(self.directory(job_id) / "cancel", b"")
+
+    def resume(self, job_id: str) -> None:
+        """Open an ended job again for what is unanswered or failed.
+
+        end.json goes last, so that a job half resumed can be resumed once more.
+
+        Raises:
+            StateError: it has not ended, or nothing is left to do.
+        """
+        job, end, directory = self.load(job_id), self.end(job_id), self.directory(job_id)
+        if end is None:
+            raise StateError(f"{job_id} has not ended; wait for it, or cancel it first")
+        if end.status == "completed" and end.counts is not None and not end.counts.failed:
+            raise StateError(f"{job_id} is complete; nothing is left to do")
+        for shard in range(len(job.shards)):
+            answers = self.answers(job, shard).values()
+            kept = [answer for answer in answers if answer.answer is not None]
+            if len(kept) < len(answers):
+                lines = b"".join(answer.model_dump_json().encode() + b"\n" for answer in kept)
+                self._done(job_id, shard).unlink(missing_ok=True)
+                write_atomically(self.journal(job_id, shard), lines)
+        for name in (*RESULTS, "cancel", "end.json"):
+            (directory / name).unlink(missing_ok=True)
+        sync_directory(directory)
+
+    def delete(self, job_id: str) -> None:
+        """Remove an ended job.
+
+        Raises:
+            StateError: it has not ended.
+        """
+        directory = self.directory(job_id)
+        if not self.has_ended(job_id):
+            raise StateError(f"{job_id} has not ended; cancel it first")
+        gone = self._jobs / f".deleted-{job_id}"
+        directory.rename(gone)
+        sync_directory(self._jobs)
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def _done(self, job_id: str, shard: int) -> Path:
+        return self._jobs / job_id / "shards" / f"{shard:04d}.done"
+
+
+def all_asked(problems: Iterable[Problem]) -> Iterator[Asked]:
     return (
         Asked(problem, index) for problem in problems for index in range(len(problem.questions))
     )
+
+
+def _read(path: Path, kind: type[Record]) -> Record | None:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _copy(source: BinaryIO, target: Path) -> str:
+    """Copy in pieces; the SHA-256 of what was copied."""
+    digest = hashlib.sha256()
+    with target.open("wb") as file:
+        while piece := source.read(1 << 20):
+            digest.update(piece)
+            file.write(piece)
+    return digest.hexdigest()
+
+
+class _Lines:
+    """The lines of a file; `start` is the offset of the one last given."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.start = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        end, number = 0, 0
+        while line := self._file.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            if len(line) > MAX_LINE_BYTES:
+                reason = f"is longer than {MAX_LINE_BYTES >> 20} MiB; write one problem a line"
+                raise ProblemFileError([FileFault(number, "", reason)], 1)
+            self.start, end = end, end + len(line)
+            yield line
+
+
+def _plan(path: Path, shard_questions: int) -> tuple[list[ShardPlace], bool]:
+    """Cut a file into shards of whole problems, and say whether every question has a key.
+
+    A shard ends with the problem that brings it to `shard_questions` questions or more.
+
+    Raises:
+        ProblemFileError: the file has faults.
+    """
+    shards: list[ShardPlace] = []
+    labelled = True
+    with path.open("rb") as file:
+        lines = _Lines(file)
+        offset = line = problems = questions = 0
+        for problem in iter_problems(lines):
+            if not problems:
+                offset, line = lines.start, problem.line
+            problems += 1
+            questions += len(problem.questions)
+            labelled = labelled and all(q.answer is not None for q in problem.questions)
+            if questions >= shard_questions:
+                shards.append(
+                    ShardPlace(offset=offset, line=line, problems=problems, questions=questions)
+                )
+                problems = questions = 0
+        if problems:
+            shards.append(
+                ShardPlace(offset=offset, line=line, problems=problems, questions=questions)
+            )
+    return shards, labelled

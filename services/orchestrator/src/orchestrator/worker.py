@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import time
+
+import structlog
 from redis import Redis
+from redis.exceptions import RedisError
 from rq import Worker
 from rq.serializers import JSONSerializer
 
 import orchestrator.shards  # noqa: F401 # imported before forking, so that no shard pays for it
 from orchestrator import logs
-from orchestrator.queueing import QUEUE
+from orchestrator.queueing import QUEUES
 from orchestrator.settings import Settings
+
+log = structlog.get_logger("quorum")
+
+REDIS_RETRY_S = 2.0
 
 
 def main() -> None:
-    logs.configure()
-    connection = Redis.from_url(Settings().redis_url)
-    Worker([QUEUE], connection=connection, serializer=JSONSerializer).work()
+    settings = Settings()
+    logs.configure(settings.log_format)
+    while True:
+        try:
+            connection = Redis.from_url(settings.redis_url)
+            Worker(list(QUEUES), connection=connection, serializer=JSONSerializer).work()
+        except RedisError as error:  # RQ outlives its absence while idle, but not during a shard
+            log.error("Redis is away, the worker begins anew", reason=str(error))
+            time.sleep(REDIS_RETRY_S)
+        else:
+            return
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _up(root: Path, console: Console) -> None:
-    stack = LocalStack(root)
+    stack = LocalStack.of(root)
     stack.check()
     with Processes(stack.var / "logs") as processes:
         times: dict[str, float] = {}
@@ -84,7 +84,7 @@ def _up(root: Path, console: Console) -> None:
 
 
 def _demo(root: Path, file: Path, console: Console) -> None:
-    stack = LocalStack(root)
+    stack = LocalStack.of(root)
     problems = _read(file)
     stack.check()
     labelled = all(asked.question.answer is not None for asked in all_asked(problems))

@@ -50,7 +50,7 @@ class Processes:
 
     def __init__(self, log_dir: Path) -> None:
         self._log_dir = log_dir
-        self._children: list[Child] = []
+        self.children: list[Child] = []
         log_dir.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
@@ -62,10 +62,10 @@ class Processes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for child in reversed(self._children):
+        for child in reversed(self.children):
             _signal(child.process, signal.SIGTERM)
         deadline = time.monotonic() + STOP_GRACE_S
-        for child in reversed(self._children):
+        for child in reversed(self.children):
             while _alive(child.process) and time.monotonic() < deadline:
                 time.sleep(POLL_S)
             _signal(child.process, signal.SIGKILL)
@@ -83,7 +83,7 @@ class Processes:
                 start_new_session=True,
             )
         child = Child(name, log, process)
-        self._children.append(child)
+        self.children.append(child)
         return child
 
     def finish(self, child: Child, each_poll: Callable[[], None] = lambda: None) -> None:
@@ -123,7 +123,7 @@ class Processes:
 
     def check(self) -> None:
         """Raises StepError if any child has ended with an error."""
-        for child in self._children:
+        for child in self.children:
             code = child.process.poll()
             if code:
                 how = (

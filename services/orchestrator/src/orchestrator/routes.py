@@ -1,0 +1,254 @@
+"""The HTTP API's calls. Each is a few lines over the store and the service."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Header, Query, Request, Response, UploadFile
+from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import ValidationError
+
+from orchestrator.errors import InvalidSettingError, NotReadyError, UnauthorizedError
+from orchestrator.events import event_id, progress_events
+from orchestrator.records import JobSettings
+from orchestrator.report import Report
+from orchestrator.schemas import ENDED, Deleted, Health, Job, JobList, Model, Readiness
+from orchestrator.service import Service
+
+MAX_KEY_LENGTH = 255
+EVENTS = "text/event-stream"
+
+
+def get_service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(get_service)]
+bearer = HTTPBearer(auto_error=False, description="API_KEY, where one is set")
+
+
+def authorize(
+    service: ServiceDep,
+    given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+) -> None:
+    wanted = service.settings.api_key
+    sent = given.credentials if given else ""
+    if wanted and not secrets.compare_digest(sent.encode(), wanted.encode()):
+        raise UnauthorizedError(
+            "send the header Authorization: Bearer <API_KEY>; quorum takes --api-key or "
+            "QUORUM_API_KEY"
+        )
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Errors of a call, for the OpenAPI document, which api.describe adds their schema to."""
+    form = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": form} for status in statuses
+    }
+
+
+# Behind the key, where one is set.
+router = APIRouter(dependencies=[Depends(authorize)], responses=problems(401, 500))
+# What orchestrators of containers ask, without a key.
+open_router = APIRouter()
+
+
+def job_settings(
+    samples: Annotated[int, Form(description="samples drawn per question, 1 to 64")] = 3,
+    temperature: Annotated[float | None, Form(description="default: the contract's")] = None,
+    top_p: Annotated[float | None, Form(description="default: the contract's")] = None,
+    max_tokens: Annotated[int | None, Form(description="default: the contract's")] = None,
+    seed: Annotated[int, Form(description="same file, seed and weights: same samples")] = 0,
+    early_stop: Annotated[
+        bool, Form(description="stop drawing when no sample left could change the winner")
+    ] = True,
+    max_resamples: Annotated[
+        int, Form(description="how often a sample that names no option is drawn again, 0 to 10")
+    ] = 2,
+    vote: Annotated[
+        str, Form(description="plurality, or weighted by the replies' mean token probability")
+    ] = "plurality",
+    permute_options: Annotated[
+        bool, Form(description="each sample sees the options in another order")
+    ] = False,
+    priority: Annotated[str, Form(description="high, normal or low")] = "normal",
+    submission_format: Annotated[str, Form(description="full or minimal")] = "full",
+    allow_partial: Annotated[
+        bool, Form(description="make a submission also when questions have no answer")
+    ] = False,
+) -> JobSettings:
+    try:
+        return JobSettings.model_validate(locals())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidSettingError(
+            f"{first['loc'][0]}: {first['msg']}, is {first['input']!r}"
+        ) from error
+
+
+@router.post("/jobs", status_code=202, responses=problems(413, 422, 507))
+def post_job(
+    file: UploadFile,
+    chosen: Annotated[JobSettings, Depends(job_settings)],
+    service: ServiceDep,
+    response: Response,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            max_length=MAX_KEY_LENGTH,
+            description="the same key, file and settings give the job that is there already",
+        ),
+    ] = None,
+) -> Job:
+    """Take a problem file as a new job.
+
+    The whole file is checked first; a faulty one leaves nothing behind.
+    """
+    job, is_new = service.store.create(
+        file.file,
+        file.filename or "problems.jsonl",
+        chosen,
+        service.settings.shard_questions,
+        idempotency_key,
+    )
+    if is_new:
+        service.see_to(job)
+    response.headers["Location"] = f"/jobs/{job.id}"
+    return service.view(job.id)
+
+
+@router.get("/jobs")
+def list_jobs(
+    service: ServiceDep, limit: Annotated[int, Query(ge=1, le=100)] = 20, after: str | None = None
+) -> JobList:
+    """Newest first. `after` is the last id of the page before."""
+    ids = [job_id for job_id in service.store.ids() if after is None or job_id < after]
+    return JobList(data=[service.view(job_id) for job_id in ids[:limit]], has_more=len(ids) > limit)
+
+
+@router.get("/jobs/{job_id}", responses=problems(404))
+def show_job(job_id: str, service: ServiceDep) -> Job:
+    return service.view(job_id)
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={
+        **problems(404),
+        200: {"content": {EVENTS: {}}, "description": "Events, each with the job as its data"},
+        204: {"description": "The job has ended, and the client has seen that"},
+    },
+)
+def get_events(
+    job_id: str, service: ServiceDep, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """Server-sent events: `progress` whenever the job moves on, then `end`; both carry the job.
+
+    A client that comes back with the `Last-Event-ID` of an end gets 204, which tells it to stay
+    away.
+    """
+    job = service.view(job_id)
+    if job.status in ENDED and last_event_id == event_id(job):
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    events = progress_events(service, job, last_event_id)
+    return StreamingResponse(events, media_type=EVENTS, headers=headers)
+
+
+@router.post("/jobs/{job_id}/cancel", status_code=202, responses=problems(404, 409))
+def cancel_job(job_id: str, service: ServiceDep) -> Job:
+    """Stop a job: running requests are aborted, answers so far are kept."""
+    service.store.cancel(job_id)
+    service.see_to(service.store.load(job_id))
+    return service.view(job_id)
+
+
+@router.post("/jobs/{job_id}/resume", status_code=202, responses=problems(404, 409))
+def resume_job(job_id: str, service: ServiceDep) -> Job:
+    """Go on with what is unanswered or failed of a job that has ended."""
+    service.store.resume(job_id)
+    service.progress.forget(job_id)
+    service.see_to(service.store.load(job_id))
+    return service.view(job_id)
+
+
+@router.delete("/jobs/{job_id}", responses=problems(404, 409))
+def delete_job(job_id: str, service: ServiceDep) -> Deleted:
+    """Remove an ended job and everything made from it."""
+    service.store.delete(job_id)
+    service.progress.forget(job_id)
+    return Deleted(id=job_id)
+
+
+def download(service: Service, job_id: str, name: str, media_type: str) -> FileResponse:
+    path = service.store.directory(job_id) / name
+    if not path.is_file():
+        job = service.view(job_id)
+        counts = job.request_counts
+        reason = (
+            job.error or f"{counts.completed + counts.failed} of {counts.total} questions are done"
+        )
+        raise NotReadyError(f"{name} is not there; the job is {job.status}: {reason}")
+    return FileResponse(path, media_type=media_type, filename=f"{job_id}-{name}")
+
+
+def _add_download(what: str, name: str, media_type: str, summary: str) -> None:
+    def get(job_id: str, service: ServiceDep) -> FileResponse:
+        return download(service, job_id, name, media_type)
+
+    endpoint: Callable[..., FileResponse] = get
+    router.add_api_route(
+        f"/jobs/{{job_id}}/{what}",
+        endpoint,
+        name=f"get_{what}",
+        description=summary,
+        response_class=FileResponse,
+        responses={
+            **problems(404, 409, 416),
+            206: {"description": "The range that was asked for"},
+            **({200: {"model": Report}} if what == "report" else {}),
+        },
+    )
+
+
+JSONL = "application/jsonl"
+_add_download("submission", "submission.jsonl", JSONL, "The rows as posted, each answered.")
+_add_download(
+    "answers",
+    "answers.jsonl",
+    JSONL,
+    "One line a question: answer, agreement, tally, flags and every sample.",
+)
+_add_download("errors", "errors.jsonl", JSONL, "The questions without an answer, and why.")
+_add_download("report", "report.json", "application/json", "The finished job in numbers.")
+
+
+@router.get("/model", responses=problems(503))
+def show_model(service: ServiceDep) -> Model:
+    """The model that answers, its contract and provenance."""
+    return service.model()
+
+
+@open_router.get("/healthz")
+def healthz() -> Health:
+    """The process is alive."""
+    return Health()
+
+
+@open_router.get("/readyz", responses={503: {"model": Readiness}})
+async def readyz(service: ServiceDep, response: Response) -> Readiness:
+    """Redis, the data volume and the model are there.
+
+    Jobs are accepted without the model, and wait for it.
+    """
+    redis_state, volume_state = await service.redis_state(), service.volume_state()
+    ready = redis_state == volume_state == service.model_state == "ok"
+    response.status_code = 200 if ready else 503
+    return Readiness(ready=ready, redis=redis_state, volume=volume_state, model=service.model_state)

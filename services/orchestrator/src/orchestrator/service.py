@@ -1,0 +1,173 @@
+"""What the routes work with: the store, what is known of each job, and two loops beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+
+import redis.asyncio
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+
+from contract import CONTRACT_FILE, Contract, ContractError
+from orchestrator.errors import OtherModelServedError, QuorumError
+from orchestrator.model import (
+    ServedModel,
+    check_server,
+    contract_dir,
+    find_model,
+    make_client,
+)
+from orchestrator.progress import ProgressReader
+from orchestrator.queueing import Scheduler
+from orchestrator.records import EndFile, JobFile
+from orchestrator.schemas import Job, Model, Status
+from orchestrator.settings import Settings
+from orchestrator.store import JobStore
+
+log = structlog.get_logger("quorum")
+
+SCAN_EVERY_S = 2.0
+MODEL_CHECK_EVERY_S = 5.0
+PROBE_TIMEOUT_S = 5.0
+REDIS_TIMEOUT_S = 10.0
+FULL_BYTES = 32 << 20
+
+
+class Service:
+    """One per process of the API."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = JobStore(settings.data_dir)
+        self.progress = ProgressReader(self.store)
+        # a command that gets no answer fails in time for the next try; nothing here blocks on Redis
+        connection = Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S)
+        self.scheduler = Scheduler(self.store, connection)
+        self.model_state = "not checked yet"
+        self.served: frozenset[str] = frozenset()
+        self.has_workers = True
+
+    # ---- jobs ---------------------------------------------------------------------------------
+
+    def view(self, job_id: str) -> Job:
+        job = self.store.load(job_id)
+        started = self.store.started(job_id)
+        started_at = started.started_at if started else None
+        end = self.store.end(job_id)  # before the counts: an ended job's counts are final
+        if end is not None and end.counts is not None:
+            self.progress.forget(job_id)
+            return Job.of(job, end.counts, end.status, started_at, end, None)
+        progress = self.progress.read(job)
+        status = self._status(job, end)
+        note = self._note(job_id) if status == "in_progress" else None
+        view = Job.of(job, progress.counts, status, started_at, end, note)
+        if end is None:
+            view.questions_per_s = progress.questions_per_s
+            view.samples_per_s = progress.samples_per_s
+            view.eta_s = None if note else progress.eta_s(job.questions)
+        return view
+
+    def _status(self, job: JobFile, end: EndFile | None) -> Status:
+        if end is not None:
+            return end.status
+        if self.store.is_cancelling(job.id):
+            return "cancelling"
+        return "in_progress" if self.store.open_shards(job) else "finalizing"
+
+    def _note(self, job_id: str) -> str | None:
+        """What a job that is under way waits for, if anything."""
+        free = shutil.disk_usage(self.settings.data_dir).free
+        if free < FULL_BYTES:
+            return (
+                f"waiting for room: {self.settings.data_dir} has {free >> 20} MiB left; "
+                "delete jobs or enlarge the volume"
+            )
+        if not self.has_workers:
+            return "waiting for a worker: none is running; start one (docker compose up -d worker)"
+        pinned = self.store.directory(job_id)
+        if (pinned / CONTRACT_FILE).exists():
+            name = ServedModel.from_contract(Contract.load(pinned)).name
+            if name in self.served:
+                return None
+            if self.served:
+                return (
+                    f"waiting for the model: the job was started with the weights {name}; "
+                    f"{', '.join(sorted(self.served))} are served now"
+                )
+        return None if self.model_state == "ok" else f"waiting for the model: {self.model_state}"
+
+    def see_to(self, job: JobFile) -> None:
+        """Enqueue or end a job now, rather than with the next scan."""
+        try:
+            self.scheduler.see_to(job)
+        except RedisError as error:
+            log.warning("Redis is away; the scan will see to it", job=job.id, reason=str(error))
+
+    # ---- the parts it rests on ----------------------------------------------------------------
+
+    def model(self) -> Model:
+        """The model that is published or named, and whether its server is fit to be asked.
+
+        Raises:
+            WaitingForModelError: nothing is published.
+        """
+        found = find_model(self.settings)
+        contract = None if found.digest is None else Contract.load(contract_dir(self.settings))
+        return Model(
+            name=found.name, digest=found.digest, state=self.model_state, contract=contract
+        )
+
+    async def redis_state(self) -> str:
+        try:
+            async with redis.asyncio.from_url(
+                self.settings.redis_url, socket_timeout=PROBE_TIMEOUT_S
+            ) as connection:
+                await connection.ping()
+        except (RedisError, OSError) as error:
+            return str(error)
+        return "ok"
+
+    def volume_state(self) -> str:
+        probe = self.settings.data_dir / ".writable"
+        try:
+            self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"")
+            probe.unlink(missing_ok=True)
+        except OSError as error:
+            return f"{self.settings.data_dir} cannot be written: {error.strerror}"
+        return "ok"
+
+    async def scan_now_and_then(self) -> None:
+        while True:
+            await self._try(self._scan)
+            await asyncio.sleep(SCAN_EVERY_S)
+
+    def _scan(self) -> None:
+        self.scheduler.scan()
+        self.has_workers = self.scheduler.has_workers()
+
+    async def _try(self, scan: Callable[[], object]) -> None:
+        try:
+            await asyncio.to_thread(scan)
+        except (RedisError, OSError) as error:
+            log.warning("the recovery scan will be tried again", reason=str(error))
+        except Exception:  # whatever one job does to it, the others need the scan
+            log.exception("the recovery scan failed, and will be tried again")
+
+    async def check_model_now_and_then(self) -> None:
+        async with make_client(self.settings).with_options(
+            timeout=PROBE_TIMEOUT_S, max_retries=0
+        ) as client:
+            while True:
+                try:
+                    model = find_model(self.settings)
+                    await check_server(client, model)
+                    self.model_state, self.served = "ok", frozenset([model.name])
+                except OtherModelServedError as error:
+                    self.model_state, self.served = str(error), error.served
+                except (QuorumError, ContractError) as error:
+                    self.model_state, self.served = str(error), frozenset()
+                await asyncio.sleep(MODEL_CHECK_EVERY_S)

@@ -1,0 +1,141 @@
+"""What a finished job tells, against what can be counted by hand; and two jobs side by side."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.comparison import compare_jobs
+from orchestrator.intervals import clustered, wilson
+from orchestrator.records import Answer, JobSettings, Sample
+from orchestrator.report import Report, slots_of, winner
+from orchestrator.vote import Slot, draws_needed, outcome
+from problem_files import problem_file
+from workers import Bench
+
+
+def stopped_early(slots: list[Slot], k: int) -> list[Slot]:
+    drawn: list[Slot] = []
+    while count := draws_needed(drawn, k, early_stop=True):
+        drawn = slots[: len(drawn) + count]
+    return drawn
+
+
+@given(
+    labels=st.lists(st.sampled_from(["A", "B", "C", None]), min_size=12, max_size=12),
+    k=st.integers(1, 9),
+    data=st.data(),
+)
+def test_a_smaller_votes_winner_is_read_off_exactly_also_where_drawing_stopped_early(
+    labels: list[str | None], k: int, data: st.DataObject
+) -> None:
+    slots = [Slot(label) for label in labels]
+    votes = data.draw(st.integers(1, k))
+    drawn = stopped_early(slots, k)
+    if len(drawn) >= votes:
+        taken = slots[:votes]
+        first, second, *_ = [
+            *sorted((taken.count(Slot(name)) for name in "ABC"), reverse=True),
+            0,
+        ]
+        if first > second:
+            assert winner(drawn, votes) == outcome(taken, votes).answer
+    if votes == k:
+        assert winner(drawn, votes) == outcome(drawn, k).answer
+
+
+def test_a_slots_last_attempt_is_what_it_holds() -> None:
+    drawn = [(0, 0, None), (1, 0, "B"), (0, 1, "A")]
+    samples = tuple(
+        Sample(
+            slot=slot, attempt=attempt, label=label, seed=0, finish_reason="stop", tokens=1, text=""
+        )
+        for slot, attempt, label in drawn
+    )
+    answer = Answer(id="p", index=0, answer="A", samples=samples)
+    assert slots_of(answer) == [Slot("A"), Slot("B")]
+    forced = answer.model_copy(update={"flags": ("forced",)})
+    assert slots_of(forced) == [Slot(None)]
+
+
+def test_the_interval_by_problem_is_wider_where_problems_are_all_right_or_all_wrong() -> None:
+    """20 problems of 4 questions, half of them all right: a design effect of 4 but for the
+    correction for few clusters, 20 / 19."""
+    estimate, effect = clustered([(4, 4)] * 10 + [(0, 4)] * 10)
+    assert effect == pytest.approx(4 * 20 / 19)
+    assert (estimate.low, estimate.high) == pytest.approx(wilson(40 / effect, 80 / effect)[1:])
+    _, spread_evenly = clustered([(2, 4)] * 20)
+    assert spread_evenly == 1
+
+
+def test_the_report_counts_what_the_answers_say(bench: Bench) -> None:
+    job = bench.post(problem_file(40), JobSettings(samples=5))
+    bench.start_worker()
+    bench.wait(job)
+    report = Report.model_validate_json(bench.read(job, "report.json"))
+    answers = [
+        Answer.model_validate_json(line) for line in bench.read(job, "answers.jsonl").splitlines()
+    ]
+    right = sum(answer.answer == "A" for answer in answers)
+    assert (report.questions, report.answered, report.failed) == (80, 80, 0)
+    assert report.accuracy is not None
+    assert (report.accuracy.correct, report.accuracy.total) == (right, 80)
+    assert [entry.votes for entry in report.accuracy_by_votes] == [1, 3, 5]
+    assert report.accuracy_by_votes[-1].accuracy.correct == right
+    first = sum(slots_of(answer)[0].label == "A" for answer in answers)
+    assert report.accuracy_by_votes[0].accuracy.correct == first
+    assert report.labels == {label: [a.answer for a in answers].count(label) for label in "AB"}
+    assert report.keys == {"A": 80}
+    for flag, count in report.flags.items():
+        assert count == sum(flag in answer.flags for answer in answers)
+    samples = [sample for answer in answers for sample in answer.samples]
+    assert report.samples == {
+        "drawn": len(samples),
+        "saved": sum(answer.samples_saved for answer in answers),
+        "invalid": sum(sample.label is None for sample in samples),
+    }
+    assert report.tokens["completion"] == sum(sample.tokens for sample in samples)
+    assert sum(level.questions for level in report.agreement_levels) == sum(
+        answer.agreement is not None for answer in answers
+    )
+    assert sum(len(problem.missed) for problem in report.missed) == 80 - right
+    assert report.provenance.sha256 == job.sha256
+    assert report.provenance.start is not None
+    assert report.provenance.start.versions["quorum"]
+    assert report.provenance.settings.samples == 5
+
+
+def test_a_report_without_keys_has_no_accuracy(bench: Bench) -> None:
+    job = bench.post(problem_file(3, labelled=False))
+    bench.start_worker()
+    bench.wait(job)
+    report = json.loads(bench.read(job, "report.json"))
+    assert report["accuracy"] is report["accuracy_by_problem"] is None
+    assert report["accuracy_by_votes"] == report["missed"] == []
+    assert report["keys"] == {}
+
+
+def lines(*answers: tuple[str, str | None, str | None]) -> list[str]:
+    return [
+        json.dumps({"id": name, "index": 0, "answer": answer, "key": key})
+        for name, answer, key in answers
+    ]
+
+
+def test_two_jobs_are_compared_over_the_questions_that_both_have() -> None:
+    """Six gained and none lost: McNemar's exact p is 2 / 2**6."""
+    one = lines(*[(f"q{i}", "B", "A") for i in range(6)], ("same", "A", "A"), ("one", "A", "A"))
+    two = lines(*[(f"q{i}", "A", "A") for i in range(6)], ("same", "A", "A"), ("two", "A", "A"))
+    found = compare_jobs(one, two)
+    assert (found.questions, found.only_first, found.only_second) == (7, 1, 1)
+    assert (found.gained, found.lost, found.same_answer) == (6, 0, 1)
+    assert found.p_value == 2 / 2**6
+    assert found.difference == pytest.approx(6 / 7)
+    assert [change.id for change in found.changed] == [f"q{i}" for i in range(6)]
+
+
+def test_jobs_without_keys_are_compared_by_their_answers_alone() -> None:
+    found = compare_jobs(lines(("a", "A", None)), lines(("a", "B", None)))
+    assert (found.same_answer, len(found.changed)) == (0, 1)
+    assert found.p_value is found.difference is None
