@@ -1,49 +1,198 @@
-"""The server's command line, as a function of host, contract and settings."""
+"""The server's command line, as a function of host, contract, weights and settings."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contracts import make_contract
-from inference.host import Host, this_host
-from inference.launch import Launch, launch
+from hosts import GIB, QWEN2_7B, QWEN2_72B, host
+from inference.host import Gpu, Host, this_host
+from inference.launch import Launch, RefusedError, check_versions, launch
 from inference.settings import Settings
+from inference.weights import Weights, read_weights
 
-CPU = Host(0, None, 2)
-A10 = Host(1, (8, 6), 8)
-V100 = Host(1, (7, 0), 8)
-TWO_H100 = Host(2, (9, 0), 64)
 MODEL = Path("/models/m/d")
 
 
-def start(host: Host, limit: int = 32768, longest_prompt: int = 100, **chosen: Any) -> Launch:
+def start(
+    where: Host,
+    stack: str = "cu12",
+    weights: Weights = QWEN2_7B,
+    longest_prompt: int = 1500,
+    **chosen: Any,
+) -> Launch:
     contract = make_contract(longest_prompt=longest_prompt)
-    return launch(host, contract, MODEL, limit, Settings(**chosen))
+    settings = Settings.model_validate({"stack": stack, **chosen})
+    return launch(where, contract, weights, MODEL, settings)
 
 
 def flag(started: Launch, name: str) -> str | None:
     return started.argv[started.argv.index(name) + 1] if name in started.argv else None
 
 
+# card, number, stack, driver: dtype, length, sequences at once, tensor and data parallel
+SERVED = [
+    ("V100-32G", 1, "volta", "530.30.02", "float16", 4608, 256, None, None),
+    ("V100-32G", 8, "volta", "550.54.15", "float16", 4608, 256, "4", None),
+    ("T4-16G", 2, "volta", "525.60.13", "float16", 4608, 212, "2", None),
+    ("A10-24G", 1, "cu12", "525.60.13", "bfloat16", 4608, 97, None, None),
+    ("A10-24G", 1, "cu12", "530.30.02", "bfloat16", 4608, 97, None, None),
+    ("A10-24G", 2, "cu12", "530.30.02", "bfloat16", 4608, 97, None, "2"),
+    ("4090-24G", 1, "cu12", "550.54.15", "bfloat16", 4608, 124, None, None),
+    ("A100-40G", 1, "cu12", "530.30.02", "bfloat16", 4608, 256, None, None),
+    ("A100-80G", 1, "cu12", "550.54.15", "bfloat16", 4608, 1024, None, None),
+    ("A100-80G", 8, "cu12", "550.54.15", "bfloat16", 4608, 1024, None, "8"),
+    ("H100-80G", 1, "cu12", "550.54.15", "bfloat16", 4608, 1024, None, None),
+    ("H100-80G", 1, "cu13", "580.65.06", "bfloat16", 4608, 1024, None, None),
+    ("H200-141G", 2, "cu13", "580.65.06", "bfloat16", 4608, 1024, None, "2"),
+    (None, 1, "cpu", "", "bfloat16", 4608, 64, None, None),
+]
+
+
 @pytest.mark.parametrize(
-    ("host", "dtype"),
-    [(CPU, "bfloat16"), (A10, "bfloat16"), (V100, "float16"), (TWO_H100, "bfloat16")],
+    ("card", "count", "stack", "driver", "dtype", "length", "sequences", "tensor", "data"), SERVED
 )
-def test_weights_are_served_in_the_dtype_they_were_trained_in_where_the_host_has_it(
-    host: Host, dtype: str
+def test_every_host_gets_the_command_line_that_fits_it(
+    card: str | None,
+    count: int,
+    stack: str,
+    driver: str,
+    dtype: str,
+    length: int,
+    sequences: int,
+    tensor: str | None,
+    data: str | None,
 ) -> None:
-    assert flag(start(host), "--dtype") == dtype
+    started = start(host(card, count, driver), stack)
+    assert flag(started, "--dtype") == dtype
+    assert flag(started, "--max-model-len") == str(length)
+    assert flag(started, "--max-num-seqs") == str(sequences)
+    assert flag(started, "--tensor-parallel-size") == tensor
+    assert flag(started, "--data-parallel-size") == data
+
+
+# card, number, stack, driver, settings: what the one line says
+REFUSED = [
+    (None, 1, "cu12", "", {}, "none is visible here: install the driver and the NVIDIA container"),
+    ("A10-24G", 1, "cu12", "470.256.02", {}, "driver 470.256.02 is too old .* install a newer"),
+    ("V100-32G", 1, "volta", "470.256.02", {}, "needs 525 or newer: install a newer driver"),
+    ("H100-80G", 1, "cu13", "550.54.15", {}, "needs 580 or newer: set STACK=cu12"),
+    ("H100-80G", 1, "cu13", "470.256.02", {}, "needs 580 or newer: install a newer driver"),
+    ("V100-32G", 1, "cu12", "550.54.15", {}, "capability 7.0, and .* set STACK=volta"),
+    ("V100-32G", 1, "cu13", "580.65.06", {}, "capability 7.0, and .* set STACK=volta"),
+    ("T4-16G", 1, "cu12", "530.30.02", {}, "capability 7.5, and .* set STACK=volta"),
+    ("T4-16G", 1, "volta", "530.30.02", {}, "14.2 GiB of weights, .* set QUANTIZATION=int4, or"),
+    (
+        "A10-24G",
+        1,
+        "cu12",
+        "530.30.02",
+        {"max_model_len": 32768, "gpu_memory_utilization": 0.75},
+        "set QUANTIZATION=fp8, or set QUANTIZATION=int4, or set a smaller MAX_MODEL_LEN, or",
+    ),
+    ("A10-24G", 2, "cu12", "530.30.02", {"tensor_parallel_size": 3}, "or set it to 2"),
+]
+
+
+@pytest.mark.parametrize(("card", "count", "stack", "driver", "chosen", "says"), REFUSED)
+def test_what_cannot_work_is_refused_in_one_line_with_the_remedy(
+    card: str | None, count: int, stack: str, driver: str, chosen: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(RefusedError, match=says) as refused:
+        start(host(card, count, driver), stack, **chosen)
+    assert "\n" not in str(refused.value)
+
+
+def test_weights_of_another_major_of_transformers_are_refused() -> None:
+    contract = make_contract()
+    versions = {**contract.provenance.versions, "transformers": "5.19.0"}
+    provenance = contract.provenance.model_copy(update={"versions": versions})
+    contract = contract.model_copy(update={"provenance": provenance})
+    check_versions(contract, "5.16.1")
+    with pytest.raises(RefusedError, match=r"with transformers 5.19.0, and this server has 4.57.6"):
+        check_versions(contract, "4.57.6")
+
+
+def test_where_vllm_cannot_run_transformers_own_server_serves_the_same_name() -> None:
+    started = start(host(), "cpu", engine="transformers")
+    assert started.argv[2:5] == ["transformers.cli.transformers", "serve", "m@d"]
+    assert flag(started, "--device") == "cpu"
+    with pytest.raises(RefusedError, match="set STACK=cu13 or cpu, or ENGINE=vllm"):
+        start(host("A10-24G"), "cu12", engine="transformers")
+    with pytest.raises(RefusedError, match="leave INFERENCE_API_KEY out"):
+        start(host(), "cpu", engine="transformers", inference_api_key="k")
+
+
+def test_what_a_refusal_advises_is_taken() -> None:
+    started = start(host("T4-16G"), "volta", quantization="int4")
+    assert flag(started, "--quantization") == "bitsandbytes"
+    assert flag(started, "--load-format") == "bitsandbytes"
+    assert "--load-format" not in start(host("A10-24G"), quantization="int4").argv
+    assert flag(start(host("A10-24G"), quantization="fp8"), "--quantization") == "fp8"
+
+
+def test_a_large_model_is_cut_over_as_few_cards_as_hold_it() -> None:
+    eight = start(host("H100-80G", 8), weights=QWEN2_72B)
+    assert flag(eight, "--tensor-parallel-size") == "4"
+    assert flag(eight, "--data-parallel-size") == "2"
+    with pytest.raises(RefusedError, match=r"2 x NVIDIA A10 gives 40.5; take a smaller base"):
+        start(host("A10-24G", 2), weights=QWEN2_72B)
+    with pytest.raises(RefusedError, match=r"gives 72.0; set QUANTIZATION=int4, or take a smaller"):
+        start(host("A100-80G"), weights=QWEN2_72B)
+
+
+def test_where_little_fits_the_length_shrinks_to_no_less_than_was_trained() -> None:
+    small = Gpu("a card", (8, 0), 18 * GIB + GIB // 2, 18 * GIB)
+    started = start(Host((small,), "550", 8), gpu_memory_utilization=0.884)
+    length = flag(started, "--max-model-len")
+    assert length is not None
+    assert 1550 <= int(length) < 4608
+    assert "no more fits" in str(started.decisions)
+
+
+def test_memory_that_other_programs_hold_is_not_asked_for() -> None:
+    shared = Gpu("a desktop's card", (8, 9), 24 * GIB, 20 * GIB)
+    started = start(Host((shared,), "550", 8))
+    assert flag(started, "--gpu-memory-utilization") == "0.81"
+    assert ("other programs hold 4.0 GiB") in str(started.decisions)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "argument"),
+    [
+        ("dtype", "float32", "--dtype float32"),
+        ("max_model_len", 777, "--max-model-len 777"),
+        ("max_num_seqs", 3, "--max-num-seqs 3"),
+        ("gpu_memory_utilization", 0.8, "--gpu-memory-utilization 0.8"),
+        ("tensor_parallel_size", 2, "--tensor-parallel-size 2"),
+        ("enable_prefix_caching", False, "--no-enable-prefix-caching"),
+        ("enable_chunked_prefill", False, "--no-enable-chunked-prefill"),
+        ("attention_backend", "FLASHINFER", "--attention-backend FLASHINFER"),
+        ("quantization", "fp8", "--quantization fp8"),
+        ("drain_s", 5, "--shutdown-timeout 5"),
+    ],
+)
+def test_every_decision_can_be_overridden(setting: str, value: Any, argument: str) -> None:
+    assert argument in " ".join(start(host("A100-80G", 2), **{setting: value}).argv)
+
+
+def test_every_decision_has_a_reason() -> None:
+    for started in (start(host("A10-24G")), start(host("V100-32G"), "volta"), start(host(), "cpu")):
+        assert len(started.decisions) >= 7
+        assert all(what and value and why for what, value, why in started.decisions)
 
 
 def test_the_weights_can_be_asked_for_by_their_digest() -> None:
-    started = start(A10)
+    started = start(host("A10-24G"))
     at = started.argv.index("--served-model-name")
     assert started.argv[at + 1 : at + 3] == ["m@d", "m"]
 
 
 def test_no_sampling_default_of_the_model_applies_silently() -> None:
-    assert flag(start(A10), "--generation-config") == "vllm"
+    assert flag(start(host("A10-24G")), "--generation-config") == "vllm"
 
 
 @pytest.mark.parametrize(
@@ -53,25 +202,27 @@ def test_no_sampling_default_of_the_model_applies_silently() -> None:
 def test_the_longest_sequence_follows_training_and_the_models_positions(
     limit: int, longest_prompt: int, length: int
 ) -> None:
-    assert flag(start(A10, limit, longest_prompt), "--max-model-len") == str(length)
-    assert flag(start(A10, limit, longest_prompt, max_model_len=777), "--max-model-len") == "777"
+    weights = Weights(**{**vars(QWEN2_7B), "position_limit": limit})
+    started = start(host("A10-24G"), weights=weights, longest_prompt=longest_prompt)
+    assert flag(started, "--max-model-len") == str(length)
 
 
-def test_a_gpu_gets_its_share_of_memory_and_no_compiler_is_needed() -> None:
-    started = start(A10, gpu_memory_utilization=0.8)
-    assert flag(started, "--gpu-memory-utilization") == "0.8"
-    assert started.environment["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
-    assert "--tensor-parallel-size" not in started.argv
-    assert flag(start(TWO_H100), "--tensor-parallel-size") == "2"
+def test_a_volta_card_gets_the_engine_and_the_attention_that_it_can_run() -> None:
+    started = start(host("V100-32G"), "volta")
+    assert started.environment["VLLM_USE_V1"] == "0"
+    assert started.environment["VLLM_ATTENTION_BACKEND"] == "XFORMERS"
+    assert "--no-enable-prefix-caching" in started.argv
+    assert "--no-enable-chunked-prefill" in started.argv
+    assert "--shutdown-timeout" not in started.argv  # vLLM 0.8.5 does not know it
+    assert "--disable-log-requests" in started.argv  # and it logs prompts
 
 
-def test_a_volta_card_gets_no_prefix_caching() -> None:
-    assert "--enable-prefix-caching" in start(A10).argv
-    assert "--enable-prefix-caching" not in start(V100).argv
+def test_no_compiler_is_needed_on_a_gpu() -> None:
+    assert start(host("A10-24G")).environment["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
 
 
 def test_a_cpu_is_not_prefilled_in_parts_because_seeded_requests_would_end_the_engine() -> None:
-    started = start(CPU)
+    started = start(host(), "cpu")
     assert "--no-enable-chunked-prefill" in started.argv
     assert flag(started, "--max-num-batched-tokens") == flag(started, "--max-model-len")
     assert "--gpu-memory-utilization" not in started.argv
@@ -79,12 +230,41 @@ def test_a_cpu_is_not_prefilled_in_parts_because_seeded_requests_would_end_the_e
 
 
 def test_a_key_reaches_the_server_by_its_environment_not_its_command_line() -> None:
-    started = start(A10, inference_api_key="secret")
+    started = start(host("A10-24G"), inference_api_key="secret")
     assert started.environment["VLLM_API_KEY"] == "secret"
     assert "secret" not in started.argv
 
 
-def test_this_host_is_found_out_without_failing() -> None:
-    host = this_host()
-    assert host.cores >= 1
-    assert (host.capability is None) == (host.gpus == 0)
+def test_this_host_is_found_out_without_failing_and_without_torch() -> None:
+    where = this_host()
+    assert where.cores >= 1
+    assert (where.driver is None) == (not where.gpus)
+    loads = "import inference.serving, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loads]).returncode == 0
+
+
+def test_sizes_are_read_from_the_files(root: Path) -> None:
+    base = root / "examples/demo/base"
+    found = read_weights(base)
+    assert found.size_bytes == (base / "model.safetensors").stat().st_size
+    assert found.embedding_bytes == 436 * 192 * 2  # tied, in bfloat16
+    assert found.kv_bytes_per_token == 2 * 4 * 2 * 48 * 2
+    assert found.held_bytes("fp8") < found.held_bytes(None) == found.size_bytes
+
+
+@pytest.mark.parametrize(("card", "stack"), [("A100-80G", "cu13"), (None, "cpu")])
+def test_vllm_itself_takes_the_command_line(card: str | None, stack: str) -> None:
+    """Of this environment's version, which takes a GPU's flags without one being there."""
+    started = start(host(card, 2, "580.65.06"), stack, attention_backend="FLASH_ATTN")
+    parse = (
+        "import sys\n"
+        "from vllm.entrypoints.launchers.cli_args import make_arg_parser\n"
+        "from vllm.utils.argparse_utils import FlexibleArgumentParser\n"
+        "args = make_arg_parser(FlexibleArgumentParser()).parse_args(sys.argv[1:])\n"
+        "print(args.max_model_len, args.enable_prefix_caching, args.shutdown_timeout)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", parse, *started.argv[3:]], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split()[-3:] == ["4608", "True", "60"]

@@ -1,4 +1,4 @@
-"""What the host offers: its GPUs by NVML, or its CPU cores."""
+"""What the host offers: its GPUs and driver by NVML, or its CPU cores. No torch is imported."""
 
 from __future__ import annotations
 
@@ -7,12 +7,27 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Host:
-    """`capability` is the lowest compute capability of the GPUs, None where there is none."""
+class Gpu:
+    """One card. `capability` is its compute capability, sizes are in bytes."""
 
-    gpus: int
-    capability: tuple[int, int] | None
+    name: str
+    capability: tuple[int, int]
+    memory_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True)
+class Host:
+    """`driver` is the NVIDIA driver's version, None where none answers."""
+
+    gpus: tuple[Gpu, ...]
+    driver: str | None
     cores: int
+
+    @property
+    def capability(self) -> tuple[int, int] | None:
+        """The lowest of the GPUs', None where there is none."""
+        return min((gpu.capability for gpu in self.gpus), default=None)
 
 
 def this_host() -> Host:
@@ -20,16 +35,22 @@ def this_host() -> Host:
     try:
         import pynvml
     except ImportError:  # the cpu stack does not bring it
-        return Host(0, None, cores)
+        return Host((), None, cores)
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:  # no driver: a CPU host
-        return Host(0, None, cores)
+        return Host((), None, cores)
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        capabilities = [
-            tuple(pynvml.nvmlDeviceGetCudaComputeCapability(handle)) for handle in handles
-        ]
+        driver = pynvml.nvmlSystemGetDriverVersion()
+        gpus = tuple(_gpu(pynvml, handle) for handle in handles)
     finally:
         pynvml.nvmlShutdown()
-    return Host(len(handles), min(capabilities, default=None), cores)
+    return Host(gpus, driver, cores)
+
+
+def _gpu(nvml: object, handle: object) -> Gpu:
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)  # type: ignore[attr-defined]
+    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)  # type: ignore[attr-defined]
+    name = nvml.nvmlDeviceGetName(handle)  # type: ignore[attr-defined]
+    return Gpu(name, (major, minor), memory.total, memory.free)

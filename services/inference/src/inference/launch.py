@@ -1,24 +1,68 @@
-"""vLLM's command line and environment, as a pure function of host, contract and settings."""
+"""What the server is started with: a pure function of host, contract, weights and settings.
+
+Every choice has a reason, which is printed, and a setting that overrides it. What cannot work is
+refused here, with the remedy, before anything is loaded.
+"""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from contract import Contract
+from contract import Contract, stack_fault
 from inference.host import Host
 from inference.settings import Settings
+from inference.weights import Weights
 
+GIB = 2**30
 # Room for problems longer than any that was trained on, in tokens.
 PROMPT_ROOM = 4096
 CPU_SEQUENCES = 64
+# vLLM's own defaults, by the size of the card.
+LARGE_CARD_BYTES = 70 * GIB
+MOST_SEQUENCES, MOST_ON_LARGE, FEWEST_SEQUENCES = 256, 1024, 8
+GPU_SHARE = 0.90
+# What a GPU holds besides weights and KV cache: CUDA's context and graphs, activations of a batch.
+WORKING_BYTES = 2 * GIB
+# What a new process needs of the free memory before it can take its share.
+SPARE_BYTES = GIB // 2
+
+
+class RefusedError(Exception):
+    """This cannot be served here; one line, with what to do."""
+
+
+class Decision(NamedTuple):
+    what: str
+    value: str
+    why: str
 
 
 @dataclass(frozen=True)
 class Launch:
     argv: list[str]
     environment: dict[str, str]
+    decisions: list[Decision]
+
+
+@dataclass
+class _Plan:
+    argv: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    decisions: list[Decision] = field(default_factory=list)
+
+    def say(self, what: str, value: object, why: str) -> None:
+        self.decisions.append(Decision(what, str(value), why))
+
+    def flag(self, name: str, value: object, why: str) -> None:
+        self.argv += [f"--{name}", str(value)]
+        self.say(name, value, why)
+
+    def switch(self, name: str, on: bool, why: str) -> None:
+        self.argv.append(f"--{'' if on else 'no-'}{name}")
+        self.say(name, "on" if on else "off", why)
 
 
 def served_names(contract: Contract) -> list[str]:
@@ -27,55 +71,246 @@ def served_names(contract: Contract) -> list[str]:
 
 
 def launch(
-    host: Host, contract: Contract, model: Path, position_limit: int, settings: Settings
+    host: Host, contract: Contract, weights: Weights, model: Path, settings: Settings
 ) -> Launch:
-    """How vLLM is started for `contract`'s weights in the directory `model`.
+    """How the server is started for `contract`'s weights in the directory `model`.
 
-    Args:
-        position_limit: the longest sequence the model's position encoding allows, in tokens.
+    Raises:
+        RefusedError: the host, the stack and the weights do not go together.
     """
-    prompt_room = max(contract.lengths.longest_prompt, PROMPT_ROOM)
-    length = settings.max_model_len or min(
-        position_limit, prompt_room + contract.sampling.max_tokens
-    )
-    argv = [
-        *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
-        *("--model", str(model)),
-        *("--served-model-name", *served_names(contract)),
-        *("--host", settings.inference_host),
-        *("--port", str(settings.inference_port)),
-        *("--max-model-len", str(length)),
-        *("--dtype", _dtype(host, contract)),
-        *("--generation-config", "vllm"),
-        *("--seed", "0"),
-    ]
-    environment = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+    if settings.engine == "transformers":
+        return _transformers(host, contract, settings)
+    plan = _Plan([sys.executable, "-m", "vllm.entrypoints.openai.api_server"])
+    plan.argv += ["--model", str(model), "--served-model-name", *served_names(contract)]
+    plan.argv += ["--host", settings.inference_host, "--port", str(settings.inference_port)]
+    plan.environment |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     if settings.inference_api_key:
-        environment["VLLM_API_KEY"] = settings.inference_api_key
-    sequences = settings.max_num_seqs
-    if host.gpus:
-        argv += ["--gpu-memory-utilization", str(settings.gpu_memory_utilization)]
-        argv += ["--tensor-parallel-size", str(host.gpus)] if host.gpus > 1 else []
-        # its kernels would be compiled by an nvcc that is not there
-        environment["VLLM_USE_FLASHINFER_SAMPLER"] = "0"
+        plan.environment["VLLM_API_KEY"] = settings.inference_api_key
+    plan.flag("dtype", *_dtype(host, contract, settings))
+    plan.flag("generation-config", "vllm", "no sampling default of the model applies silently")
+    plan.argv += ["--seed", "0", "--uvicorn-log-level", "warning"]  # not a line a request
+    if settings.stack == "cpu":
+        _on_cpu(plan, host, contract, weights, settings)
     else:
-        sequences = sequences or CPU_SEQUENCES
-        environment["VLLM_CPU_KVCACHE_SPACE"] = str(settings.cpu_kv_cache_gib)
-        environment["OMP_NUM_THREADS"] = str(host.cores)
-        if host.cores <= 4:  # binding leaves a small host no core for the API server
-            environment["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
-        # A prompt prefilled in parts kills the engine on a CPU when its request has a seed ("CPU
-        # Generator does not use offset", seen with 0.29.0), and every request of ours has one.
-        argv += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", str(length)]
-    if sequences:
-        argv += ["--max-num-seqs", str(sequences)]
-    if host.capability is None or host.capability >= (8, 0):
-        argv += ["--enable-prefix-caching"]  # the samples of a question share its prompt
-    return Launch(argv, environment)
+        cards = [(gpu.name, gpu.capability) for gpu in host.gpus]
+        if fault := stack_fault(settings.stack, host.driver, cards):
+            raise RefusedError(fault)
+        _on_gpus(plan, host, contract, weights, settings)
+    _engine(plan, host, settings)
+    return Launch(plan.argv, plan.environment, plan.decisions)
 
 
-def _dtype(host: Host, contract: Contract) -> str:
-    """What was trained in, except where the GPU has no bfloat16 (below compute capability 8.0)."""
-    if contract.dtype == "bfloat16" and host.capability is not None and host.capability < (8, 0):
-        return "float16"
-    return contract.dtype
+def _transformers(host: Host, contract: Contract, settings: Settings) -> Launch:
+    """transformers' own server, for hosts that vLLM does not run on.
+
+    It names a model by its path, and takes what follows an @ for a revision: so in the folder that
+    it is started in there is a link of the model's name.
+    """
+    if settings.stack in ("cu12", "volta"):
+        raise RefusedError(
+            f"ENGINE=transformers needs transformers 5 or newer, which STACK={settings.stack} has "
+            "not: set STACK=cu13 or cpu, or ENGINE=vllm"
+        )
+    if settings.adapters:
+        raise RefusedError("ENGINE=transformers serves no ADAPTERS: set ENGINE=vllm")
+    if settings.inference_api_key:
+        raise RefusedError(
+            "ENGINE=transformers asks for no key: leave INFERENCE_API_KEY out, or set ENGINE=vllm"
+        )
+    name, _ = served_names(contract)
+    plan = _Plan([sys.executable, "-m", "transformers.cli.transformers", "serve", name])
+    plan.argv += ["--host", settings.inference_host, "--port", str(settings.inference_port)]
+    plan.argv += ["--default-seed", "0"]
+    plan.environment |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(host.cores)}
+    plan.flag("dtype", *_dtype(host, contract, settings))
+    plan.flag("device", "cuda" if host.gpus else "cpu", "what the host has")
+    plan.say("engine", "transformers", "ENGINE; one sample a request, replies held to no labels")
+    return Launch(plan.argv, plan.environment, plan.decisions)
+
+
+def check_versions(contract: Contract, transformers: str) -> None:
+    """Raises RefusedError where the weights were saved by another major of transformers than the
+    server has.
+
+    Version 5 keeps RoPE's base where version 4 does not look, and takes 10,000 for it silently.
+    """
+    trained = contract.provenance.versions.get("transformers", transformers)
+    if trained.split(".")[0] != transformers.split(".")[0]:
+        raise RefusedError(
+            f"{contract.digest} was trained with transformers {trained}, and this server has "
+            f"{transformers}, which may read its settings otherwise: serve it with the STACK it "
+            "was trained with, or train again with this one"
+        )
+
+
+def _dtype(host: Host, contract: Contract, settings: Settings) -> tuple[str, str]:
+    if settings.dtype:
+        return settings.dtype, "DTYPE"
+    no_bfloat16 = host.capability is not None and host.capability < (8, 0)
+    if contract.dtype == "bfloat16" and no_bfloat16:
+        return "float16", "trained in bfloat16, which these cards lack: watch the checks at start"
+    return contract.dtype, "what was trained in"
+
+
+def _wanted_length(contract: Contract, weights: Weights, settings: Settings) -> tuple[int, str]:
+    if settings.max_model_len:
+        return settings.max_model_len, "MAX_MODEL_LEN"
+    reply = contract.sampling.max_tokens
+    prompt = max(contract.lengths.longest_prompt, PROMPT_ROOM)
+    if prompt + reply > weights.position_limit:
+        return weights.position_limit, "the model's positions end there"
+    kind = "longest trained" if prompt > PROMPT_ROOM else "room for a"
+    return prompt + reply, f"{kind} prompt of {prompt} tokens, and a reply of {reply}"
+
+
+def _on_cpu(
+    plan: _Plan, host: Host, contract: Contract, weights: Weights, settings: Settings
+) -> None:
+    length, why = _wanted_length(contract, weights, settings)
+    plan.flag("max-model-len", length, why)
+    chosen = settings.max_num_seqs
+    plan.flag("max-num-seqs", chosen or CPU_SEQUENCES, "MAX_NUM_SEQS" if chosen else "a CPU")
+    plan.environment["VLLM_CPU_KVCACHE_SPACE"] = str(settings.cpu_kv_cache_gib)
+    plan.environment["OMP_NUM_THREADS"] = str(host.cores)
+    if host.cores <= 4:
+        plan.environment["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+        plan.say("cores", host.cores, "not bound: that would leave the API server none")
+    if not settings.enable_chunked_prefill:
+        # "CPU Generator does not use offset", seen with 0.29.0; every request of ours has a seed
+        plan.switch("enable-chunked-prefill", False, "seeded requests end vLLM's CPU engine by it")
+        plan.argv += ["--max-num-batched-tokens", str(length)]
+
+
+def _on_gpus(
+    plan: _Plan, host: Host, contract: Contract, weights: Weights, settings: Settings
+) -> None:
+    memory = min(gpu.memory_bytes for gpu in host.gpus)
+    share, why = _memory_share(host, settings)
+    plan.flag("gpu-memory-utilization", share, why)
+    budget = round(share * memory) - WORKING_BYTES
+    held = weights.held_bytes(settings.quantization)
+    width = _tensor_parallel(host, weights, budget, held, settings)
+    copies = len(host.gpus) // width
+    if copies > 1 and settings.stack == "volta":  # its engine has no data parallelism
+        width, copies = _widest(len(host.gpus), weights.heads), 1
+    if width > 1:
+        plan.flag("tensor-parallel-size", width, f"{held / GIB:.1f} GiB of weights, cut in {width}")
+    if copies > 1:
+        where = f"{width} cards" if width > 1 else "a card"
+        plan.flag("data-parallel-size", copies, f"{where} can hold the weights: a copy on each")
+    if settings.quantization:
+        name = {"fp8": "fp8", "int4": "bitsandbytes"}[settings.quantization]
+        plan.flag("quantization", name, "QUANTIZATION; other weights than were verified")
+        if name == "bitsandbytes" and settings.stack == "volta":
+            plan.argv += ["--load-format", "bitsandbytes"]
+    kv_tokens = (budget - held // width) * width // weights.kv_bytes_per_token
+    length, why = _wanted_length(contract, weights, settings)
+    shortest = contract.lengths.longest_prompt + contract.lengths.longest_reply
+    if kv_tokens < length and shortest <= kv_tokens and not settings.max_model_len:
+        length, why = kv_tokens, f"no more fits; trained rows had {shortest} at most"
+    if kv_tokens < length:
+        raise RefusedError(_does_not_fit(host, weights, settings, length, share))
+    plan.flag("max-model-len", length, why)
+    plan.say("KV cache", f"{kv_tokens:,} tokens", f"about, beside {held / GIB:.1f} GiB of weights")
+    if settings.max_num_seqs:
+        plan.flag("max-num-seqs", settings.max_num_seqs, "MAX_NUM_SEQS")
+    else:
+        usual = max(1, shortest // 2)
+        most = MOST_ON_LARGE if memory >= LARGE_CARD_BYTES else MOST_SEQUENCES
+        sequences = max(FEWEST_SEQUENCES, kv_tokens // usual)
+        why = f"what the KV cache holds of {usual} tokens, half of the longest trained row"
+        if sequences > most:
+            sequences, why = most, "as many as pay on a card of this size"
+        plan.flag("max-num-seqs", sequences, why)
+
+
+def _memory_share(host: Host, settings: Settings) -> tuple[float, str]:
+    """vLLM asks for its share of the whole memory and stops where less is free."""
+    if settings.gpu_memory_utilization:
+        return settings.gpu_memory_utilization, "GPU_MEMORY_UTILIZATION"
+    free = min((gpu.free_bytes - SPARE_BYTES) / gpu.memory_bytes for gpu in host.gpus)
+    if free < GPU_SHARE:
+        taken = max(gpu.memory_bytes - gpu.free_bytes for gpu in host.gpus) / GIB
+        return max(0.05, int(free * 100) / 100), f"other programs hold {taken:.1f} GiB"
+    return GPU_SHARE, "all but what other programs may need"
+
+
+def _widest(gpus: int, heads: int) -> int:
+    return max(n for n in range(1, gpus + 1) if gpus % n == 0 and heads % n == 0)
+
+
+def _tensor_parallel(
+    host: Host, weights: Weights, budget: int, held: int, settings: Settings
+) -> int:
+    """On how many cards one copy of the weights is spread: as few as hold it."""
+    gpus = len(host.gpus)
+    if settings.tensor_parallel_size:
+        width = settings.tensor_parallel_size
+        if gpus % width or weights.heads % width:
+            raise RefusedError(
+                f"TENSOR_PARALLEL_SIZE={width} divides not both the {gpus} GPUs and the model's "
+                f"{weights.heads} heads: leave it out, or set it to {_widest(gpus, weights.heads)}"
+            )
+        return width
+    widths = [n for n in range(1, gpus + 1) if gpus % n == 0 and weights.heads % n == 0]
+    # a fifth of a card for the KV cache at least, so that more than a few samples go on at once
+    roomy = [n for n in widths if held / n <= 0.8 * budget]
+    return roomy[0] if roomy else widths[-1]
+
+
+def _does_not_fit(
+    host: Host, weights: Weights, settings: Settings, length: int, share: float
+) -> str:
+    gpu = min(host.gpus, key=lambda gpu: gpu.memory_bytes)
+    held, gpus = weights.held_bytes(settings.quantization), len(host.gpus)
+    has = share * gpu.memory_bytes * gpus / GIB
+    kv = length * weights.kv_bytes_per_token / GIB
+    needs = (held + WORKING_BYTES * gpus) / GIB + kv
+    numbers = (
+        f"{held / GIB:.1f} GiB of weights, {WORKING_BYTES * gpus / GIB:.0f} to work in and "
+        f"{kv:.1f} for one sequence of {length} tokens make {needs:.1f}, and "
+        f"{f'{gpus} x ' if gpus > 1 else ''}{gpu.name} gives {has:.1f}"
+    )
+    ways = [
+        f"set QUANTIZATION={name}"
+        for name, lowest in (("fp8", (8, 0)), ("int4", (7, 0)))
+        if (saved := (held - weights.held_bytes(name)) / GIB) > 0
+        and needs - saved <= has
+        and all(gpu.capability >= lowest for gpu in host.gpus)
+    ]
+    ways += ["set a smaller MAX_MODEL_LEN"] if settings.max_model_len else []
+    return f"the model does not fit: {numbers}; {', or '.join([*ways, 'take a smaller base'])}"
+
+
+def _engine(plan: _Plan, host: Host, settings: Settings) -> None:
+    """Caching, attention, and what differs between the stacks' versions of vLLM."""
+    old = settings.stack == "volta"
+    old_card = host.capability is not None and host.capability < (8, 0)
+    if settings.enable_prefix_caching is not None:
+        plan.switch("enable-prefix-caching", settings.enable_prefix_caching, "the setting")
+    elif old_card:
+        plan.switch("enable-prefix-caching", False, "not on cards below capability 8.0")
+    else:
+        plan.switch("enable-prefix-caching", True, "the samples of a question share its prompt")
+    if settings.stack != "cpu":
+        if settings.enable_chunked_prefill is not None:
+            plan.switch("enable-chunked-prefill", settings.enable_chunked_prefill, "the setting")
+        elif old_card:
+            plan.switch("enable-chunked-prefill", False, "not on cards below capability 8.0")
+        # its kernels would be compiled by an nvcc that is not there
+        plan.environment["VLLM_USE_FLASHINFER_SAMPLER"] = "0"
+    backend = settings.attention_backend or ("XFORMERS" if old and old_card else None)
+    if backend:
+        why = "ATTENTION_BACKEND" if settings.attention_backend else "what these cards can"
+        if old:
+            plan.environment["VLLM_ATTENTION_BACKEND"] = backend
+            plan.say("attention", backend, why)
+        else:
+            plan.flag("attention-backend", backend, why)
+    if old:
+        plan.argv.append("--disable-log-requests")  # later versions do not log prompts
+        if old_card:
+            plan.environment["VLLM_USE_V1"] = "0"
+            plan.say("engine", "V0", "the newer one needs capability 8.0")
+    else:
+        plan.flag("shutdown-timeout", settings.drain_s, "a stop lets running requests end")

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contract import Stack
 
 
 class Settings(BaseSettings):
-    """Environment variables have the fields' names in capitals.
+    """Environment variables have the fields' names in capitals; an empty one counts as not set.
 
-    None leaves the choice to the launcher.
+    None leaves the choice to the launcher. `stack` names the versions that are installed; images
+    set it. docs/configuration.md explains each.
     """
 
+    model_config = SettingsConfigDict(env_ignore_empty=True)
+
+    stack: Stack
+    engine: Literal["vllm", "transformers"] = "vllm"
     models_dir: Path = Path("models")
     model_name: str = "quorum-qwen2-7b"
     inference_host: str = "127.0.0.1"
     inference_port: int = 8000
     inference_api_key: str = ""
+    adapters: str = ""
+    dtype: Literal["bfloat16", "float16", "float32"] | None = None
     max_model_len: int | None = Field(None, ge=16)
     max_num_seqs: int | None = Field(None, ge=1)
-    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
+    gpu_memory_utilization: float | None = Field(None, gt=0, le=1)
+    tensor_parallel_size: int | None = Field(None, ge=1)
+    quantization: Literal["fp8", "int4"] | None = None
+    enable_prefix_caching: bool | None = None
+    enable_chunked_prefill: bool | None = None
+    attention_backend: str | None = None
     cpu_kv_cache_gib: int = Field(1, ge=1)
+    drain_s: int = Field(60, ge=0)

@@ -1,0 +1,133 @@
+"""Other models' adapters, served beside the merged weights by one vLLM.
+
+An adapter was trained against the base, and what is served is the base with another adapter merged
+into it. So what is loaded is their difference, a LoRA of both ranks together: with W the base,
+s the scales, o the other adapter and m the merged one,
+
+    W + s_o B_o A_o  =  (W + s_m B_m A_m) + [s_o B_o, -s_m B_m] [A_o; A_m]
+
+exact but for the rounding of the merged weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from contract import Contract, ContractError
+from inference.launch import RefusedError
+
+# Ranks that vLLM has kernels for.
+RANKS = (8, 16, 32, 64, 128, 256)
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+class Adapter(NamedTuple):
+    """`name` is what one asks for; `folder` holds the difference; `model` recorded its replies."""
+
+    name: str
+    folder: Path
+    rank: int
+    model: Path
+
+
+def prepare_adapters(wanted: str, models_dir: Path, served: Path, folder: Path) -> list[Adapter]:
+    """The adapters of ADAPTERS (`name=model/digest`, separated by commas), written into `folder`.
+
+    Raises:
+        RefusedError: one is missing, was trained from another base, or is no plain LoRA.
+    """
+    found = []
+    for entry in filter(None, (part.strip() for part in wanted.split(","))):
+        name, _, place = entry.partition("=")
+        model = models_dir / place
+        if not name or not place or not (model / "adapter" / CONFIG).is_file():
+            raise RefusedError(
+                f"ADAPTERS: {entry!r} names no published adapter: write name=MODEL/DIGEST, as "
+                f"trainer list shows them ({model / 'adapter'} is not there)"
+            )
+        rank = _write_difference(name, model, served, folder / name)
+        found.append(Adapter(name, folder / name, rank, model))
+    return found
+
+
+def arguments(adapters: list[Adapter]) -> list[str]:
+    """vLLM's arguments for them."""
+    if not adapters:
+        return []
+    largest = max(adapter.rank for adapter in adapters)
+    fits = [rank for rank in RANKS if rank >= largest]
+    if not fits:
+        raise RefusedError(
+            f"ADAPTERS: rank {largest} (both adapters' together) is more than vLLM serves, "
+            f"{RANKS[-1]}: train with a smaller lora.r"
+        )
+    modules = [f"{adapter.name}={adapter.folder}" for adapter in adapters]
+    limits = ["--max-lora-rank", str(fits[0]), "--max-loras", str(len(adapters))]
+    return ["--enable-lora", *limits, "--lora-modules", *modules]
+
+
+def _write_difference(name: str, other: Path, served: Path, target: Path) -> int:
+    """Write the adapter that turns `served` into `other`; its rank."""
+    try:
+        bases = [Contract.load(model).provenance.base_sha256 for model in (other, served)]
+    except ContractError as error:
+        raise RefusedError(f"ADAPTERS: {name}: {error}") from error
+    if bases[0] != bases[1]:
+        raise RefusedError(
+            f"ADAPTERS: {name} was trained from another base than {served.name}: serve it by itself"
+        )
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    configs = [_plain_config(name, model) for model in (other, served)]
+    factors = [load_file(model / "adapter" / WEIGHTS) for model in (other, served)]
+    ranks = [int(config["r"]) for config in configs]
+    scales = [_scale(configs[0]), -_scale(configs[1])]
+    modules = sorted({key.rpartition(".lora_")[0] for part in factors for key in part})
+    tensors: dict[str, Any] = {}
+    for module in modules:
+        a_name, b_name = f"{module}.lora_A.weight", f"{module}.lora_B.weight"
+        shapes = next((p[a_name].shape[1], p[b_name].shape[0]) for p in factors if a_name in p)
+        rows, columns = [], []
+        for part, rank, scale in zip(factors, ranks, scales, strict=True):
+            there = a_name in part
+            rows.append(part[a_name] if there else torch.zeros(rank, shapes[0]))
+            columns.append(part[b_name] * scale if there else torch.zeros(shapes[1], rank))
+        tensors[a_name] = torch.cat(rows, dim=0).contiguous()
+        tensors[b_name] = torch.cat(columns, dim=1).contiguous()
+    target.mkdir(parents=True)
+    save_file(tensors, target / WEIGHTS, metadata={"format": "pt"})
+    rank = sum(ranks)
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": str(served),
+        "r": rank,
+        "lora_alpha": rank,  # the scales are in the factors
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": sorted({module.rpartition(".")[2] for module in modules}),
+    }
+    (target / CONFIG).write_text(json.dumps(config))
+    return rank
+
+
+def _plain_config(name: str, model: Path) -> dict[str, Any]:
+    path = model / "adapter" / CONFIG
+    if not path.is_file():
+        raise RefusedError(f"ADAPTERS: {model.name} has no adapter: every weight of it was trained")
+    config: dict[str, Any] = json.loads(path.read_bytes())
+    more = [key for key in ("use_dora", "rank_pattern", "alpha_pattern") if config.get(key)]
+    if more:
+        raise RefusedError(
+            f"ADAPTERS: {name}: {model.name} is no plain LoRA ({', '.join(more)}): serve it merged"
+        )
+    return config
+
+
+def _scale(config: dict[str, Any]) -> float:
+    rank = config["r"]
+    return float(config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank))

@@ -1,0 +1,205 @@
+"""Keeps the published model served: starts vLLM, checks it, and moves on to a newer model.
+
+A newer model is taken up once nothing has been asked for a while. Jobs that began under the old
+weights go on being answered by them until then, and jobs that come later ask for the new ones by
+their digest and wait. At SIGTERM running requests are let end.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+
+from contract import CONTRACT_FILE, Contract, ContractError
+from inference.adapters import Adapter, arguments, prepare_adapters
+from inference.checks import Server, faults, recorded_replies, reply_faults
+from inference.host import this_host
+from inference.launch import Launch, RefusedError, check_versions, launch
+from inference.settings import Settings
+from inference.stand_in import standing_in
+from inference.weights import read_weights
+
+log = logging.getLogger("inference")
+
+POLL_S = 1.0
+SAY_EVERY_S = 30.0
+# How long nothing must have been asked before a newer model takes over: longer than a job pauses
+# between shards.
+IDLE_S = 15.0
+RESTART_S = 10.0
+# Beside what requests get to end: for vLLM itself to stop.
+STOP_S = 20.0
+
+
+class StopRequested(BaseException):
+    """SIGTERM or SIGINT came."""
+
+
+@contextmanager
+def stop_requests() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise StopRequested
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def serve(settings: Settings) -> None:
+    """Serve whatever is published, until SIGTERM or SIGINT."""
+    current = settings.models_dir / settings.model_name / "current"
+    with stop_requests():
+        try:
+            while True:
+                _wait_for_contract(settings, current)
+                _serve_one(settings, current, current.resolve())
+        except StopRequested:
+            log.info("stopped")
+
+
+def _wait_for_contract(settings: Settings, current: Path) -> None:
+    if (current / CONTRACT_FILE).is_file():
+        return
+    reason = f"waiting for a published model in {current} (the trainer writes it)"
+    with standing_in(settings.inference_host, settings.inference_port, reason):
+        said = float("-inf")
+        while not (current / CONTRACT_FILE).is_file():
+            if time.monotonic() - said > SAY_EVERY_S:
+                said = time.monotonic()
+                log.info(reason)
+            time.sleep(POLL_S)
+
+
+def _serve_one(settings: Settings, current: Path, model: Path) -> None:
+    """Serve the model in `model` until a newer one takes its place, or its server dies."""
+    try:
+        contract = Contract.load(model)
+        check_versions(contract, version("transformers"))
+        planned = launch(this_host(), contract, read_weights(model), model, settings)
+    except (RefusedError, ContractError) as error:
+        _refuse(settings, current, model, str(error))
+        return
+    found: list[str] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / contract.model).symlink_to(model)
+        (folder / "hub").mkdir()
+        try:
+            adapters = prepare_adapters(
+                settings.adapters, settings.models_dir.resolve(), model, folder / "adapters"
+            )
+            argv = [*planned.argv, *arguments(adapters)]
+        except RefusedError as error:
+            found = [str(error)]
+        else:
+            log.info("serving %s\n%s", contract.digest, table(planned))
+            log.info(shlex.join(argv))
+            environment = {**os.environ, "HF_HUB_CACHE": f"{folder}/hub", **planned.environment}
+            child = subprocess.Popen(argv, env=environment, cwd=folder)
+            found = _watch(settings, current, model, contract, adapters, child)
+    if found:
+        _refuse(settings, current, model, f"{contract.digest} is not served: " + "; ".join(found))
+
+
+def _watch(
+    settings: Settings,
+    current: Path,
+    model: Path,
+    contract: Contract,
+    adapters: list[Adapter],
+    child: subprocess.Popen[bytes],
+) -> list[str]:
+    """Check the server and leave it at work until a newer model is to be served, or it has died;
+    what the checks found.
+    """
+    server = Server(f"http://127.0.0.1:{settings.inference_port}", settings.inference_api_key)
+    try:
+        while not server.healthy():
+            if child.poll() is not None:
+                log.error("the server ended with exit code %d; once more", child.returncode)
+                time.sleep(RESTART_S)
+                return []
+            time.sleep(POLL_S)
+        found = faults(server, contract, model)
+        for adapter in adapters:
+            wrong = reply_faults(server, adapter.model, adapter.name)
+            found += [f"adapter {adapter.name}: {reason}" for reason in wrong]
+        if child.poll() is not None:  # what the checks saw was its end, and says nothing of weights
+            log.error("the server ended with exit code %d; once more", child.returncode)
+            time.sleep(RESTART_S)
+            return []
+        if not found:
+            log.info(
+                "%s is served as it was trained, %d recorded replies asked",
+                contract.digest,
+                sum(len(recorded_replies(m)) for m in (model, *(a.model for a in adapters))),
+            )
+            _until_newer(current, model, child, server)
+        return found
+    finally:
+        _stop(child, settings.drain_s + STOP_S)
+
+
+def _until_newer(
+    current: Path, model: Path, child: subprocess.Popen[bytes], server: Server
+) -> None:
+    """Return when the server has died, or a newer model is published and nothing is asked any more.
+
+    transformers' server does not tell whether it is asked; it goes on until a restart.
+    """
+    quiet_since: float | None = None
+    said = False
+    while child.poll() is None:
+        time.sleep(POLL_S)
+        if current.resolve() == model or not (current / CONTRACT_FILE).is_file():
+            quiet_since = None
+            continue
+        if not said:
+            said = True
+            log.info("%s is published; it is taken up once no job asks any more", current.resolve())
+        if server.busy():
+            quiet_since = None
+        elif quiet_since is None:
+            quiet_since = time.monotonic()
+        elif time.monotonic() - quiet_since >= IDLE_S:
+            return
+    log.error("the server ended with exit code %d; once more", child.returncode)
+
+
+def _refuse(settings: Settings, current: Path, model: Path, reason: str) -> None:
+    """Stand in with the reason until another model is published."""
+    log.error(reason)
+    with standing_in(settings.inference_host, settings.inference_port, reason):
+        while current.resolve() == model:
+            time.sleep(POLL_S)
+
+
+def _stop(child: subprocess.Popen[bytes], within_s: float) -> None:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(within_s)
+        except subprocess.TimeoutExpired:
+            log.warning("the server did not end within %.0f s; killed", within_s)
+            child.kill()
+            child.wait()
+
+
+def table(planned: Launch) -> str:
+    """What was decided and why, in columns."""
+    rows = planned.decisions
+    wide, wider = (max(len(row[i]) for row in rows) for i in (0, 1))
+    return "\n".join(f"  {what:{wide}}  {value:{wider}}  {why}" for what, value, why in rows)

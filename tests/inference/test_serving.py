@@ -1,0 +1,188 @@
+"""The launcher as a process, in front of a stub of vLLM: what it waits for, refuses and takes up.
+
+That it starts the real one, and that the real one passes the checks, the tests in e2e and compose
+show.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts import make_contract
+from inference import serving
+
+REPLY = "庚绿，绿湖，结果是湖。\n答案是：B"
+
+
+class Launcher:
+    def __init__(self, root: Path, folder: Path, **environment: str) -> None:
+        self.engine, self.models = folder / "engine", folder / "models"
+        self.engine.mkdir()
+        (self.engine / "reply").write_text(REPLY)
+        (self.engine / "tokens").write_text("[1, 2]")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.log = folder / "log"
+        paths = [str(root / "tests/stub_engine"), os.environ.get("PYTHONPATH", "")]
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "STUB_ENGINE": str(self.engine),
+            "STACK": "cpu",
+            "MODELS_DIR": str(self.models),
+            "MODEL_NAME": "m",
+            "INFERENCE_PORT": str(self.port),
+            **environment,
+        }
+        self.root = root
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            argv = [sys.executable, "-m", "inference"]
+            self.process = subprocess.Popen(argv, env=self.environment, stdout=log, stderr=log)
+
+    def publish(self, digest: str) -> None:
+        model = self.models / "m" / digest
+        model.mkdir(parents=True)
+        config = (self.root / "examples/demo/base/config.json").read_bytes()
+        (model / "config.json").write_bytes(config)
+        replies = [{"source": "row 1", "messages": [{"role": "user", "content": "?"}]}]
+        recorded = {"replies": [{**replies[0], "text": REPLY}]}
+        (model / "verification.json").write_text(json.dumps(recorded))
+        (model / "contract.json").write_bytes(make_contract(digest).dump())
+        new = self.models / "m" / ".current"
+        new.symlink_to(digest)
+        new.rename(self.models / "m" / "current")
+
+    def get(self) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health") as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def started(self) -> list[str]:
+        path = self.engine / "started"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def until(self, holds: Callable[[], bool], timeout_s: float = 60) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not holds():
+            assert self.process is not None
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.1)
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def launcher(root: Path, tmp_path: Path) -> Iterator[Launcher]:
+    launcher = Launcher(root, tmp_path)
+    yield launcher
+    if launcher.process is not None and launcher.process.poll() is None:
+        launcher.stop()
+
+
+def test_who_asks_before_a_model_is_published_is_told_so(launcher: Launcher) -> None:
+    launcher.start()
+    launcher.until(lambda: launcher.get()[0] == 503)
+    assert "waiting for a published model" in json.loads(launcher.get()[1])["error"]["message"]
+    launcher.publish("d1")
+    launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
+    assert launcher.started() == ["m@d1 m"]
+    log = launcher.log.read_text()
+    assert "max-model-len" in log
+    assert "room for a prompt of 4096 tokens" in log
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("reply", "!" * 32, "d1 is not served: row 1: a reply of '!' alone: the numbers overflow"),
+        ("reply", "", "an empty reply"),
+        ("reply", "另一个模型的回答", "none of 1 greedy replies begins as the trainer recorded it"),
+        ("tokens", "[1, 3, 4]", "becomes 3 tokens that differ at token 1 from the 2 trained"),
+    ],
+)
+def test_a_server_of_something_else_than_was_trained_is_taken_down_and_says_why(
+    launcher: Launcher, file: str, content: str, says: str
+) -> None:
+    launcher.publish("d1")
+    (launcher.engine / file).write_text(content)
+    launcher.start()
+    launcher.until(lambda: launcher.get()[0] == 503)
+    assert says in json.loads(launcher.get()[1])["error"]["message"]
+    assert says in launcher.log.read_text()
+    (launcher.engine / "reply").write_text(REPLY)
+    (launcher.engine / "tokens").write_text("[1, 2]")
+    launcher.publish("d2")
+    launcher.until(lambda: launcher.get()[0] == 200)
+
+
+def test_a_host_that_cannot_serve_is_refused_before_anything_starts(launcher: Launcher) -> None:
+    launcher.environment["STACK"] = "cu12"
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: launcher.get()[0] == 503)
+    message = json.loads(launcher.get()[1])["error"]["message"]
+    assert message.startswith("STACK=cu12 needs an NVIDIA GPU and none is visible here: install")
+    assert launcher.log.read_text().count(message) == 1
+    assert not launcher.started()
+
+
+def test_a_newer_model_is_taken_up_once_nothing_is_asked(launcher: Launcher) -> None:
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
+    (launcher.engine / "busy").touch()
+    launcher.publish("d2")
+    launcher.until(lambda: "it is taken up once no job asks any more" in launcher.log.read_text())
+    time.sleep(serving.IDLE_S + 3)
+    assert launcher.started() == ["m@d1 m"]
+    (launcher.engine / "busy").unlink()
+    launcher.until(lambda: "d2 is served as it was trained" in launcher.log.read_text())
+    assert launcher.started() == ["m@d1 m", "m@d2 m"]
+
+
+def test_a_server_that_dies_is_started_again(launcher: Launcher) -> None:
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
+    assert launcher.process is not None
+    children = Path(f"/proc/{launcher.process.pid}/task/{launcher.process.pid}/children")
+    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+    launcher.until(lambda: len(launcher.started()) == 2 and launcher.get()[0] == 200)
+
+
+def test_a_stop_ends_server_and_launcher_well(launcher: Launcher) -> None:
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
+    assert launcher.stop() == 0
+    assert launcher.get() == (0, "")
+
+
+def test_a_stack_must_be_named(launcher: Launcher) -> None:
+    del launcher.environment["STACK"]
+    launcher.start()
+    assert launcher.process is not None
+    assert launcher.process.wait(30) == 1
+    assert "STACK: Field required" in launcher.log.read_text()

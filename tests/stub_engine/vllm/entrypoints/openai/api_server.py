@@ -1,0 +1,48 @@
+"""A stub in vLLM's place, for faults that the real one does not produce on demand.
+
+Started by vLLM's own command line. The folder STUB_ENGINE tells it what to do: `reply` is what it
+answers, `tokens` what it tokenizes to, and while `busy` is there it says that requests run. It
+leaves its command line in `started`, a line a start.
+"""
+
+import argparse
+import json
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(os.environ["STUB_ENGINE"])
+
+
+class Handler(BaseHTTPRequestHandler):
+    def send(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        running = int((FOLDER / "busy").exists())
+        self.send(f'vllm:num_requests_running{{engine="0"}} {running}.0\n'.encode())
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        found: dict[str, Any] = {"tokens": json.loads((FOLDER / "tokens").read_text())}
+        if self.path != "/tokenize":
+            text = (FOLDER / "reply").read_text()
+            found = {"choices": [{"message": {"content": text}}]}
+        self.send(json.dumps(found).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--served-model-name", nargs="+")
+    known, _ = parser.parse_known_args()
+    with (FOLDER / "started").open("a") as file:
+        file.write(" ".join(known.served_model_name) + "\n")
+    ThreadingHTTPServer(("127.0.0.1", known.port), Handler).serve_forever()
