@@ -6,7 +6,7 @@ UV := .tools/bin/uv
 # wheels that pip finds on disk, uv finds too
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help demo up-local test test-compose bench-train lint demo-data demo-model requirements clean
+.PHONY: help demo up-local env doctor test test-compose bench-train bench-orchestrator lint configuration demo-data demo-model requirements clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -17,8 +17,20 @@ demo: .venv/ready .venv-model/ready  ## fine-tune, merge, serve and answer probl
 up-local: .venv/ready .venv-model/ready  ## the same processes, left running until Ctrl-C, for curl
 	@.venv/bin/quorum local up
 
-test: lint .venv-cu12/ready  ## everything but what needs Docker
-	.venv/bin/pytest tests/contract tests/demo tests/orchestrator tests/e2e
+env: .env secrets/redis_password  ## settings of the compose stack, with a random password for Redis
+
+.env:
+	@cp .env.example .env && echo "made .env: look it through"
+
+secrets/redis_password:
+	@mkdir -p -m 700 secrets && head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' > $@ && chmod 644 $@
+	@echo "made $@"
+
+doctor: .venv/ready  ## whether this host can run the compose stack
+	@.venv/bin/quorum doctor
+
+test: lint .venv-cu12/ready .venv-volta/ready  ## everything but what needs Docker
+	.venv/bin/pytest tests/docs tests/stacks tests/contract tests/demo tests/orchestrator tests/e2e
 	.venv-model/bin/pytest tests/trainer tests/inference
 	.venv-cu12/bin/pytest tests/trainer
 
@@ -29,11 +41,18 @@ test-compose: .venv/ready  ## build and run the compose stack on a CPU (needs a 
 bench-train: .venv-model/ready  ## training speed against the baseline's recipe (DATA=ana.json, instruction rows)
 	.venv-model/bin/python bench/train.py --data "$(or $(DATA),examples/demo/train.jsonl)"
 
+bench-orchestrator: .venv/ready .venv-model/ready  ## a job against clients that send its requests by hand (DATA=problems.jsonl)
+	.venv/bin/python bench/answer.py $(if $(DATA),--data "$(DATA)")
+	.venv-model/bin/python bench/draw_answer.py
+
 lint: .venv/ready .venv-model/ready  ## ruff and mypy strict over every package
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
-	.venv/bin/mypy contract/src services/orchestrator/src tests/contract tests/orchestrator tests/demo tests/e2e tests/compose
-	.venv-model/bin/mypy services/trainer/src services/inference/src examples/demo bench tests/trainer tests/inference
+	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose bench/answer.py docs/make_configuration.py
+	.venv-model/bin/mypy services/trainer/src services/inference/src examples/demo bench/train.py bench/draw_answer.py tests/trainer tests/inference
+
+configuration: .venv/ready  ## write .env.example and docs/configuration.md from docs/settings.toml
+	@.venv/bin/python docs/make_configuration.py
 
 demo-data: .venv-model/ready  ## write the demo's puzzle files again (same seed, same bytes)
 	cd examples/demo && ../../.venv-model/bin/python puzzles.py train.jsonl:1600 validation.jsonl:60 problems.jsonl:140:plain
@@ -41,14 +60,18 @@ demo-data: .venv-model/ready  ## write the demo's puzzle files again (same seed,
 demo-model: .venv-model/ready  ## train the demo's base model again (two minutes on an H200, far longer on a CPU)
 	.venv-model/bin/python examples/demo/base_model.py --out examples/demo/base
 
+PINNED := orchestrator-runtime orchestrator cpu cu12-cpu volta-cpu $(foreach stack,cpu cu12 volta cu13,$(stack)-trainer $(stack)-server)
+
 requirements: $(UV)  ## compile the pinned requirements from requirements/*.in
-	cd requirements && for stack in orchestrator cpu cu12 cu12-cpu; do \
-	  extra=; [ $$stack = cpu ] && extra="--override cpu-overrides.txt"; \
-	  ../$(UV) pip compile -q --upgrade --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-	    --no-header --no-annotate $$extra $$stack.in -o $$stack.txt || exit 1; done
+	@cd requirements && for name in $(PINNED); do \
+	  override=; case $$name in cpu|cpu-server) override="--override cpu-overrides.txt";; esac; \
+	  case $$name in cpu*|*-cpu) override="$$override $(if $(UV_FIND_LINKS),,--torch-backend cpu)";; esac; \
+	  echo "  $$name"; \
+	  ../$(UV) pip compile -q $(UPGRADE) --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	    --no-header --no-annotate $$override $$name.in -o $$name.txt || exit 1; done
 
 clean:  ## remove environments, models, jobs and logs of local mode
-	rm -rf .tools .venv .venv-model .venv-cu12 var
+	rm -rf .tools .venv .venv-model .venv-cu12 .venv-volta var
 
 $(UV):
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or say where it is with PYTHON=..."; exit 1; }
@@ -63,13 +86,13 @@ $(UV):
 	@$(UV) pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e contract -e services/orchestrator
 	@touch $@
 
-# The trainer's tests run on the cu12 stack's transformers and peft too.
-.venv-cu12/ready: requirements/cu12-cpu.txt contract/pyproject.toml services/trainer/pyproject.toml | $(UV)
-	@echo "making .venv-cu12 (trainer, with the cu12 stack's transformers)"
-	@$(UV) venv -q --clear --python $(PYTHON) .venv-cu12
-	@$(UV) pip install -q --python .venv-cu12/bin/python --no-deps -r requirements/cu12-cpu.txt 2>/dev/null || \
-	  $(UV) pip install -q --python .venv-cu12/bin/python --no-deps --torch-backend cpu -r requirements/cu12-cpu.txt
-	@$(UV) pip install -q --python .venv-cu12/bin/python --no-deps --no-build-isolation -e contract -e services/trainer
+# The trainer's tests run on the other stacks' transformers and peft too.
+.venv-cu12/ready .venv-volta/ready: .venv-%/ready: requirements/%-cpu.txt contract/pyproject.toml services/trainer/pyproject.toml | $(UV)
+	@echo "making .venv-$* (trainer, with the $* stack's transformers)"
+	@$(UV) venv -q --clear --python $(PYTHON) .venv-$*
+	@$(UV) pip install -q --python .venv-$*/bin/python --no-deps -r requirements/$*-cpu.txt 2>/dev/null || \
+	  $(UV) pip install -q --python .venv-$*/bin/python --no-deps --torch-backend cpu -r requirements/$*-cpu.txt
+	@$(UV) pip install -q --python .venv-$*/bin/python --no-deps --no-build-isolation -e contract -e services/trainer
 	@touch $@
 
 # The CPU build of torch comes from wherever pip already looks; where that fails, from PyTorch's own index.

@@ -1,69 +1,199 @@
-"""The compose stack on a CPU, really built and run. Needs a Docker engine.
+"""The compose stack on a CPU, really built, run, killed and stopped. Needs a Docker engine.
 
 QUORUM_REAL_FILE may name the problem file whose first 20 problems are answered instead of the
-demo's.
+demo's. The tests share one stack and go from its start to its end.
 """
 
 import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
-from contract import LABELS, parse_problems
+from contract import LABELS, Problem, parse_problems
 
 pytestmark = pytest.mark.compose
 
 API_PORT = "18080"
-PROJECT = "quorum-test"
+PROJECT, ELSEWHERE = "quorum-test", "quorum-test-elsewhere"
 GPU = ("-f", "docker-compose.yml")
 CPU = ("-f", "docker-compose.yml", "-f", "compose.cpu.yml")
+IMAGES = ("quorum-orchestrator", "quorum-redis", "quorum-trainer-cpu", "quorum-inference-cpu")
+PASSWORD = "a-password-that-only-this-test-knows"
+GRACE_S = {"trainer": 120, "inference": 120, "worker": 60, "api": 10, "redis": 10}
 
 
-def compose(
-    root: Path, *arguments: str, env_file: str = ".env.example"
-) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "API_PORT": API_PORT, "INFERENCE_PORT": "18000"}
-    argv = ["docker", "compose", "-p", PROJECT, "--env-file", env_file, *arguments]
-    return subprocess.run(argv, cwd=root, env=environment, capture_output=True, text=True)
+class Stack:
+    def __init__(self, root: Path, env: Path) -> None:
+        self.root, self.env, self.project = root, env, PROJECT
+        self.api = httpx2.Client(base_url=f"http://127.0.0.1:{API_PORT}", timeout=60)
+
+    def compose(
+        self, *arguments: str, files: tuple[str, ...] = CPU, profiles: str = "train,serve"
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "API_PORT": API_PORT, "INFERENCE_PORT": "18000"}
+        environment |= {"COMPOSE_PROFILES": profiles, "COMPOSE_ANSI": "never"}
+        argv = ["docker", "compose", "-p", self.project, "--env-file", str(self.env), *files]
+        return subprocess.run(
+            [*argv, *arguments], cwd=self.root, env=environment, capture_output=True, text=True
+        )
+
+    def do(self, *arguments: str, **options: Any) -> str:
+        done = self.compose(*arguments, **options)
+        assert done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def containers(self, service: str) -> list[str]:
+        return self.do("ps", "-aq", service).split()
+
+    def post(self, data: bytes, **form: object) -> str:
+        fields = {key: str(value) for key, value in form.items()}
+        reply = self.api.post("/jobs", files={"file": ("problems.jsonl", data)}, data=fields)
+        assert reply.status_code == 202, reply.text
+        job_id: str = reply.json()["id"]
+        return job_id
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """The job as the API tells it, waiting for an API that is away."""
+        found: dict[str, Any] = {}
+
+        def asked() -> bool:
+            try:
+                found.update(self.api.get(f"/jobs/{job_id}").json())
+            except httpx2.TransportError:
+                return False
+            return True
+
+        until(asked, 60)
+        return found
+
+    def done(self, job_id: str) -> int:
+        counts = self.job(job_id)["request_counts"]
+        return int(counts["completed"] + counts["failed"])
+
+    def goes_on(self, job_id: str) -> None:
+        """Wait until more questions are done; the job must not be over by then."""
+        before = self.done(job_id)
+        until(lambda: self.done(job_id) > before, 300)
+        assert self.job(job_id)["status"] == "in_progress", "the job was over too soon"
+
+    def completed(self, job_id: str, timeout_s: float = 900) -> None:
+        def ended() -> bool:
+            job = self.job(job_id)
+            assert job["status"] in ("in_progress", "finalizing", "completed"), job
+            return bool(job["status"] == "completed")
+
+        until(ended, timeout_s)
+
+    def submission(self, job_id: str) -> list[dict[str, Any]]:
+        rows = self.api.get(f"/jobs/{job_id}/submission").text.splitlines()
+        return [json.loads(row) for row in rows]
+
+    def answers(self, job_id: str) -> list[dict[str, Any]]:
+        rows = self.api.get(f"/jobs/{job_id}/answers").text.splitlines()
+        return [json.loads(row) for row in rows]
+
+
+def until(holds: Callable[[], bool], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.3)
+
+
+def run(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture(scope="module")
-def stack(root: Path) -> Iterator[str]:
-    """The address of the API of a running stack."""
-    up = compose(root, *CPU, "up", "--build", "-d", "--wait", "--wait-timeout", "900")
-    logs = compose(root, *CPU, "logs", "--tail", "40").stdout if up.returncode else ""
+def settings(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example's settings, as `make env` takes them, with a password of the test's own."""
+    folder = tmp_path_factory.mktemp("env")
+    password = folder / "password"
+    password.write_text(PASSWORD)
+    env = folder / "env"
+    lines = (root / ".env.example").read_text().splitlines()
+    lines = [line for line in lines if not line.startswith("REDIS_PASSWORD_FILE=")]
+    # small shards and few questions at once, so that jobs last and every worker gets some
+    lines += [f"REDIS_PASSWORD_FILE={password}", "SHARD_QUESTIONS=6", "CONCURRENCY=4"]
+    env.write_text("\n".join(lines))
+    return env
+
+
+@pytest.fixture(scope="module")
+def idle(root: Path, settings: Path) -> Stack:
+    """A stack that is not up, for what compose says of its files."""
+    return Stack(root, settings)
+
+
+@pytest.fixture(scope="module")
+def stack(root: Path, settings: Path) -> Iterator[Stack]:
+    """A running stack, built from nothing."""
+    stack = Stack(root, settings)
     try:
+        up = stack.compose("up", "--build", "-d", "--wait", "--wait-timeout", "900")
+        logs = stack.compose("logs", "--tail", "40").stdout if up.returncode else ""
         assert up.returncode == 0, up.stdout + up.stderr + logs
-        yield f"http://127.0.0.1:{API_PORT}"
+        yield stack
     finally:
-        compose(root, *CPU, "down", "-v")
+        for stack.project in (PROJECT, ELSEWHERE):
+            stack.compose("down", "-v", "--remove-orphans")
+
+
+@pytest.fixture(scope="module")
+def problems(root: Path) -> list[Problem]:
+    source = Path(os.environ.get("QUORUM_REAL_FILE", root / "examples/demo/problems.jsonl"))
+    return parse_problems(b"\n".join(source.read_bytes().splitlines()[:20]))
+
+
+def data_of(problems: list[Problem]) -> bytes:
+    return "\n".join(json.dumps(problem.row) for problem in problems).encode()
+
+
+def check_complete(stack: Stack, job_id: str, problems: list[Problem]) -> None:
+    stack.completed(job_id)
+    answered = stack.submission(job_id)
+    assert [row["id"] for row in answered] == [problem.row["id"] for problem in problems]
+    for row, problem in zip(answered, problems, strict=True):
+        for question, asked in zip(row["questions"], problem.questions, strict=True):
+            assert question["answer"] in LABELS[: len(asked.options)]
+    keys = [(answer["id"], answer["index"]) for answer in stack.answers(job_id)]
+    assert len(keys) == len(set(keys)) == sum(len(problem.questions) for problem in problems)
+
+
+# ---- what compose makes of the files ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("files", [GPU, CPU])
 def test_both_stacks_are_accepted_with_the_example_settings(
-    root: Path, files: tuple[str, ...]
+    idle: Stack, files: tuple[str, ...]
 ) -> None:
-    done = compose(root, *files, "config", "-q")
-    assert done.returncode == 0, done.stderr
+    idle.do("config", "-q", files=files)
 
 
-@pytest.mark.parametrize("missing", ["STACK", "RECIPE", "MODEL_NAME"])
+@pytest.mark.parametrize("missing", ["STACK", "RECIPE", "MODEL_NAME", "REDIS_PASSWORD_FILE"])
 def test_a_missing_setting_says_what_to_set(root: Path, tmp_path: Path, missing: str) -> None:
     lines = (root / ".env.example").read_text().splitlines()
     env = tmp_path / "env"
     env.write_text("\n".join(line for line in lines if not line.startswith(f"{missing}=")))
-    done = compose(root, *GPU, "config", "-q", env_file=str(env))
+    done = Stack(root, env).compose("config", "-q", files=GPU)
     assert done.returncode != 0
     assert f"set {missing} in .env" in done.stderr
 
 
-def test_the_gpu_stack_reserves_gpus_and_publishes_on_the_loopback_alone(root: Path) -> None:
-    config = json.loads(compose(root, *GPU, "config", "--format", "json").stdout)["services"]
+def services(stack: Stack, files: tuple[str, ...], profiles: str) -> dict[str, Any]:
+    config = json.loads(stack.do("config", "--format", "json", files=files, profiles=profiles))
+    found: dict[str, Any] = config["services"]
+    return found
+
+
+def test_the_gpu_stack_reserves_gpus_and_publishes_on_the_loopback_alone(idle: Stack) -> None:
+    config = services(idle, GPU, "train,serve")
     for name in ("trainer", "inference"):
         devices = config[name]["deploy"]["resources"]["reservations"]["devices"]
         assert devices[0]["driver"] == "nvidia"
@@ -73,36 +203,206 @@ def test_the_gpu_stack_reserves_gpus_and_publishes_on_the_loopback_alone(root: P
     assert "ports" not in config["redis"]
     ports = [port for service in config.values() for port in service.get("ports", [])]
     assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
-    cpu = json.loads(compose(root, *CPU, "config", "--format", "json").stdout)["services"]
+    cpu = services(idle, CPU, "train,serve")
     assert all("devices" not in json.dumps(service) for service in cpu.values())
 
 
-def test_twenty_problems_come_back_complete(root: Path, stack: str) -> None:
-    source = Path(os.environ.get("QUORUM_REAL_FILE", root / "examples/demo/problems.jsonl"))
-    data = b"\n".join(source.read_bytes().splitlines()[:20])
-    posted = parse_problems(data)
-    with httpx2.Client(base_url=stack, timeout=60) as client:
-        job = client.post("/jobs", files={"file": (source.name, data)}).json()
-        deadline = time.monotonic() + 600
-        while (job := client.get(f"/jobs/{job['id']}").json())["status"] != "completed":
-            assert job["status"] in ("in_progress", "finalizing"), job
-            assert time.monotonic() < deadline, job
-            time.sleep(1)
-        rows = client.get(f"/jobs/{job['id']}/submission").text.splitlines()
-    answered = [json.loads(row) for row in rows]
-    assert [row["id"] for row in answered] == [problem.row["id"] for problem in posted]
-    for row, problem in zip(answered, posted, strict=True):
-        for question, asked in zip(row["questions"], problem.questions, strict=True):
-            assert question["answer"] in LABELS[: len(asked.options)]
+@pytest.mark.parametrize(
+    ("profile", "running"),
+    [
+        ("train", {"trainer"}),
+        ("serve", {"redis", "inference", "api", "worker"}),
+        ("remote", {"redis", "api", "worker"}),
+        ("train,serve", {"trainer", "redis", "inference", "api", "worker"}),
+        ("serve,monitoring", {"redis", "inference", "api", "worker", "prometheus"}),
+    ],
+)
+def test_a_profile_says_what_runs(idle: Stack, profile: str, running: set[str]) -> None:
+    assert set(services(idle, GPU, profile)) == running
 
 
-def test_no_service_runs_as_root(root: Path, stack: str) -> None:
-    for service in ("api", "worker", "inference"):
-        done = compose(root, *CPU, "exec", "-T", service, "id", "-u")
-        assert done.stdout.strip() == "10001", (service, done)
+def test_a_stop_gives_every_service_the_time_that_it_needs(idle: Stack) -> None:
+    for name, service in services(idle, GPU, "train,serve").items():
+        grace = service.get("stop_grace_period", "10s")
+        minutes, _, seconds = grace.rstrip("s").rpartition("m")
+        assert 60 * int(minutes or 0) + int(seconds or 0) == GRACE_S[name]
 
 
-def test_a_trainer_started_again_has_nothing_to_do(root: Path, stack: str) -> None:
-    done = compose(root, *CPU, "run", "--rm", "-T", "trainer")
-    assert done.returncode == 0
-    assert "nothing to do" in done.stdout
+# ---- a running stack ----------------------------------------------------------------------------
+
+
+def test_twenty_problems_come_back_complete(stack: Stack, problems: list[Problem]) -> None:
+    check_complete(stack, stack.post(data_of(problems)), problems)
+
+
+def test_the_server_says_what_it_decided_and_that_it_serves_what_was_trained(stack: Stack) -> None:
+    log = stack.do("logs", "--no-log-prefix", "inference")
+    assert "room for a prompt of 4096 tokens" in log
+    assert "is served as it was trained, 3 recorded replies asked" in log
+
+
+def test_no_process_is_root_and_no_root_file_system_can_be_written(stack: Stack) -> None:
+    for service in ("redis", "inference", "api", "worker"):
+        for container in stack.containers(service):
+            lines = run("docker", "top", container, "-eo", "pid,uid").splitlines()[1:]
+            assert {line.split()[1] for line in lines} == {"10001"}, (service, lines)
+            found = json.loads(run("docker", "inspect", container))[0]["HostConfig"]
+            assert found["ReadonlyRootfs"]
+            assert found["CapDrop"] == ["ALL"]
+            assert found["SecurityOpt"] == ["no-new-privileges:true"]
+            touch = ("docker", "exec", container, "touch", "/app-was-here")
+            assert "Read-only" in subprocess.run(touch, capture_output=True, text=True).stderr
+
+
+def test_images_hold_no_secret_and_name_themselves(stack: Stack) -> None:
+    for image in IMAGES:
+        config = json.loads(run("docker", "inspect", image))[0]["Config"]
+        assert config["User"] == "10001:10001"
+        assert config["Labels"]["org.opencontainers.image.title"].startswith("quorum-")
+        history = run("docker", "history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
+        assert PASSWORD not in history + json.dumps(config)
+        find = "find / -xdev ( -name .env -o -name redis_password -o -name secrets -o -name .git )"
+        found = run("docker", "run", "--rm", "--entrypoint", "sh", image, "-c", shell(find))
+        assert [p for p in found.splitlines() if "site-packages" not in p] == []
+    for container in stack.containers("redis") + stack.containers("api"):
+        assert PASSWORD not in run("docker", "top", container, "-eo", "pid,args")
+
+
+def shell(find: str) -> str:
+    quoted = find.replace("(", r"\(").replace(")", r"\)")
+    return f"{quoted} -not -path '/proc/*' -not -path '/usr/lib/*' 2>/dev/null || true"
+
+
+def test_the_orchestrators_image_is_small(stack: Stack) -> None:
+    """Beside its base, which is 125 MB as published: under 250 MB in all, and without torch."""
+    sizes = [
+        int(run("docker", "inspect", "-f", "{{.Size}}", image))
+        for image in ("quorum-orchestrator", "python:3.11-slim-bookworm")
+    ]
+    assert sizes[0] - sizes[1] < 125e6
+    packages = run(
+        "docker",
+        "run",
+        "--rm",
+        "quorum-orchestrator",
+        "ls",
+        "/opt/quorum/lib/python3.11/site-packages",
+    )
+    assert "fastapi" in packages
+    assert "torch" not in packages
+
+
+def test_redis_asks_for_the_password(stack: Stack) -> None:
+    (redis,) = stack.containers("redis")
+    assert "NOAUTH" in run("docker", "exec", redis, "redis-cli", "dbsize")
+
+
+def test_a_trainer_started_again_has_nothing_to_do(stack: Stack) -> None:
+    assert "nothing to do" in stack.do("run", "--rm", "-T", "trainer")
+
+
+def test_beyond_the_loopback_the_api_starts_only_with_a_key(stack: Stack) -> None:
+    done = stack.compose("run", "--rm", "-T", "--no-deps", "-e", "API_PUBLISHED_ON=0.0.0.0", "api")
+    assert done.returncode == 1
+    assert "set API_KEY to a secret" in done.stdout + done.stderr
+
+
+LONG = {"samples": 21, "early_stop": False}
+
+
+def test_every_service_may_be_killed_while_a_job_runs(
+    stack: Stack, problems: list[Problem]
+) -> None:
+    job_id = stack.post(data_of(problems), **LONG)
+    for service in ("redis", "api", "worker", "inference"):
+        stack.goes_on(job_id)
+        for container in stack.containers(service):
+            run("docker", "kill", container)
+        stack.do("start", service)
+    check_complete(stack, job_id, problems)
+
+
+def test_workers_come_and_go_while_a_job_runs(stack: Stack, problems: list[Problem]) -> None:
+    scale = ("up", "-d", "--no-deps", "--no-recreate", "--scale")
+    job_id = stack.post(data_of(problems), **LONG)
+    for count in (4, 1, 2):
+        stack.goes_on(job_id)
+        stack.do(*scale, f"worker={count}", "worker")
+        assert len(stack.containers("worker")) == count
+    check_complete(stack, job_id, problems)
+
+
+def test_a_second_model_is_taken_up_and_no_job_mixes_the_two(
+    stack: Stack, problems: list[Problem]
+) -> None:
+    first = stack.api.get("/model").json()["digest"]
+    job_id = stack.post(data_of(problems), **LONG)
+    stack.goes_on(job_id)
+    recipe = "sed -e 's#../../../#/app/#' -e 's/seed = 42/seed = 43/' -e 's/= 120/= 60/'"
+    train = f"{recipe} services/trainer/recipes/demo.toml > /tmp/demo.toml"
+    train += " && exec python -m trainer run --recipe /tmp/demo.toml"
+    stack.do("run", "--rm", "-T", "trainer", "sh", "-c", train)
+    second = stack.api.get("/model").json()["digest"]
+    assert second != first
+    later = stack.post(data_of(problems[:3]))
+    check_complete(stack, job_id, problems)
+    check_complete(stack, later, problems[:3])
+    for job, digest in ((job_id, first), (later, second)):
+        start = stack.api.get(f"/jobs/{job}/report").json()["provenance"]["start"]
+        assert start["digest"] == digest
+
+
+def test_a_stopped_stack_ends_in_time_and_goes_on_where_it_was(
+    stack: Stack, problems: list[Problem]
+) -> None:
+    job_id = stack.post(data_of(problems), **LONG)
+    stack.goes_on(job_id)
+    began = time.monotonic()
+    stack.do("stop")
+    assert time.monotonic() - began < max(GRACE_S.values())
+    for service in ("redis", "inference", "api", "worker"):
+        for container in stack.containers(service):
+            code = int(run("docker", "inspect", "-f", "{{.State.ExitCode}}", container))
+            assert code in (0, 143), (service, code)  # 137 would be a kill
+    stack.do("start")
+    check_complete(stack, job_id, problems)
+
+
+def test_a_stopped_trainer_keeps_its_checkpoint(stack: Stack) -> None:
+    recipe = "sed -e 's#../../../#/app/#' -e 's/= 120/= 2000/' services/trainer/recipes/demo.toml"
+    train = f"{recipe} > /tmp/demo.toml && exec python -m trainer run --recipe /tmp/demo.toml"
+    argv = ("run", "-d", "--name", f"{PROJECT}-stopped", "trainer", "sh", "-c", train)
+    stack.do(*argv)
+    container = f"{PROJECT}-stopped"
+    try:
+        until(lambda: "step 5" in run("docker", "logs", container), 120)
+        run("docker", "stop", "-t", str(GRACE_S["trainer"]), container)
+        log = run("docker", "logs", container)
+        assert "a checkpoint is in /runs/quorum-demo" in log
+        run("docker", "start", container)
+        until(
+            lambda: "going on from the checkpoint of step" in run("docker", "logs", container), 120
+        )
+    finally:
+        subprocess.run(["docker", "rm", "-f", container], capture_output=True)
+
+
+def test_the_data_volume_is_all_that_moves_a_job_to_another_host(
+    stack: Stack, problems: list[Problem]
+) -> None:
+    job_id = stack.post(data_of(problems), **LONG)
+    stack.goes_on(job_id)
+    stack.do("down")
+    for volume in ("data", "models"):
+        to = f"{ELSEWHERE}_{volume}"
+        run("docker", "volume", "create", to)
+        mounts = ("-v", f"{PROJECT}_{volume}:/from:ro", "-v", f"{to}:/to")
+        copy = ("sh", "-c", "cp -a /from/. /to/")
+        run("docker", "run", "--rm", "-u", "0", *mounts, "quorum-orchestrator", *copy)
+    stack.project = ELSEWHERE
+    try:
+        stack.do("up", "-d", "--wait", "--wait-timeout", "600", profiles="serve")
+        check_complete(stack, job_id, problems)
+    finally:
+        stack.compose("down", "-v")
+        stack.project = PROJECT

