@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from contract import Contract, parse_problems
+from contract.published import make_current
 from trainer.baseline import forced_answers, write_answers
 from trainer.comparing import differences, draw, endings, load_run
 from trainer.errors import TrainerError
 from trainer.metrics import read_metrics
 from trainer.pipeline import run
-from trainer.publishing import make_current
 from trainer.recipe import Recipe
 from trainer.rendering import prompt_ids
 from trainer.settings import Settings
@@ -74,7 +74,7 @@ def test_a_published_model_is_whole_and_current(published: Path, settings: Setti
     names = {path.name for path in published.iterdir()}
     assert {"contract.json", "config.json", "generation_config.json", "model.safetensors"} <= names
     assert {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"} <= names
-    assert {"README.md", "curves.png", "data.png", "metrics.jsonl", "verification.json"} <= names
+    assert {"README.md", "curves.png", "data.json", "data.png", "metrics.jsonl", "verification.json"} <= names
     adapter = {path.name for path in (published / "adapter").iterdir()}
     assert {"adapter_config.json", "adapter_model.safetensors"} <= adapter
     assert not list(published.parent.glob(".*"))

@@ -15,7 +15,7 @@ from contract.contract import (
     Provenance,
     Sampling,
 )
-from contract.labels import LABELS, extract_label
+from contract.labels import LABELS, extract_label, label_place
 from contract.problems import (
     FileFault,
     Problem,
@@ -44,6 +44,7 @@ __all__ = [
     "Stack",
     "extract_label",
     "iter_problems",
+    "label_place",
     "parse_problems",
     "stack_fault",
 ]

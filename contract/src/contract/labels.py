@@ -22,6 +22,8 @@ _SECOND_LETTER = re.compile(
     rf"{_OPENING}([A-Za-z])(?![A-Za-z0-9])|\s([A-Za-z])\W*$)"
 )
 _CLOSING = ".。!！,，;；"
+# A character with what combines with it: what normalization may join is never cut apart.
+_PIECE = re.compile(r"(?s).[\u0300-\u036f\u1160-\u11ff\u20d0-\u20ff\u3099\u309a\ufe20-\ufe2f]*")
 
 
 def extract_label(reply: str, options: Sequence[str], patterns: Sequence[str]) -> str | None:
@@ -32,11 +34,38 @@ def extract_label(reply: str, options: Sequence[str], patterns: Sequence[str]) -
     option's text behind it) or the text of exactly one option. Where several options share the
     text, the first of them is meant.
     """
-    normalized = _plain(reply)
-    matches = [match for pattern in patterns for match in re.finditer(pattern, normalized)]
-    if not matches:
+    match = _last_match(_plain(reply), patterns)
+    return None if match is None else _label_of(match.group(1), options)
+
+
+def label_place(reply: str, patterns: Sequence[str]) -> tuple[int, int] | None:
+    """Start and end, in characters of `reply`, of the text that `extract_label` reads.
+
+    Of a letter it is the letter, else all of the named text. None where no pattern matches.
+    """
+    pieces = _PIECE.findall(reply)
+    plain, origins, start = "", [], 0
+    for piece in pieces:
+        normal = unicodedata.normalize("NFKC", piece)
+        plain += normal
+        origins += [(start, start + len(piece))] * len(normal)
+        start += len(piece)
+    while (bold := plain.find("**")) >= 0:
+        plain = plain[:bold] + plain[bold + 2 :]
+        del origins[bold : bold + 2]
+    match = _last_match(plain, patterns)
+    if match is None or not match.group(1).strip():
         return None
-    return _label_of(max(matches, key=lambda match: match.start(1)).group(1), options)
+    letter = _LETTER.match(match.group(1))
+    first, last = match.span(1) if letter is None else letter.span(1)
+    if letter is not None:
+        first, last = match.start(1) + first, match.start(1) + last
+    return origins[first][0], origins[last - 1][1]
+
+
+def _last_match(plain: str, patterns: Sequence[str]) -> re.Match[str] | None:
+    matches = [match for pattern in patterns for match in re.finditer(pattern, plain)]
+    return max(matches, key=lambda match: match.start(1), default=None)
 
 
 def _label_of(named: str, options: Sequence[str]) -> str | None:

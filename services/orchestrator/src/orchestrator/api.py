@@ -22,9 +22,13 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator import logs
+from orchestrator import logs, page
+from orchestrator.access import session_router
 from orchestrator.errors import InvalidFileError, QuorumError, VolumeFullError
 from orchestrator.journal import FULL
+from orchestrator.metrics import make_registry
+from orchestrator.model_routes import router as model_router
+from orchestrator.question_routes import router as question_router
 from orchestrator.routes import open_router, router
 from orchestrator.schemas import Fault, ProblemDetails
 from orchestrator.service import Service
@@ -34,6 +38,8 @@ log = structlog.get_logger("quorum")
 
 RETRY_AFTER_S = 5
 REQUEST_ID = "x-request-id"
+# Asked often and by machines, or many at once: no log line each.
+QUIET = ("/healthz", "/readyz", "/metrics", "/page/")
 
 
 class RequestLog:
@@ -55,6 +61,11 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                path = getattr(
+                    scope.get("route"), "path", "none"
+                )  # the pattern, not what was asked
+                seconds = scope["app"].state.http_seconds.labels(scope["method"], path, str(status))
+                seconds.observe(time.monotonic() - began)
                 message["headers"] = [
                     *message["headers"],
                     (REQUEST_ID.encode(), request_id.encode()),
@@ -65,7 +76,7 @@ class RequestLog:
             await self._app(scope, receive, send_with_id)
         finally:
             took_ms = round(1000 * (time.monotonic() - began), 1)
-            if scope["path"] not in ("/healthz", "/readyz"):
+            if not scope["path"].startswith(QUIET):
                 log.info(
                     "request",
                     method=scope["method"],
@@ -79,6 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service = app.state.service = Service(settings)
+        app.state.registry, app.state.http_seconds = make_registry(service)
         service.store.sweep()
         uploads = settings.data_dir / "uploads"
         uploads.mkdir(parents=True, exist_ok=True)
@@ -105,8 +117,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestLog)
     for kind in (QuorumError, OSError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, render_error)
-    app.include_router(open_router)
-    app.include_router(router)
+    for calls in (open_router, session_router, router, question_router, model_router):
+        app.include_router(calls)
+    page.serve(app)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign] # FastAPI's documented way
     return app
 

@@ -21,6 +21,7 @@ from openai.types.chat.chat_completion import Choice
 
 from contract import Message
 from orchestrator.errors import OtherModelServedError
+from orchestrator.metering import Meter
 from orchestrator.model import ServedModel
 from orchestrator.records import JobSettings
 
@@ -70,9 +71,15 @@ class Server:
     """The model server as one shard sees it."""
 
     def __init__(
-        self, client: AsyncOpenAI, model: ServedModel, *, log_prompts: bool = False
+        self,
+        client: AsyncOpenAI,
+        model: ServedModel,
+        meter: Meter,
+        *,
+        log_prompts: bool = False,
     ) -> None:
         self.model = model
+        self._meter = meter
         self._client = client
         self._log_prompts = log_prompts
         self._say_again_at = 0.0
@@ -211,7 +218,8 @@ class Server:
         wait_s = 0.5
         while True:
             try:
-                completion = await ask()
+                with self._meter.asking():
+                    completion = await ask()
                 if completion.choices:
                     return completion
                 reason = "a completion without choices"
@@ -228,6 +236,7 @@ class Server:
             if time.monotonic() >= self._say_again_at:  # once for all that wait
                 self._say_again_at = time.monotonic() + SAY_AGAIN_S
                 log.warning("the model server gives no reply, asking again", reason=reason)
+            self._meter.add("quorum_request_retries")
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 

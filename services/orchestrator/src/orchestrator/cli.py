@@ -20,7 +20,6 @@ from pydantic import BaseModel
 from rich.console import Console, RenderableType
 
 from orchestrator.client import ApiError, Client, UnreachableError
-from orchestrator.comparison import compare_jobs
 from orchestrator.display import (
     comparison_view,
     findings_table,
@@ -267,7 +266,7 @@ def compare(
     """Two jobs over the same questions: paired difference, and which answers changed."""
     target = _target(context, as_json)
     with target.client() as client:
-        found = compare_jobs(client.answers(first), client.answers(second))
+        found = client.compare(first, second)
     target.show(found, comparison_view(found))
 
 

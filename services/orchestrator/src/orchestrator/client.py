@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from uuid import uuid4
 import httpx2
 
 from contract import FileFault
+from orchestrator.comparison import JobComparison
 from orchestrator.report import Report
 from orchestrator.schemas import Deleted, Job, JobList, Model
 
@@ -105,10 +106,9 @@ class Client:
             for piece in reply.iter_bytes():
                 target.write(piece)
 
-    def answers(self, job_id: str) -> Iterator[str]:
-        """The lines of answers.jsonl."""
-        with self._stream(f"/jobs/{job_id}/answers") as reply:
-            yield from reply.iter_lines()
+    def compare(self, first: str, second: str) -> JobComparison:
+        found = self._call("GET", f"/jobs/{first}/comparison", params={"to": second})
+        return JobComparison.model_validate_json(found.content)
 
     def _stream(self, path: str) -> closing[httpx2.Response]:
         def send() -> httpx2.Response:

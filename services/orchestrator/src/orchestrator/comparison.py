@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
@@ -11,14 +11,24 @@ from orchestrator.intervals import compare
 from orchestrator.report import Accuracy, accuracy
 
 
+class Verdict(NamedTuple):
+    """What one job says of a question, which is its `position`-th."""
+
+    position: int
+    answer: str | None
+    key: str | None
+
+
 class Changed(BaseModel):
-    """A question that the jobs answered differently."""
+    """A question that the jobs answered differently, and its position in each of them."""
 
     id: str
     index: int
     key: str | None
     first: str | None
     second: str | None
+    first_position: int
+    second_position: int
 
 
 class JobComparison(BaseModel):
@@ -43,14 +53,24 @@ class JobComparison(BaseModel):
     changed: list[Changed]
 
 
-def compare_jobs(first: Iterable[str], second: Iterable[str]) -> JobComparison:
-    """Compare the lines of two answers.jsonl."""
-    one, two = _answers(first), _answers(second)
+Verdicts = Mapping[tuple[str, int], Verdict]
+
+
+def compare_jobs(one: Verdicts, two: Verdicts) -> JobComparison:
+    """Compare what two jobs say of the same questions, which their problem's id and index name."""
     shared = [question for question in one if question in two]
     changed = [
-        Changed(id=q[0], index=q[1], key=one[q][1], first=one[q][0], second=two[q][0])
+        Changed(
+            id=q[0],
+            index=q[1],
+            key=one[q].key,
+            first=one[q].answer,
+            second=two[q].answer,
+            first_position=one[q].position,
+            second_position=two[q].position,
+        )
         for q in shared
-        if one[q][0] != two[q][0]
+        if one[q].answer != two[q].answer
     ]
     found = JobComparison(
         questions=len(shared),
@@ -59,10 +79,10 @@ def compare_jobs(first: Iterable[str], second: Iterable[str]) -> JobComparison:
         same_answer=len(shared) - len(changed),
         changed=changed,
     )
-    keys = [one[q][1] or two[q][1] for q in shared]
+    keys = [one[q].key or two[q].key for q in shared]
     if shared and all(keys):
-        right = [one[q][0] == key for q, key in zip(shared, keys, strict=True)]
-        right_too = [two[q][0] == key for q, key in zip(shared, keys, strict=True)]
+        right = [one[q].answer == key for q, key in zip(shared, keys, strict=True)]
+        right_too = [two[q].answer == key for q, key in zip(shared, keys, strict=True)]
         (value, low, high), p_value = compare(right, right_too)
         found.first = accuracy(sum(right), len(right))
         found.second = accuracy(sum(right_too), len(right))
@@ -70,9 +90,3 @@ def compare_jobs(first: Iterable[str], second: Iterable[str]) -> JobComparison:
         found.gained = sum(b and not a for a, b in zip(right, right_too, strict=True))
         found.lost = sum(a and not b for a, b in zip(right, right_too, strict=True))
     return found
-
-
-def _answers(lines: Iterable[str]) -> dict[tuple[str, int], tuple[str | None, str | None]]:
-    """Each question's answer and key."""
-    rows = (json.loads(line) for line in lines if line.strip())
-    return {(row["id"], row["index"]): (row["answer"], row["key"]) for row in rows}

@@ -28,6 +28,24 @@ class JobNotFoundError(QuorumError):
         super().__init__(f"there is no job {job_id!r}; GET /jobs lists those there are")
 
 
+class QuestionNotFoundError(QuorumError):
+    status = 404
+    title = "No such question"
+
+    def __init__(self, position: int, count: int) -> None:
+        super().__init__(f"there is no question {position}; the job has {count}, counted from 0")
+
+
+class ModelNotFoundError(QuorumError):
+    status = 404
+    title = "No such model"
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(
+            f"no model with the digest {digest!r} is published; GET /models lists those there are"
+        )
+
+
 class JobDamagedError(QuorumError):
     title = "The job cannot be read"
 
@@ -50,6 +68,11 @@ class KeyReusedError(QuorumError):
 class UnauthorizedError(QuorumError):
     status = 401
     title = "The API key is missing or wrong"
+
+
+class OtherSiteError(QuorumError):
+    status = 403
+    title = "Not from this site"
 
 
 class VolumeFullError(QuorumError):

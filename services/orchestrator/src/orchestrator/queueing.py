@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import UTC, datetime
 from typing import get_args
 
 from redis import Redis
@@ -44,6 +45,18 @@ def make_queue(connection: Redis, name: str) -> Queue:
     return Queue(name, connection=connection, serializer=JSONSerializer)
 
 
+def queue_length(connection: Redis, name: str) -> int:
+    return make_queue(connection, name).count
+
+
+def oldest_waiting_s(connection: Redis, name: str) -> float:
+    """How long the first shard of a queue has waited; 0 for an empty one."""
+    for first in make_queue(connection, name).get_jobs(0, 1):
+        if first.enqueued_at is not None:
+            return (datetime.now(UTC) - first.enqueued_at).total_seconds()
+    return 0.0
+
+
 def rq_id(job_id: str, shard: int) -> str:
     return f"{job_id}-{shard}"
 
@@ -59,11 +72,13 @@ def finish_alone(connection: Redis, store: JobStore, job: JobFile) -> None:
 
 
 class Scheduler:
-    """Enqueues open shards. Keeps only since when it has seen each of them without a worker."""
+    """Enqueues open shards. Keeps since when it has seen each of them without a worker, and counts
+    how often a worker was gone."""
 
     def __init__(self, store: JobStore, connection: Redis) -> None:
         self._store = store
-        self._connection = connection
+        self.connection = connection
+        self.recoveries = 0
         self._idle_since: dict[str, float] = {}
 
     def scan(self) -> int:
@@ -78,16 +93,16 @@ class Scheduler:
 
         One that was killed counts until RQ gives it up, after minutes.
         """
-        leases = self._connection.scan_iter(lease_key("*", "*"), count=1000)
-        return Worker.count(connection=self._connection) > 0 or next(leases, None) is not None
+        leases = self.connection.scan_iter(lease_key("*", "*"), count=1000)
+        return Worker.count(connection=self.connection) > 0 or next(leases, None) is not None
 
     def see_to(self, job: JobFile, seen: dict[str, float] | None = None) -> int:
         """Enqueue what of a job should be under way and is not, or bring it to its end."""
         open_shards = self._store.open_shards(job)
         if self._store.is_cancelling(job.id):
             keys = [lease_key(job.id, shard) for shard in open_shards]
-            if not keys or not self._connection.exists(*keys):
-                finish_alone(self._connection, self._store, job)
+            if not keys or not self.connection.exists(*keys):
+                finish_alone(self.connection, self._store, job)
             return 0
         if not open_shards:
             # its last shard's worker finishes it, unless it died; a run of a done shard does it
@@ -99,7 +114,7 @@ class Scheduler:
 
     def _stalled(self, job: JobFile, open_shards: list[int], seen: dict[str, float]) -> list[int]:
         """Open shards to be enqueued now: no worker has them, and the job has room for them."""
-        room = max(FEWEST_AT_ONCE, Worker.count(connection=self._connection))
+        room = max(FEWEST_AT_ONCE, Worker.count(connection=self.connection))
         stalled: list[int] = []
         for shard in open_shards:
             if room == 0:
@@ -111,6 +126,9 @@ class Scheduler:
             key = rq_id(job.id, shard)
             seen[key] = self._idle_since.get(key, time.monotonic())
             if time.monotonic() - seen[key] >= grace:
+                if grace:
+                    self.recoveries += 1
+                    log.warning("enqueued again, its worker is gone: %s, shard %d", job.id, shard)
                 stalled.append(shard)
                 del seen[key]
         return stalled
@@ -120,23 +138,23 @@ class Scheduler:
 
         None while it is queued or being answered.
         """
-        if self._connection.exists(lease_key(job.id, shard)):
+        if self.connection.exists(lease_key(job.id, shard)):
             return None
         key = rq_id(job.id, shard)
         try:
-            found = Job.fetch(key, connection=self._connection, serializer=JSONSerializer)
+            found = Job.fetch(key, connection=self.connection, serializer=JSONSerializer)
         except NoSuchJobError:
             return 0.0
         status = found.get_status()
         if status in WAITING:
-            queue = make_queue(self._connection, found.origin)
-            return None if self._connection.lpos(queue.key, key) is not None else UNLEASED_GRACE_S
+            queue = make_queue(self.connection, found.origin)
+            return None if self.connection.lpos(queue.key, key) is not None else UNLEASED_GRACE_S
         if status == JobStatus.FINISHED:  # it gave way to others, or waits for its model
             return 0.0
         return FAILED_GRACE_S if status == JobStatus.FAILED else UNLEASED_GRACE_S
 
     def _enqueue(self, job: JobFile, shards: list[int]) -> None:
-        make_queue(self._connection, f"shards-{job.settings.priority}").enqueue_many(
+        make_queue(self.connection, f"shards-{job.settings.priority}").enqueue_many(
             [
                 Queue.prepare_data(
                     "orchestrator.shards.answer_shard",

@@ -81,10 +81,28 @@ class Provenance(BaseModel):
     start: StartFile | None
 
 
-class Report(BaseModel):
-    """A finished job in numbers.
+class Sums(BaseModel):
+    """What answers add up to, of a finished job or of one under way.
 
     Accuracies are there where every question has a key. `tokens` counts prompts once a request.
+    """
+
+    answered: int
+    failed: int
+    accuracy: Accuracy | None
+    accuracy_by_votes: list[VotesAccuracy]
+    agreement: float | None
+    agreement_levels: list[AgreementLevel]
+    labels: dict[str, int]
+    keys: dict[str, int]
+    flags: dict[str, int]
+    samples: dict[str, int]
+    tokens: dict[str, int]
+
+
+class Report(Sums):
+    """A finished job in numbers.
+
     `seconds` is from the first shard's start to the end, waiting included.
     """
 
@@ -94,32 +112,20 @@ class Report(BaseModel):
     seconds: float | None
     problems: int
     questions: int
-    answered: int
-    failed: int
-    accuracy: Accuracy | None
     accuracy_by_problem: ClusteredInterval | None
-    accuracy_by_votes: list[VotesAccuracy]
-    agreement: float | None
-    agreement_levels: list[AgreementLevel]
-    labels: dict[str, int]
-    keys: dict[str, int]
-    flags: dict[str, int]
-    samples: dict[str, int]
-    tokens: dict[str, int]
     missed: list[MissedProblem]
     provenance: Provenance
 
 
-class ReportBuilder:
-    def __init__(self, job: JobFile, start: StartFile | None, finished_at: str) -> None:
-        self._job = job
-        self._start = start
-        self._finished_at = finished_at
+class AnswerSums:
+    """Adds up answers one by one, in any order."""
+
+    def __init__(self, job: JobFile) -> None:
+        self._labelled = job.labelled
         k = job.settings.samples
         self._votes = sorted({*range(1, k + 1, 2), k})
         self._right_by_votes: Counter[int] = Counter()
         self._levels = [[0, 0] for _ in LEVELS]  # questions, right ones
-        self._clusters: list[tuple[int, int]] = []
         self._labels: Counter[str] = Counter()
         self._keys: Counter[str] = Counter()
         self._flags: Counter[str] = Counter(tie=0, forced=0, resampled=0, early_stop=0)
@@ -127,27 +133,8 @@ class ReportBuilder:
         self._tokens: Counter[str] = Counter(prompt=0, completion=0)
         self._agreement_sum = 0.0
         self._voted = 0
-        self._missed: list[MissedProblem] = []
 
-    def add(self, problem: Problem, answers: Sequence[Answer]) -> None:
-        """Count a problem's journaled answers."""
-        for answer in answers:
-            self._count(answer)
-        if self._job.labelled and answers:
-            wrong = [a for a in answers if a.answer != a.key]
-            self._clusters.append((len(answers) - len(wrong), len(answers)))
-            if wrong:
-                missed = [
-                    MissedQuestion(
-                        index=a.index, answer=a.answer, key=a.key or "", agreement=a.agreement
-                    )
-                    for a in wrong
-                ]
-                self._missed.append(
-                    MissedProblem(id=problem.id, questions=len(problem.questions), missed=missed)
-                )
-
-    def _count(self, answer: Answer) -> None:
+    def count(self, answer: Answer) -> None:
         right = answer.answer is not None and answer.answer == answer.key
         self._flags.update(answer.flags)
         self._samples["drawn"] += len(answer.samples)
@@ -169,24 +156,16 @@ class ReportBuilder:
             self._right_by_votes[votes] += winner(slots, votes) == answer.key
         self._right_by_votes[self._votes[-1]] += right
 
-    def build(self) -> Report:
-        job, labelled = self._job, self._job.labelled and bool(self._clusters)
-        correct = sum(right for right, _ in self._clusters)
-        total = sum(size for _, size in self._clusters)
-        started = self._start.started_at if self._start else None
-        failed = self._labels.pop("none", 0)
+    def sums(self) -> Sums:
+        failed = self._labels["none"]
+        labels = {label: n for label, n in sorted(self._labels.items()) if label != "none"}
+        total = failed + sum(labels.values())
+        labelled = self._labelled and total > 0
         edges = zip((0.0, *LEVELS), LEVELS, self._levels, strict=False)
-        return Report(
-            job=job.id,
-            created_at=job.created_at,
-            finished_at=self._finished_at,
-            seconds=_seconds(started, self._finished_at) if started else None,
-            problems=job.problems,
-            questions=job.questions,
-            answered=sum(self._labels.values()),
+        return Sums(
+            answered=total - failed,
             failed=failed,
-            accuracy=accuracy(correct, total) if labelled else None,
-            accuracy_by_problem=_by_problem(self._clusters) if labelled else None,
+            accuracy=accuracy(self._right_by_votes[self._votes[-1]], total) if labelled else None,
             accuracy_by_votes=[
                 VotesAccuracy(votes=votes, accuracy=accuracy(self._right_by_votes[votes], total))
                 for votes in self._votes
@@ -204,11 +183,52 @@ class ReportBuilder:
                 for above, up_to, (count, right) in edges
                 if count
             ],
-            labels=dict(sorted(self._labels.items())),
+            labels=labels,
             keys=dict(sorted(self._keys.items())),
             flags=dict(self._flags),
             samples=dict(self._samples),
             tokens=dict(self._tokens),
+        )
+
+
+class ReportBuilder:
+    def __init__(self, job: JobFile, start: StartFile | None, finished_at: str) -> None:
+        self._job = job
+        self._start = start
+        self._finished_at = finished_at
+        self._sums = AnswerSums(job)
+        self._clusters: list[tuple[int, int]] = []
+        self._missed: list[MissedProblem] = []
+
+    def add(self, problem: Problem, answers: Sequence[Answer]) -> None:
+        """Count a problem's journaled answers."""
+        for answer in answers:
+            self._sums.count(answer)
+        if self._job.labelled and answers:
+            wrong = [a for a in answers if a.answer != a.key]
+            self._clusters.append((len(answers) - len(wrong), len(answers)))
+            if wrong:
+                missed = [
+                    MissedQuestion(
+                        index=a.index, answer=a.answer, key=a.key or "", agreement=a.agreement
+                    )
+                    for a in wrong
+                ]
+                self._missed.append(
+                    MissedProblem(id=problem.id, questions=len(problem.questions), missed=missed)
+                )
+
+    def build(self) -> Report:
+        job, started = self._job, self._start.started_at if self._start else None
+        return Report(
+            **dict(self._sums.sums()),
+            job=job.id,
+            created_at=job.created_at,
+            finished_at=self._finished_at,
+            seconds=_seconds(started, self._finished_at) if started else None,
+            problems=job.problems,
+            questions=job.questions,
+            accuracy_by_problem=_by_problem(self._clusters) if self._clusters else None,
             missed=self._missed,
             provenance=Provenance(
                 filename=job.filename,

@@ -2,59 +2,26 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
-from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Header, Query, Request, Response, UploadFile
-from fastapi.responses import FileResponse, StreamingResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
 
-from orchestrator.errors import InvalidSettingError, NotReadyError, UnauthorizedError
+from orchestrator.access import ServiceDep, guarded_router, problems
+from orchestrator.errors import InvalidSettingError
 from orchestrator.events import event_id, progress_events
 from orchestrator.records import JobSettings
 from orchestrator.report import Report
-from orchestrator.schemas import ENDED, Deleted, Health, Job, JobList, Model, Readiness
-from orchestrator.service import Service
+from orchestrator.schemas import ENDED, Deleted, Health, Job, JobList, Readiness
 
 MAX_KEY_LENGTH = 255
 EVENTS = "text/event-stream"
 
 
-def get_service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
-
-
-ServiceDep = Annotated[Service, Depends(get_service)]
-bearer = HTTPBearer(auto_error=False, description="API_KEY, where one is set")
-
-
-def authorize(
-    service: ServiceDep,
-    given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
-) -> None:
-    wanted = service.settings.api_key
-    sent = given.credentials if given else ""
-    if wanted and not secrets.compare_digest(sent.encode(), wanted.encode()):
-        raise UnauthorizedError(
-            "send the header Authorization: Bearer <API_KEY>; quorum takes --api-key or "
-            "QUORUM_API_KEY"
-        )
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Errors of a call, for the OpenAPI document, which api.describe adds their schema to."""
-    form = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": form} for status in statuses
-    }
-
-
-# Behind the key, where one is set.
-router = APIRouter(dependencies=[Depends(authorize)], responses=problems(401, 500))
+router = guarded_router()
 # What orchestrators of containers ask, without a key.
 open_router = APIRouter()
 
@@ -174,7 +141,7 @@ def cancel_job(job_id: str, service: ServiceDep) -> Job:
 def resume_job(job_id: str, service: ServiceDep) -> Job:
     """Go on with what is unanswered or failed of a job that has ended."""
     service.store.resume(job_id)
-    service.progress.forget(job_id)
+    service.forget(job_id)
     service.see_to(service.store.load(job_id))
     return service.view(job_id)
 
@@ -183,25 +150,14 @@ def resume_job(job_id: str, service: ServiceDep) -> Job:
 def delete_job(job_id: str, service: ServiceDep) -> Deleted:
     """Remove an ended job and everything made from it."""
     service.store.delete(job_id)
-    service.progress.forget(job_id)
+    service.forget(job_id)
     return Deleted(id=job_id)
-
-
-def download(service: Service, job_id: str, name: str, media_type: str) -> FileResponse:
-    path = service.store.directory(job_id) / name
-    if not path.is_file():
-        job = service.view(job_id)
-        counts = job.request_counts
-        reason = (
-            job.error or f"{counts.completed + counts.failed} of {counts.total} questions are done"
-        )
-        raise NotReadyError(f"{name} is not there; the job is {job.status}: {reason}")
-    return FileResponse(path, media_type=media_type, filename=f"{job_id}-{name}")
 
 
 def _add_download(what: str, name: str, media_type: str, summary: str) -> None:
     def get(job_id: str, service: ServiceDep) -> FileResponse:
-        return download(service, job_id, name, media_type)
+        path = service.result(job_id, name)
+        return FileResponse(path, media_type=media_type, filename=f"{job_id}-{name}")
 
     endpoint: Callable[..., FileResponse] = get
     router.add_api_route(
@@ -230,16 +186,16 @@ _add_download("errors", "errors.jsonl", JSONL, "The questions without an answer,
 _add_download("report", "report.json", "application/json", "The finished job in numbers.")
 
 
-@router.get("/model", responses=problems(503))
-def show_model(service: ServiceDep) -> Model:
-    """The model that answers, its contract and provenance."""
-    return service.model()
-
-
 @open_router.get("/healthz")
 def healthz() -> Health:
     """The process is alive."""
     return Health()
+
+
+@open_router.get("/metrics", response_class=PlainTextResponse)
+def metrics(request: Request) -> Response:
+    """For Prometheus, without a key: numbers alone, nothing of what is in the jobs."""
+    return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 @open_router.get("/readyz", responses={503: {"model": Readiness}})

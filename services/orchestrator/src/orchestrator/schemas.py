@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -150,6 +150,37 @@ class Model(BaseModel):
     digest: str | None
     state: str
     contract: Contract | None
+
+
+class PublishedModel(BaseModel):
+    """A published model in short; `current` is the one that is, or comes to be, served."""
+
+    name: str
+    digest: str
+    current: bool
+    created: str
+    base_model: str
+    recipe: str
+    size_bytes: int
+
+
+class ModelList(BaseModel):
+    """Newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[PublishedModel]
+
+
+class TrainedModel(PublishedModel):
+    """A published model with what its training left.
+
+    `metrics` holds an entry a step; `data` and `verification` are None where it has no such file.
+    """
+
+    contract: Contract
+    metrics: list[dict[str, Any]]
+    data: dict[str, Any] | None
+    verification: dict[str, Any] | None
 
 
 class Fault(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import redis.asyncio
 import structlog
@@ -12,7 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from contract import CONTRACT_FILE, Contract, ContractError
-from orchestrator.errors import OtherModelServedError, QuorumError
+from orchestrator.errors import NotReadyError, OtherModelServedError, QuorumError
 from orchestrator.model import (
     ServedModel,
     check_server,
@@ -21,6 +22,7 @@ from orchestrator.model import (
     make_client,
 )
 from orchestrator.progress import ProgressReader
+from orchestrator.questions import QuestionReader
 from orchestrator.queueing import Scheduler
 from orchestrator.records import EndFile, JobFile
 from orchestrator.schemas import Job, Model, Status
@@ -43,6 +45,7 @@ class Service:
         self.settings = settings
         self.store = JobStore(settings.data_dir)
         self.progress = ProgressReader(self.store)
+        self.questions = QuestionReader(self.store)
         # a command that gets no answer fails in time for the next try; nothing here blocks on Redis
         connection = Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S)
         self.scheduler = Scheduler(self.store, connection)
@@ -69,6 +72,9 @@ class Service:
             view.samples_per_s = progress.samples_per_s
             view.eta_s = None if note else progress.eta_s(job.questions)
         return view
+
+    def status(self, job_id: str) -> Status:
+        return self._status(self.store.load(job_id), self.store.end(job_id))
 
     def _status(self, job: JobFile, end: EndFile | None) -> Status:
         if end is not None:
@@ -98,6 +104,26 @@ class Service:
                     f"{', '.join(sorted(self.served))} are served now"
                 )
         return None if self.model_state == "ok" else f"waiting for the model: {self.model_state}"
+
+    def forget(self, job_id: str) -> None:
+        """The job was opened again or deleted: what was read of it counts no more."""
+        self.progress.forget(job_id)
+        self.questions.forget(job_id)
+
+    def result(self, job_id: str, name: str) -> Path:
+        """A file that an ended job has left.
+
+        Raises:
+            NotReadyError: it is not there, or not yet.
+        """
+        path = self.store.directory(job_id) / name
+        if not path.is_file():
+            job = self.view(job_id)
+            counts = job.request_counts
+            done = counts.completed + counts.failed
+            reason = job.error or f"{done} of {counts.total} questions are done"
+            raise NotReadyError(f"{name} is not there; the job is {job.status}: {reason}")
+        return path
 
     def see_to(self, job: JobFile) -> None:
         """Enqueue or end a job now, rather than with the next scan."""

@@ -23,6 +23,7 @@ from orchestrator.asking import Server, chosen_sampling
 from orchestrator.errors import OtherModelServedError, WaitingForModelError
 from orchestrator.journal import Journal, open_journal
 from orchestrator.leases import LeaseLostError, hold_lease, lease_key
+from orchestrator.metering import Meter
 from orchestrator.model import (
     ServedModel,
     check_server,
@@ -136,9 +137,10 @@ async def _answer_open(
         for answer in answers.values():
             tally.add(answer)
         del answers
-        server = Server(client, model, log_prompts=settings.log_prompts)
+        meter = Meter()
+        server = Server(client, model, meter, log_prompts=settings.log_prompts)
         sampler = Sampler(server, job.settings)
-        turn = Turn(sampler, journal, tally, open_questions)
+        turn = Turn(sampler, journal, tally, open_questions, meter)
         if await turn.take(settings.concurrency, store, job, connection):
             journal.sync()
             lease.check()
@@ -153,11 +155,13 @@ class Turn:
     journal: Journal
     tally: Tally
     questions: list[Asked]
+    meter: Meter
     giving_way: bool = False
     _waiting: Iterator[Asked] = field(init=False)
 
     def __post_init__(self) -> None:
         self._waiting = iter(self.questions)
+        self._process = f"{platform.node()}-{os.getpid()}"
 
     async def take(
         self, concurrency: int, store: JobStore, job: JobFile, connection: Redis
@@ -172,6 +176,10 @@ class Turn:
                 watching.cancel()
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None  # the first ended the others
+        finally:
+            self.meter.in_flight = 0
+            with suppress(RedisError):
+                self.meter.flush(connection, self._process)
         return not self.giving_way or next(self._waiting, None) is None
 
     async def _consume(self) -> None:
@@ -179,6 +187,7 @@ class Turn:
             answer = await self.sampler.answer(asked)
             await self.journal.append(answer)
             self.tally.add(answer)
+            self.meter.answered(answer, self.sampler.server.model.name)
             if self.giving_way:
                 return
 
@@ -198,6 +207,7 @@ class Turn:
             if stop_at is not None and time.monotonic() > stop_at:
                 raise WorkerStoppingError
             with suppress(RedisError):
+                await asyncio.to_thread(self.meter.flush, connection, self._process)
                 stops = worker is not None and await asyncio.to_thread(
                     is_stopping, connection, worker
                 )

@@ -233,6 +233,12 @@ class JobStore:
         except FileNotFoundError:
             return None
 
+    def last_written_at_s(self, job_id: str) -> float:
+        """When an answer was last journaled, or else the job accepted, as a time.time()."""
+        directory = self.directory(job_id)
+        written = [*directory.glob("shards/*.jsonl"), directory / "job.json"]
+        return max(path.stat().st_mtime for path in written)
+
     def open_shards(self, job: JobFile) -> list[int]:
         return [n for n in range(len(job.shards)) if not self._done(job.id, n).exists()]
 
@@ -332,7 +338,7 @@ def _copy(source: BinaryIO, target: Path) -> str:
     return digest.hexdigest()
 
 
-class _Lines:
+class Lines:
     """The lines of a file; `start` is the offset of the one last given."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -361,7 +367,7 @@ def _plan(path: Path, shard_questions: int) -> tuple[list[ShardPlace], bool]:
     shards: list[ShardPlace] = []
     labelled = True
     with path.open("rb") as file:
-        lines = _Lines(file)
+        lines = Lines(file)
         offset = line = problems = questions = 0
         for problem in iter_problems(lines):
             if not problems:

@@ -151,7 +151,7 @@ def list_models() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from trainer.publishing import list_published
+    from contract.published import list_published
     from trainer.settings import Settings
 
     table = Table("model", "digest", "current", "made", "base", "GiB", box=None)
@@ -173,7 +173,8 @@ def publish(
     digest: Annotated[str, typer.Argument(help="the digest, or as much of it as is unique")],
 ) -> None:
     """Make a published model the current one again; the server takes it when it next starts."""
-    from trainer.publishing import find_published, make_current
+    from contract.published import make_current
+    from trainer.publishing import find_published
     from trainer.settings import Settings
 
     model = find_published(Settings().models_dir, digest)

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from contract.published import sync
 from trainer.errors import TrainerError
-from trainer.publishing import sync
 
 log = logging.getLogger("trainer")
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contract import Contract, Provenance
+from contract.published import make_current
 from trainer.bases import find_base
 from trainer.preparing import DataReport, Prepared, prepare
-from trainer.publishing import digest_of, make_current, publish, published, staging_dir, tree_sha256
+from trainer.publishing import digest_of, publish, published, staging_dir, tree_sha256
 from trainer.recipe import Recipe
 from trainer.settings import Settings
 
@@ -245,13 +246,14 @@ def _complete(
 ) -> None:
     """Everything a published model has besides weights, tokenizer and contract."""
     from trainer.curves import PICTURE, draw_curves
+    from trainer.data_report import JSON_FILE as DATA_FILE
     from trainer.data_report import PICTURE as DATA_PICTURE
     from trainer.metrics import METRICS_FILE, read_metrics
     from trainer.model_card import model_card
 
     metrics = read_metrics(run_dir / METRICS_FILE)
     draw_curves({recipe.name: metrics}, run_dir / PICTURE)
-    for name in (PICTURE, DATA_PICTURE, METRICS_FILE, VERIFICATION_FILE):
+    for name in (PICTURE, DATA_FILE, DATA_PICTURE, METRICS_FILE, VERIFICATION_FILE):
         shutil.copyfile(run_dir / name, staged / name)
     if recipe.method == "lora":
         shutil.copytree(run_dir / "adapter", staged / "adapter")

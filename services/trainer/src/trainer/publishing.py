@@ -7,16 +7,13 @@ A reader that follows `current` finds a whole model or none; an interrupted publ
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 from contract import CONTRACT_FILE, Contract
+from contract.published import Published, list_published, make_current, sync
 from trainer.errors import TrainerError
-
-CURRENT = "current"
 
 
 def digest_of(*parts: str) -> str:
@@ -65,39 +62,6 @@ def publish(staged: Path, contract: Contract) -> Path:
     return target
 
 
-def make_current(target: Path) -> None:
-    """Point `current` at `target`, atomically: a link made beside it takes its place."""
-    link = target.parent / f".{CURRENT}-{os.getpid()}"
-    link.unlink(missing_ok=True)
-    link.symlink_to(target.name)
-    link.replace(target.parent / CURRENT)
-    sync(target.parent)
-
-
-@dataclass(frozen=True)
-class Published:
-    """A published model; `size_bytes` counts all of its files."""
-
-    directory: Path
-    contract: Contract
-    current: bool
-    size_bytes: int
-
-
-def list_published(models_dir: Path) -> list[Published]:
-    """Every published model, by name and then the newest first."""
-    found = []
-    for path in models_dir.glob(f"*/*/{CONTRACT_FILE}"):
-        directory = path.parent
-        if directory.is_symlink():
-            continue
-        current = (directory.parent / CURRENT).resolve() == directory.resolve()
-        size = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
-        found.append(Published(directory, Contract.load(directory), current, size))
-    found.sort(key=lambda model: model.contract.provenance.created, reverse=True)
-    return sorted(found, key=lambda model: model.contract.model)
-
-
 def find_published(models_dir: Path, digest: str) -> Published:
     """The one model whose digest begins with `digest`.
 
@@ -130,12 +94,3 @@ def prune(models_dir: Path, keep: int) -> list[Published]:
     for leftover in models_dir.glob("*/.new-*"):
         shutil.rmtree(leftover)
     return removed
-
-
-def sync(path: Path) -> None:
-    """Put a file, or a folder's list of names, on the disk itself."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,106 @@
+"""Who may call: the key, where one is set, by header or by the page's cookie; and from where."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from http import HTTPStatus
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from orchestrator.errors import OtherSiteError, UnauthorizedError
+from orchestrator.service import Service
+
+COOKIE = "quorum_session"
+READING = ("GET", "HEAD", "OPTIONS")
+
+
+def get_service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(get_service)]
+bearer = HTTPBearer(auto_error=False, description="API_KEY, where one is set")
+
+
+def authorize(
+    request: Request,
+    service: ServiceDep,
+    given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+) -> None:
+    """Let the call pass, or refuse it.
+
+    A browser sends cookies, and forms without a key, also for pages of other sites; what it sends
+    along for those is `Origin`.
+
+    Raises:
+        UnauthorizedError: a key is set, and neither header nor cookie holds it.
+        OtherSiteError: a page of another site wants something changed.
+    """
+    origin = request.headers.get("origin")
+    if request.method not in READING and origin is not None:
+        host = request.headers.get("host", "")
+        if urlsplit(origin).netloc != host:
+            raise OtherSiteError(f"a page of {origin} may not change anything at {host}")
+    wanted = service.settings.api_key
+    sent = given.credentials if given else ""
+    if (
+        wanted
+        and not secrets.compare_digest(sent.encode(), wanted.encode())
+        and not secrets.compare_digest(
+            request.cookies.get(COOKIE, "").encode(), session_token(wanted).encode()
+        )
+    ):
+        raise UnauthorizedError(
+            "send the header Authorization: Bearer <API_KEY>; quorum takes --api-key or "
+            "QUORUM_API_KEY"
+        )
+
+
+def session_token(key: str) -> str:
+    """What the page's cookie holds: it shows that the key was known, and does not tell it."""
+    return hmac.new(key.encode(), b"quorum page", hashlib.sha256).hexdigest()
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Errors of a call, for the OpenAPI document, which api.describe adds their schema to."""
+    form = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": form} for status in statuses
+    }
+
+
+def guarded_router() -> APIRouter:
+    """A router behind the key, where one is set."""
+    return APIRouter(dependencies=[Depends(authorize)], responses=problems(401, 403, 500))
+
+
+session_router = APIRouter(responses=problems(401, 500))
+
+
+@session_router.post("/session", status_code=204)
+def begin_session(
+    service: ServiceDep, request: Request, response: Response, key: Annotated[str, Form()]
+) -> None:
+    """Give the page its cookie, which lasts until the browser is closed."""
+    wanted = service.settings.api_key
+    if not secrets.compare_digest(key.encode(), wanted.encode()):
+        raise UnauthorizedError("this is not the API_KEY that the API was started with")
+    response.set_cookie(
+        COOKIE,
+        session_token(wanted),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+
+
+@session_router.delete("/session", status_code=204)
+def end_session(response: Response) -> None:
+    """Take the page's cookie back."""
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
