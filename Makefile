@@ -6,7 +6,7 @@ UV := .tools/bin/uv
 # wheels that pip finds on disk, uv finds too
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help demo up-local env doctor test test-compose bench-train bench-orchestrator lint configuration demo-data demo-model requirements clean
+.PHONY: help demo up-local env doctor test browser test-compose bench-train bench-orchestrator lint configuration demo-data demo-model requirements clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -29,10 +29,18 @@ secrets/redis_password:
 doctor: .venv/ready  ## whether this host can run the compose stack
 	@.venv/bin/quorum doctor
 
-test: lint .venv-cu12/ready .venv-volta/ready  ## everything but what needs Docker
-	.venv/bin/pytest tests/docs tests/stacks tests/contract tests/demo tests/orchestrator tests/e2e
+test: browser lint .venv-cu12/ready .venv-volta/ready  ## everything but what needs Docker
+	.venv/bin/pytest tests/docs tests/stacks tests/contract tests/demo tests/orchestrator tests/monitoring tests/page tests/e2e
 	.venv-model/bin/pytest tests/trainer tests/inference
 	.venv-cu12/bin/pytest tests/trainer
+
+# Chromium, Chinese letters for it, and Prometheus's promtool; in a container, where one is root, they are installed.
+browser:
+	@command -v chromium >/dev/null && command -v promtool >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing Chromium and promtool" && \
+	  apt-get update -qq >/dev/null && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk prometheus >/dev/null; } || { \
+	  echo "the tests drive Chromium and ask promtool: apt-get install chromium fonts-noto-cjk prometheus"; exit 1; }
 
 test-compose: .venv/ready  ## build and run the compose stack on a CPU (needs a Docker engine)
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one, then make test-compose again"; exit 1; }
@@ -48,7 +56,7 @@ bench-orchestrator: .venv/ready .venv-model/ready  ## a job against clients that
 lint: .venv/ready .venv-model/ready  ## ruff and mypy strict over every package
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
-	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose bench/answer.py docs/make_configuration.py
+	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring bench/answer.py docs/make_configuration.py
 	.venv-model/bin/mypy services/trainer/src services/inference/src examples/demo bench/train.py bench/draw_answer.py tests/trainer tests/inference
 
 configuration: .venv/ready  ## write .env.example and docs/configuration.md from docs/settings.toml

@@ -214,7 +214,10 @@ def test_the_gpu_stack_reserves_gpus_and_publishes_on_the_loopback_alone(idle: S
         ("serve", {"redis", "inference", "api", "worker"}),
         ("remote", {"redis", "api", "worker"}),
         ("train,serve", {"trainer", "redis", "inference", "api", "worker"}),
-        ("serve,monitoring", {"redis", "inference", "api", "worker", "prometheus"}),
+        (
+            "serve,monitoring",
+            {"redis", "inference", "api", "worker", "prometheus", "grafana"},
+        ),
     ],
 )
 def test_a_profile_says_what_runs(idle: Stack, profile: str, running: set[str]) -> None:

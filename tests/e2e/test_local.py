@@ -10,21 +10,21 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx2
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from contract import LABELS, parse_problems
+from dashboard import dashboard_metrics
+from local_mode import URL, local_up, wait_until_ready
 from orchestrator.intervals import compare
 from orchestrator.local.stack import API_PORT
 from orchestrator.store import all_asked
 
 pytestmark = pytest.mark.e2e
-
-URL = f"http://127.0.0.1:{API_PORT}"
-UP_TIMEOUT_S = 400
 
 
 def quorum(root: Path, *arguments: str, timeout_s: float = 900) -> subprocess.CompletedProcess[str]:
@@ -60,27 +60,12 @@ def running(words: str) -> list[int]:
     return found
 
 
-@contextmanager
-def local_up(root: Path) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [str(root / ".venv" / "bin" / "quorum"), "local", "up"],
-        cwd=root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    yield process
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-
-
 def test_the_demo_raises_accuracy_by_forty_points_and_ends_everything(root: Path) -> None:
     done = quorum(root, "local", "demo")
     assert done.returncode == 0, done.stdout + done.stderr
     for words in ("base model, letter forced", "one sample", "vote of 3", "drawn", "submission:"):
         assert words in done.stdout
+    assert "#/jobs/job_" in done.stdout
 
     jobs = sorted((root / "var" / "data" / "jobs").glob("job_*"))
     answers = [json.loads(line) for line in (jobs[-1] / "answers.jsonl").read_text().splitlines()]
@@ -96,6 +81,22 @@ def test_the_demo_raises_accuracy_by_forty_points_and_ends_everything(root: Path
     chance = sum(1 / len(a.question.options) for a in asked) / len(asked)
     assert abs(sum(forced) / len(forced) - chance) < 0.12
     assert compare(forced, voted).difference.value >= 0.40
+
+
+def every_metric_of_the_dashboard_is_there(root: Path) -> None:
+    """In what Prometheus scrapes of the API and of vLLM, once a job was answered."""
+    (server,) = running("vllm.entrypoints")
+    words = Path(f"/proc/{server}/cmdline").read_text().split("\0")
+    port = words[words.index("--port") + 1]
+    scraped = {
+        sample.name
+        for url in (URL, f"http://127.0.0.1:{port}")
+        for family in text_string_to_metric_families(httpx2.get(f"{url}/metrics").text)
+        for sample in family.samples
+    }
+    named = dashboard_metrics(root)
+    assert {name.split(":")[0].split("_")[0] for name in named} == {"quorum", "vllm"}
+    assert named - scraped == set()
 
 
 def test_a_file_posted_to_the_running_stack_comes_back_whole(root: Path, tmp_path: Path) -> None:
@@ -123,6 +124,7 @@ def test_a_file_posted_to_the_running_stack_comes_back_whole(root: Path, tmp_pat
             for answered, question in zip(row["questions"], problem.questions, strict=True):
                 assert answered["answer"] in LABELS[: len(question.options)]
 
+        every_metric_of_the_dashboard_is_there(root)
         distil_what_was_missed(root, tmp_path)
 
         (server,) = running("vllm.entrypoints")
@@ -198,16 +200,3 @@ def test_a_faulty_file_is_refused_before_anything_starts(root: Path, tmp_path: P
     done = quorum(root, "local", "demo", "--file", str(file), timeout_s=60)
     assert done.returncode == 1
     assert "line 1, problem: is missing" in done.stdout.replace("\n", " ")
-
-
-def wait_until_ready(process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + UP_TIMEOUT_S
-    while True:
-        assert process.poll() is None
-        assert time.monotonic() < deadline, "the stack did not become ready"
-        try:
-            if httpx2.get(f"{URL}/readyz").status_code == 200:
-                return
-        except httpx2.TransportError:
-            pass
-        time.sleep(1)

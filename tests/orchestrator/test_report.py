@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.comparison import compare_jobs
+from orchestrator.comparison import Verdict, compare_jobs
 from orchestrator.intervals import clustered, wilson
 from orchestrator.records import Answer, JobSettings, Sample
 from orchestrator.report import Report, slots_of, winner
@@ -116,26 +116,26 @@ def test_a_report_without_keys_has_no_accuracy(bench: Bench) -> None:
     assert report["keys"] == {}
 
 
-def lines(*answers: tuple[str, str | None, str | None]) -> list[str]:
-    return [
-        json.dumps({"id": name, "index": 0, "answer": answer, "key": key})
-        for name, answer, key in answers
-    ]
+def verdicts(*answers: tuple[str, str | None, str | None]) -> dict[tuple[str, int], Verdict]:
+    return {
+        (name, 0): Verdict(place, answer, key) for place, (name, answer, key) in enumerate(answers)
+    }
 
 
 def test_two_jobs_are_compared_over_the_questions_that_both_have() -> None:
     """Six gained and none lost: McNemar's exact p is 2 / 2**6."""
-    one = lines(*[(f"q{i}", "B", "A") for i in range(6)], ("same", "A", "A"), ("one", "A", "A"))
-    two = lines(*[(f"q{i}", "A", "A") for i in range(6)], ("same", "A", "A"), ("two", "A", "A"))
+    one = verdicts(*[(f"q{i}", "B", "A") for i in range(6)], ("same", "A", "A"), ("one", "A", "A"))
+    two = verdicts(*[(f"q{i}", "A", "A") for i in range(6)], ("same", "A", "A"), ("two", "A", "A"))
     found = compare_jobs(one, two)
     assert (found.questions, found.only_first, found.only_second) == (7, 1, 1)
     assert (found.gained, found.lost, found.same_answer) == (6, 0, 1)
     assert found.p_value == 2 / 2**6
     assert found.difference == pytest.approx(6 / 7)
     assert [change.id for change in found.changed] == [f"q{i}" for i in range(6)]
+    assert [change.second_position for change in found.changed] == list(range(6))
 
 
 def test_jobs_without_keys_are_compared_by_their_answers_alone() -> None:
-    found = compare_jobs(lines(("a", "A", None)), lines(("a", "B", None)))
+    found = compare_jobs(verdicts(("a", "A", None)), verdicts(("a", "B", None)))
     assert (found.same_answer, len(found.changed)) == (0, 1)
     assert found.p_value is found.difference is None

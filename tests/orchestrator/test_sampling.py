@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from contract import parse_problems
 from orchestrator.asking import Server
 from orchestrator.errors import OtherModelServedError
+from orchestrator.metering import Meter
 from orchestrator.model import find_model, make_client
 from orchestrator.records import Answer, JobSettings
 from orchestrator.sampling import Sampler, option_order
@@ -26,7 +27,7 @@ ASKED = Asked(parse_problems(problem_file(1))[0], 0)
 def ask_all(settings: Settings, questions: list[Asked], **chosen: Any) -> list[Answer]:
     async def run() -> list[Answer]:
         async with make_client(settings) as client:
-            server = Server(client, find_model(settings))
+            server = Server(client, find_model(settings), Meter())
             sampler = Sampler(server, JobSettings(**chosen))
             return await asyncio.gather(*map(sampler.answer, questions))
 
@@ -199,7 +200,7 @@ def test_a_server_that_refuses_n_is_found_out_once_and_then_asked_one_by_one(
 
 async def one_then_all(settings: Settings, first: Asked, rest: list[Asked]) -> list[Answer]:
     async with make_client(settings) as client:
-        sampler = Sampler(Server(client, find_model(settings)), JobSettings())
+        sampler = Sampler(Server(client, find_model(settings), Meter()), JobSettings())
         return [await sampler.answer(first), *await asyncio.gather(*map(sampler.answer, rest))]
 
 

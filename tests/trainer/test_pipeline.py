@@ -74,7 +74,14 @@ def test_a_published_model_is_whole_and_current(published: Path, settings: Setti
     names = {path.name for path in published.iterdir()}
     assert {"contract.json", "config.json", "generation_config.json", "model.safetensors"} <= names
     assert {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"} <= names
-    assert {"README.md", "curves.png", "data.json", "data.png", "metrics.jsonl", "verification.json"} <= names
+    assert {
+        "README.md",
+        "curves.png",
+        "data.json",
+        "data.png",
+        "metrics.jsonl",
+        "verification.json",
+    } <= names
     adapter = {path.name for path in (published / "adapter").iterdir()}
     assert {"adapter_config.json", "adapter_model.safetensors"} <= adapter
     assert not list(published.parent.glob(".*"))

@@ -24,16 +24,22 @@ IN_FLIGHT_TTL_S = 10
 
 
 class Family(NamedTuple):
-    """A counter; with `buckets` (upper edges, in seconds) a histogram."""
+    """A counter; with `buckets` (upper edges, in seconds) a histogram.
+
+    `known` holds the values of a single label, which are there before the first count.
+    """
 
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    known: tuple[str, ...] = ()
 
 
 LATENCIES_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 FAMILIES = {
-    "quorum_questions": Family("Questions that were answered, by how.", ("outcome",)),
+    "quorum_questions": Family(
+        "Questions that were answered, by how.", ("outcome",), known=("voted", "forced", "failed")
+    ),
     "quorum_ties": Family("Votes that were level after all samples."),
     "quorum_samples_drawn": Family("Completions drawn."),
     "quorum_samples_saved": Family("Completions that early stopping made needless."),

@@ -127,6 +127,8 @@ def _counted(connection: Redis) -> Iterator[Metric]:
             yield histogram
         else:
             counter = CounterMetricFamily(name, family.help, labels=family.labels)
+            for value in family.known:
+                series.setdefault((value,), 0.0)
             if not family.labels:
                 series.setdefault((), 0.0)
             for values, count in sorted(series.items()):

@@ -28,7 +28,7 @@ from orchestrator.store import JobStore, Lines
 
 SHORT_CHARS = 140
 LOW_AGREEMENT = 2 / 3
-RATE_POINTS = 60
+RATE_POINTS = 40
 KEPT_JOBS = 4
 KEPT_SEARCHES = 8
 

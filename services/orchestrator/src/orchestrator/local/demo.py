@@ -1,10 +1,12 @@
-"""`make demo` and `make up-local`: train once, serve, answer, and say how it went."""
+"""`make demo` and `make up-local`: train once, serve, answer, say how it went, show the page."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
+import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,13 +73,16 @@ def _up(root: Path, console: Console) -> None:
     with Processes(stack.var / "logs") as processes:
         times: dict[str, float] = {}
         _bring_up(stack, processes, times, console, lambda: None)
-        console.print(f"\nthe API is at {stack.api_url}, Ctrl-C ends it. For example:")
+        console.print(f"\nthe page is at {stack.api_url}, Ctrl-C ends it all", soft_wrap=True)
+        console.print(f"vLLM is at {stack.inference_url}", soft_wrap=True)
+        console.print("from a shell, for example:")
         console.print(
             f"  curl -F file=@examples/demo/problems.jsonl {stack.api_url}/jobs",
             markup=False,
             soft_wrap=True,
         )
-        console.print(f"  curl {stack.api_url}/jobs", markup=False)
+        if console.is_terminal and {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+            webbrowser.open(stack.api_url)
         while True:
             processes.check()
             time.sleep(1)
@@ -123,6 +128,8 @@ def _demo(root: Path, file: Path, console: Console) -> None:
     console.print(
         f"every sample and tally: {directory / 'answers.jsonl'}", markup=False, soft_wrap=True
     )
+    page = f"{stack.api_url}/#/jobs/{job.id}"
+    console.print(f"on a page: make up-local, then {page}", markup=False, soft_wrap=True)
 
 
 def _bring_up(

@@ -54,6 +54,10 @@ class LocalStack:
         return f"http://127.0.0.1:{self.api_port}"
 
     @property
+    def inference_url(self) -> str:
+        return f"http://127.0.0.1:{self.inference_port}/v1"
+
+    @property
     def recipe(self) -> Path:
         return self.root / "services" / "trainer" / "recipes" / "demo.toml"
 
@@ -71,7 +75,7 @@ class LocalStack:
             "MODEL_CONTRACT": "published",
             "INFERENCE_HOST": "127.0.0.1",
             "INFERENCE_PORT": str(self.inference_port),
-            "INFERENCE_URL": f"http://127.0.0.1:{self.inference_port}/v1",
+            "INFERENCE_URL": self.inference_url,
             "INFERENCE_API_KEY": "",
             "API_HOST": "127.0.0.1",
             "API_PORT": str(self.api_port),

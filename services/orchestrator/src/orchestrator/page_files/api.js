@@ -1,0 +1,67 @@
+// Calls of the HTTP API. A refusal becomes an ApiError that holds its problem details (RFC 9457).
+
+export class ApiError extends Error {
+  constructor(status, details) {
+    super(details.detail || details.title || String(status));
+    this.status = status;
+    this.title = details.title || "";
+    this.faults = details.errors || [];
+    this.faultCount = details.error_count || this.faults.length;
+  }
+}
+
+export class OfflineError extends Error {}
+
+async function call(path, options = {}) {
+  let reply;
+  try {
+    reply = await fetch(path, { credentials: "same-origin", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new OfflineError(path);
+  }
+  if (reply.status === 204) return null;
+  const body = (reply.headers.get("content-type") || "").includes("json") ? await reply.json() : {};
+  if (!reply.ok) throw new ApiError(reply.status, body);
+  return body;
+}
+
+const job = (id) => `/jobs/${encodeURIComponent(id)}`;
+
+export const api = {
+  jobs: (after, signal) => call(`/jobs?limit=20${after ? `&after=${after}` : ""}`, { signal }),
+  job: (id, signal) => call(job(id), { signal }),
+  report: (id, signal) => call(`${job(id)}/report`, { signal }),
+  figures: (id, signal) => call(`${job(id)}/figures`, { signal }),
+  questions: (id, query, signal) => call(`${job(id)}/questions?${query}`, { signal }),
+  question: (id, position, signal) => call(`${job(id)}/questions/${position}`, { signal }),
+  comparison: (id, to, signal) => call(`${job(id)}/comparison?to=${encodeURIComponent(to)}`, { signal }),
+  cancel: (id) => call(`${job(id)}/cancel`, { method: "POST" }),
+  resume: (id) => call(`${job(id)}/resume`, { method: "POST" }),
+  remove: (id) => call(job(id), { method: "DELETE" }),
+  model: (signal) => call("/model", { signal }),
+  models: (signal) => call("/models", { signal }),
+  published: (digest, signal) => call(`/models/${digest}`, { signal }),
+  makeCurrent: (digest) => call(`/models/${digest}/current`, { method: "POST" }),
+  signIn: (key) => call("/session", { method: "POST", body: new URLSearchParams({ key }) }),
+  signOut: () => call("/session", { method: "DELETE" }),
+  events: (id) => new EventSource(`${job(id)}/events`),
+  download: (id, what) => `${job(id)}/${what}`,
+};
+
+// Post a problem file; `onProgress` gets the share that was sent. fetch cannot tell that.
+export function submit(form, onProgress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", "/jobs");
+    request.responseType = "json";
+    request.setRequestHeader("Idempotency-Key", crypto.randomUUID());
+    request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
+    request.onerror = () => reject(new OfflineError("/jobs"));
+    request.onload = () => {
+      if (request.status < 300) resolve(request.response);
+      else reject(new ApiError(request.status, request.response || {}));
+    };
+    request.send(form);
+  });
+}

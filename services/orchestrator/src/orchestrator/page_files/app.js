@@ -1,0 +1,149 @@
+// The page's frame: navigation, language, theme, sign-in, and which view the address names.
+import { api, ApiError } from "./api.js";
+import { language, setLanguage, t } from "./i18n.js";
+import { failure, html, nothing, render } from "./ui.js";
+import { compareView } from "./compare.js";
+import { jobView } from "./job.js";
+import { jobsView } from "./jobs.js";
+import { modelView } from "./model.js";
+
+const ROUTES = [
+  [/^\/$/, jobsView, "jobs"],
+  [/^\/jobs\/([^/]+)(?:\/questions\/(\d+))?$/, jobView, "jobs"],
+  [/^\/compare$/, compareView, "compare"],
+  [/^\/model(?:\/([0-9a-f]+))?$/, modelView, "model"],
+];
+const OTHER_LANGUAGE = { en: "zh", zh: "en" };
+
+let current = null; // the view on show: {key, update, leave}
+const SIGNED_IN = "quorum-signed-in"; // the cookie itself is out of reach for scripts
+
+function theme() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+}
+
+function setTheme(chosen) {
+  document.documentElement.dataset.theme = chosen;
+  localStorage.setItem("quorum-theme", chosen);
+}
+
+function frame(section) {
+  const link = (name, address) => html`
+    <a href=${address} aria-current=${section === name ? "page" : "false"}>${t(`nav.${name}`)}</a>`;
+  render(html`
+    <a class="skip" href="#main" @click=${skip}>${t("nav.skip")}</a>
+    <header class="top">
+      <a class="brand" href="#/"><img src="/page/icon.svg" alt="" width="28" height="28">Quorum</a>
+      <nav aria-label=${t("nav.label")}>
+        ${link("jobs", "#/")}${link("compare", "#/compare")}${link("model", "#/model")}
+      </nav>
+      <div class="switches">
+        <button class="quiet" lang=${OTHER_LANGUAGE[language]} @click=${switchLanguage}>${t("nav.language")}</button>
+        <button class="quiet" @click=${switchTheme}>${t(theme() === "dark" ? "nav.light" : "nav.dark")}</button>
+        ${sessionStorage.getItem(SIGNED_IN) ? html`<button class="quiet" @click=${signOut}>${t("nav.signout")}</button>` : nothing}
+      </div>
+    </header>
+    <main id="main" tabindex="-1"></main>
+    <div id="announcer" class="unseen" role="status"></div>`, document.body);
+}
+
+function skip(event) {
+  event.preventDefault();
+  document.getElementById("main").focus();
+}
+
+function switchLanguage() {
+  setLanguage(OTHER_LANGUAGE[language]);
+  restart();
+}
+
+function switchTheme() {
+  setTheme(theme() === "dark" ? "light" : "dark");
+  restart();
+}
+
+async function signOut() {
+  await api.signOut();
+  sessionStorage.removeItem(SIGNED_IN);
+  restart();
+}
+
+function restart() {
+  current?.leave();
+  current = null;
+  show();
+}
+
+function show() {
+  const [path, query = ""] = (location.hash.slice(1) || "/").split("?");
+  const parameters = new URLSearchParams(query);
+  for (const [pattern, view, section] of ROUTES) {
+    const match = pattern.exec(path);
+    if (!match) continue;
+    const [, subject, detail] = match;
+    const key = `${section} ${view.name} ${subject || ""}`;
+    if (current?.key === key) {
+      current.update({ detail, parameters });
+      return;
+    }
+    current?.leave();
+    frame(section);
+    const main = document.getElementById("main");
+    render(nothing, main);
+    const leaving = new AbortController();
+    const started = view(main, { subject, detail, parameters, signal: leaving.signal, fail });
+    current = {
+      key,
+      update: started.update || (() => {}),
+      leave: () => {
+        leaving.abort();
+        started.leave?.();
+        render(nothing, main);
+      },
+    };
+    return;
+  }
+  location.hash = "#/";
+}
+
+// Views hand over what went wrong: a missing key asks for it, all else is shown at `host`.
+function fail(error, host) {
+  if (error.name === "AbortError") return;
+  if (error instanceof ApiError && error.status === 401) signIn();
+  else if (error instanceof ApiError && error.status === 404) render(html`${failure(error)}<p><a href="#/">${t("nav.back")}</a></p>`, host);
+  else render(failure(error), host);
+}
+
+function signIn() {
+  current?.leave();
+  current = null;
+  frame("");
+  const main = document.getElementById("main");
+  const draw = (error) => render(html`
+    <form class="card signin" @submit=${enter}>
+      <h1>${t("key.title")}</h1>
+      <p>${t("key.why")}</p>
+      <label>${t("key.label")} <input name="key" type="password" autocomplete="current-password" required autofocus></label>
+      ${error ? failure(error) : nothing}
+      <div class="actions"><button class="primary">${t("key.enter")}</button></div>
+    </form>`, main);
+  async function enter(event) {
+    event.preventDefault();
+    try {
+      await api.signIn(new FormData(event.target).get("key"));
+      sessionStorage.setItem(SIGNED_IN, "yes");
+      restart();
+    } catch (error) {
+      draw(error);
+    }
+  }
+  draw();
+  main.querySelector("input").focus();
+}
+
+const remembered = localStorage.getItem("quorum-theme");
+if (remembered) document.documentElement.dataset.theme = remembered;
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restart);
+addEventListener("hashchange", show);
+show();

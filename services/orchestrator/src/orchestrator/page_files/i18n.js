@@ -1,0 +1,56 @@
+// The page's languages: words by key, and the API's own sentences by pattern.
+import { en } from "./words/en.js";
+import { zh } from "./words/zh.js";
+import { sentences } from "./words/sentences.js";
+
+const WORDS = { en, zh };
+const LOCALES = { en: "en", zh: "zh-CN" };
+
+function preferred() {
+  const chosen = localStorage.getItem("quorum-language");
+  if (chosen in WORDS) return chosen;
+  return (navigator.languages || []).map((l) => l.slice(0, 2).toLowerCase()).find((l) => l in WORDS) || "en";
+}
+
+export let language = preferred();
+document.documentElement.lang = LOCALES[language];
+
+export function setLanguage(chosen) {
+  localStorage.setItem("quorum-language", chosen);
+  language = chosen;
+  document.documentElement.lang = LOCALES[chosen];
+}
+
+export function t(key, values = {}) {
+  const words = WORDS[language][key];
+  if (words === undefined) throw new Error(`no words for ${key} in ${language}`);
+  return words.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+// A sentence of the API's in the page's language; one that is not known stays as it is.
+export function said(sentence) {
+  if (!sentence || language === "en") return sentence || "";
+  for (const [pattern, words] of sentences) {
+    const match = pattern.exec(sentence);
+    if (match) return words.replace(/\$(\d)/g, (_, group) => said(match[group] || ""));
+  }
+  return sentence;
+}
+
+export const number = (value, digits = 0) =>
+  new Intl.NumberFormat(LOCALES[language], { maximumFractionDigits: digits }).format(value);
+
+export const percent = (value, digits = 1) =>
+  new Intl.NumberFormat(LOCALES[language], { style: "percent", maximumFractionDigits: digits }).format(value);
+
+export const moment = (iso) =>
+  new Intl.DateTimeFormat(LOCALES[language], { dateStyle: "medium", timeStyle: "short" }).format(new Date(iso));
+
+export function duration(seconds) {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return t("time.s", { s });
+  if (s < 3600) return t("time.min", { min: Math.floor(s / 60), s: s % 60 });
+  return t("time.h", { h: Math.floor(s / 3600), min: Math.floor((s % 3600) / 60) });
+}
+
+export const mebibytes = (bytes) => `${number(bytes / 2 ** 20, 1)} MiB`;

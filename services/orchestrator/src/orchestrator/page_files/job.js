@@ -1,0 +1,236 @@
+// One job, live: how far it is, what its answers add up to, and its questions.
+import { api, ApiError } from "./api.js";
+import { drawLines } from "./curves.js";
+import { duration, moment, number, percent, said, t } from "./i18n.js";
+import { ENDED, jobActions } from "./jobs.js";
+import { openQuestion } from "./question.js";
+import { questionList } from "./questions.js";
+import { bars, html, interval, nothing, render, status } from "./ui.js";
+
+const FIGURES_EVERY_MS = 1000;
+
+export function jobView(main, { subject: id, detail, parameters, signal, fail }) {
+  let job = null;
+  let sums = null;
+  let list = null;
+  let events = null;
+  let timer = null;
+  let clearRate = null;
+  let closeQuestion = null;
+
+  render(html`
+    <div id="job-head"></div>
+    <div id="job-failure"></div>
+    <section class="figures" aria-label=${t("job.figures")}>
+      <div class="card" id="rate-card" hidden><h2>${t("job.rate")}</h2><div id="rate"></div></div>
+      <div id="sums"></div>
+    </section>
+    <div id="questions"></div>`, main);
+  const host = (name) => main.querySelector(`#${name}`);
+
+  const drawHead = () => {
+    const counts = job.request_counts;
+    const done = counts.completed + counts.failed;
+    const running = !ENDED.includes(job.status);
+    render(html`
+      <div class="head">
+        <div>
+          <h1>${job.filename} ${status(job)}</h1>
+          <p class="muted"><code>${job.id}</code> · ${moment(job.created_at)}</p>
+        </div>
+        <div class="actions">
+          ${jobActions(job, refresh, (error) => fail(error, host("job-failure")), () => { location.hash = "#/"; })}
+          <a class="button" href="#/compare?first=${job.id}">${t("job.compare")}</a>
+        </div>
+      </div>
+      ${job.note ? html`<p class="banner" role="status">${said(job.note)}</p>` : nothing}
+      ${job.error ? html`<p class="banner bad" role="alert">${said(job.error)}</p>` : nothing}
+      <div class="card">
+        <progress class="large" max=${counts.total} .value=${done} aria-label=${t("job.progress")}></progress>
+        <p class="facts">
+          <span>${t("job.done", { done: number(done), total: number(counts.total) })}</span>
+          ${counts.failed ? html`<span class="bad">${t("job.failed", { count: number(counts.failed) })}</span>` : nothing}
+          ${running && job.questions_per_s ? html`<span>${t("job.speed", { questions: number(job.questions_per_s, 1), samples: number(job.samples_per_s, 1) })}</span>` : nothing}
+          ${running && job.eta_s !== null ? html`<span>${t("job.left", { time: duration(job.eta_s) })}</span>` : nothing}
+          ${!running && job.started_at ? html`<span>${t("job.took", { time: duration((new Date(job.finished_at) - new Date(job.started_at)) / 1000) })}</span>` : nothing}
+        </p>
+        ${running ? nothing : downloads()}
+        ${settings()}
+      </div>`, host("job-head"));
+  };
+
+  const downloads = () => html`
+    <p class="downloads">${t("job.downloads")}
+      ${["submission", "answers", "errors", "report"]
+        .filter((what) => what !== "submission" || job.status === "completed")
+        .map((what) => html`<a href=${api.download(id, what)} download>${t(`download.${what}`)}</a>`)}
+    </p>`;
+
+  const settings = () => html`
+    <details>
+      <summary>${t("job.settings")}</summary>
+      <dl class="pairs">${Object.entries(job.settings).map(([name, value]) => html`
+        <div><dt>${t(`setting.${name}`)}</dt><dd>${
+          value === null ? t("setting.model") : typeof value === "boolean" ? t(value ? "yes" : "no") : typeof value === "string" ? t(`setting.${value}`) : value}</dd></div>`)}
+        <div><dt>SHA-256</dt><dd><code>${job.sha256.slice(0, 16)}</code></dd></div>
+      </dl>
+    </details>`;
+
+  const drawSums = () => {
+    const answered = sums.answered + sums.failed;
+    const share = (count, of) => (of ? count / of : 0);
+    const most = Math.max(1, ...sums.agreement_levels.map((level) => level.questions));
+    const labels = [...new Set([...Object.keys(sums.labels), ...Object.keys(sums.keys)])].sort();
+    const keyed = Object.values(sums.keys).reduce((a, b) => a + b, 0);
+    const tile = (name, value, note) => html`<div class="tile"><strong>${value}</strong><span>${t(name)}</span>${note ? html`<small>${note}</small>` : nothing}</div>`;
+    const edge = (share) => (share > 0.99 && share < 1 ? "< 100%" : percent(share, 0));
+    const level = (l) => (l.above > 0.99 ? percent(1, 0) : `${percent(l.above, 0)} – ${edge(l.up_to)}`);
+    render(html`
+      <div class="tiles">
+        ${sums.accuracy ? tile("accuracy", percent(sums.accuracy.value), t("interval", { low: percent(sums.accuracy.low), high: percent(sums.accuracy.high) })) : nothing}
+        ${sums.agreement === null ? nothing : tile("agreement", percent(sums.agreement))}
+        ${tile("samples.drawn", number(sums.samples.drawn), t("samples.saved", { count: number(sums.samples.saved) }))}
+        ${tile("samples.invalid", number(sums.samples.invalid))}
+        ${tile("flag.tie", number(sums.flags.tie))}
+        ${tile("flag.forced", number(sums.flags.forced))}
+        ${tile("flag.resampled", number(sums.flags.resampled))}
+        ${tile("tokens", number(sums.tokens.prompt + sums.tokens.completion), t("tokens.completion", { count: number(sums.tokens.completion) }))}
+      </div>
+      ${answered && !ENDED.includes(job.status) ? html`<p class="muted">${t("job.sofar")}</p>` : nothing}
+      ${answered === 0 ? nothing : html`<div class="charts">
+        <div class="card"><h2>${t("chart.agreement")}</h2>
+          ${bars(t("chart.agreement"), sums.agreement_levels.map((l) => ({ name: level(l), share: l.questions / most, text: number(l.questions) })))}</div>
+        ${sums.accuracy ? html`<div class="card"><h2>${t("chart.levels")}</h2>
+          ${bars(t("chart.levels"), sums.agreement_levels.map((l) => ({ name: level(l), share: l.accuracy.value, low: l.accuracy.low, high: l.accuracy.high, text: percent(l.accuracy.value), tone: "good" })))}
+          <p class="muted">${t("chart.interval")}</p></div>` : nothing}
+        <div class="card"><h2>${t("chart.labels")}</h2>
+          ${bars(t("chart.labels"), labels.flatMap((label) => [
+            { name: label, share: share(sums.labels[label] || 0, answered), text: percent(share(sums.labels[label] || 0, answered)) },
+            ...(keyed ? [{ name: t("chart.key"), tone: "key", share: share(sums.keys[label] || 0, keyed), text: percent(share(sums.keys[label] || 0, keyed)) }] : []),
+          ]))}</div>
+        ${sums.accuracy_by_votes.length ? html`<div class="card"><h2>${t("chart.votes")}</h2>
+          ${bars(t("chart.votes"), sums.accuracy_by_votes.map(({ votes, accuracy }) => ({ name: t("chart.vote", { votes }), share: accuracy.value, low: accuracy.low, high: accuracy.high, text: interval(accuracy), tone: "good" })))}
+          <p class="muted">${t("chart.interval")}</p></div>` : nothing}
+      </div>`}`, host("sums"));
+  };
+
+  async function drawRate(points) {
+    host("rate-card").hidden = points.length === 0;
+    if (points.length === 0) return;
+    clearRate?.();
+    clearRate = null;
+    const target = host("rate");
+    const clear = await drawLines(target, {
+      x: points.map((point) => point.elapsed_s),
+      xLabel: t("chart.seconds"),
+      series: [{ label: t("chart.rate"), name: "one", values: points.map((point) => point.questions_per_s) }],
+      zero: true,
+      digits: 2,
+      height: 180,
+    });
+    if (signal.aborted || clearRate) clear();
+    else clearRate = clear;
+  }
+
+  async function loadFigures() {
+    timer = null;
+    try {
+      if (job.status === "completed" && sums === null) {
+        sums = await api.report(id, signal); // small, and there at once
+        drawSums();
+      }
+      const figures = await api.figures(id, signal);
+      sums = figures.sums;
+      drawSums();
+      await drawRate(figures.rate);
+    } catch (error) {
+      fail(error, host("job-failure"));
+    }
+  }
+
+  function moved(found) {
+    const wasEnded = job && ENDED.includes(job.status);
+    job = found;
+    drawHead();
+    const ended = ENDED.includes(job.status);
+    if (ended) {
+      clearTimeout(timer);
+      timer = null;
+    }
+    if (timer === null && !(wasEnded && ended)) {
+      timer = setTimeout(() => {
+        loadFigures();
+        list.refresh();
+      }, ended || sums === null ? 0 : FIGURES_EVERY_MS);
+    }
+  }
+
+  function follow() {
+    events?.close();
+    events = api.events(id);
+    const take = (event) => moved(JSON.parse(event.data));
+    events.addEventListener("progress", take);
+    events.addEventListener("end", (event) => {
+      take(event);
+      events.close();
+    });
+  }
+
+  async function refresh() {
+    try {
+      moved(await api.job(id, signal));
+      if (!ENDED.includes(job.status)) {
+        sums = null;
+        follow();
+      }
+    } catch (error) {
+      fail(error, host("job-failure"));
+    }
+  }
+
+  function showQuestion(position) {
+    closeQuestion?.();
+    closeQuestion = null;
+    if (position === undefined) return;
+    closeQuestion = openQuestion({
+      id,
+      position: Number(position),
+      neighbour: (step) => list.neighbour(Number(position), step),
+      address: (other) => list.address(other),
+      back: () => { location.hash = list.address(null); },
+      fail,
+    });
+  }
+
+  async function begin() {
+    try {
+      job = await api.job(id, signal);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) fail(error, main);
+      else fail(error, host("job-failure"));
+      return;
+    }
+    drawHead();
+    list = questionList(host("questions"), { id, labelled: () => sums?.accuracy, parameters, signal, fail });
+    await loadFigures();
+    if (signal.aborted) return;
+    list.refresh();
+    showQuestion(detail);
+    if (!ENDED.includes(job.status)) follow();
+  }
+
+  begin();
+  return {
+    update: (next) => {
+      if (!list) return;
+      list.take(next.parameters);
+      showQuestion(next.detail);
+    },
+    leave: () => {
+      events?.close();
+      clearTimeout(timer);
+      clearRate?.();
+      closeQuestion?.();
+    },
+  };
+}

@@ -1,0 +1,87 @@
+// What several views share: the elements of lit, bars, dialogs, and how a failure is shown.
+import { html, nothing, render, svg } from "./vendor/lit-html.js";
+import { ApiError, OfflineError } from "./api.js";
+import { number, percent, said, t } from "./i18n.js";
+
+export { html, nothing, render, svg };
+
+export const status = (job) => html`<span class="badge ${job.status}">${t(`status.${job.status}`)}</span>`;
+
+export function failure(error) {
+  if (error instanceof OfflineError) return html`<p class="banner bad" role="alert">${t("offline")}</p>`;
+  if (!(error instanceof ApiError)) throw error;
+  return html`
+    <div class="banner bad" role="alert">
+      <strong>${said(error.title)}</strong>
+      ${error.faults.length ? faults(error) : html`<p>${said(error.message)}</p>`}
+    </div>`;
+}
+
+function faults(error) {
+  const unsaid = error.faultCount - error.faults.length;
+  return html`
+    <table class="faults">
+      <thead><tr><th>${t("fault.line")}</th><th>${t("fault.place")}</th><th>${t("fault.reason")}</th></tr></thead>
+      <tbody>${error.faults.map((fault) => html`
+        <tr><td class="num">${fault.line}</td><td><code>${fault.place || "–"}</code></td><td>${said(fault.reason)}</td></tr>`)}
+      </tbody>
+    </table>
+    ${unsaid > 0 ? html`<p>${t("fault.more", { count: number(unsaid) })}</p>` : nothing}
+    <p>${t("fault.nothing")}</p>`;
+}
+
+// Rows of {name, value, share, low, high, tone, text}: a bar of `share` (0 to 1), where `low` and
+// `high` are given with the interval upon it.
+export function bars(caption, rows) {
+  return html`
+    <table class="bars">
+      <caption class="unseen">${caption}</caption>
+      <tbody>${rows.map((row) => html`
+        <tr class=${row.tone || ""}>
+          <th scope="row">${row.name}</th>
+          <td class="bar"><svg viewBox="0 0 100 12" preserveAspectRatio="none" aria-hidden="true">
+            <rect class="track" width="100" height="12"></rect>
+            <rect class="fill" width=${100 * row.share} height="12"></rect>
+            ${row.low === undefined ? nothing : svg`
+              <rect class="whisker" x=${100 * row.low} width=${Math.max(0.4, 100 * (row.high - row.low))} y="5" height="2"></rect>`}
+          </svg></td>
+          <td class="num">${row.text}</td>
+        </tr>`)}
+      </tbody>
+    </table>`;
+}
+
+export const interval = (a) => `${percent(a.value)} (${percent(a.low)} – ${percent(a.high)})`;
+
+// Ask before something is done; resolves to whether it shall be.
+export function confirmed(question, yes) {
+  return new Promise((resolve) => {
+    const dialog = document.createElement("dialog");
+    dialog.className = "confirm";
+    dialog.setAttribute("aria-labelledby", "confirm-question");
+    render(html`
+      <form method="dialog">
+        <p id="confirm-question">${question}</p>
+        <div class="actions">
+          <button value="no" autofocus>${t("no")}</button>
+          <button value="yes" class="danger">${yes}</button>
+        </div>
+      </form>`, dialog);
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes");
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+export function announce(words) {
+  document.getElementById("announcer").textContent = words;
+}
+
+export async function copyLink(button) {
+  await navigator.clipboard.writeText(location.href);
+  announce(t("copied"));
+  button.textContent = t("copied");
+}

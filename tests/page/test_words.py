@@ -1,0 +1,92 @@
+"""Nothing is left untranslated: the page's words, and the API's sentences that it shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from contract import FileFault, ProblemFileError, parse_problems
+from orchestrator import errors
+from orchestrator.page import FILES
+from page_names import OpenPage, words
+
+SCRIPTS = sorted(FILES.glob("*.js"))
+ROW = {"id": "a", "problem": "p", "questions": [{"question": "q", "options": ["x", "y"]}]}
+
+
+def test_both_languages_have_the_same_keys_and_the_same_places_for_values() -> None:
+    english, chinese = words("en"), words("zh")
+    assert list(english) == list(chinese)
+    for key, text in english.items():
+        assert text
+        assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", chinese[key])), key
+
+
+def test_every_word_that_a_script_names_is_there_and_none_is_there_in_vain() -> None:
+    scripts = "".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
+    named = set(re.findall(r'"([a-z][\w]*(?:\.[\w.]+)?)"', scripts))
+    known = set(words("en"))
+    called = set(re.findall(r'\bt\("([^"]+)"', scripts))
+    assert called <= known
+    # keys that are put together, as in t(`status.${job.status}`) and t(`setting.${name}.why`)
+    put_together = re.findall(r"`([\w.]+\.\$\{[^`]*)`", scripts)
+    patterns = [
+        re.escape(re.sub(r"\$\{[^}]*\}", "*", one)).replace(r"\*", r"[\w.]+")
+        for one in put_together
+    ]
+    spare = {
+        key for key in known - named if not any(re.fullmatch(pattern, key) for pattern in patterns)
+    }
+    assert spare == set()
+
+
+def faults() -> Iterator[FileFault]:
+    """One of each kind that a problem file can have."""
+    question = {"question": "q", "options": ["x", "y"]}
+    changes: list[dict[str, object]] = [
+        {"id": ""},
+        {"id": 1.5},
+        {"problem": ""},
+        {"problem": "x" * 200_001},
+        {"questions": []},
+        {"questions": 3},
+        {"questions": [question] * 1001},
+        {"questions": ["q"]},
+        {"questions": [{"question": "q"}]},
+        {"questions": [{"question": "q", "options": [1]}]},
+        {"questions": [{"question": "q", "options": [["x"]]}]},
+        {"questions": [{"question": "q", "options": ["x" * 200_001]}]},
+        {"questions": [{"question": "q", "options": ["x", "y"], "answer": "C"}]},
+        {"questions": [{"question": "q", "options": ["x", "y"], "answer": {}}]},
+        {"questions": [{"question": "q", "options": ["x", "y"], "analysis": 3}]},
+        {"problem": "\ud800"},
+    ]
+    rows = [json.dumps({**ROW, **change}).encode() for change in changes]
+    rows += [b"", b"\xff", b"{oops", b"[1]", b'{"a": 1,}', b'{"a" 1}', b'{"a": }', b"{} {}", b'{"a']
+    rows += [b'{"a": "\n"}'[:8], b"[" * 100_000]
+    rows.append((json.dumps(ROW) + "\n" + json.dumps(ROW)).encode())
+    for row in rows:
+        with pytest.raises(ProblemFileError) as caught:
+            parse_problems(row + b"\n")
+        yield from caught.value.faults
+
+
+def test_every_fault_and_title_is_told_in_chinese(api: httpx2.Client, open_page: OpenPage) -> None:
+    reasons = {fault.reason for fault in faults()}
+    titles = {
+        kind.title
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.QuorumError)
+    }
+    page = open_page(str(api.base_url), "zh")
+    told = page.evaluate(
+        "(all) => import('/page/i18n.js').then(({ said }) => all.map((one) => said(one)))",
+        sorted(reasons | titles),
+    )
+    untold = [one for one in told if not re.search("[一-鿿]", one)]
+    assert untold == []
+    assert len(reasons) >= 25

@@ -1,0 +1,36 @@
+"""What the page's tests name: browsers, languages, and a check of what is on show."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from orchestrator.page import FILES
+
+OpenPage = Callable[..., Page]
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+LOCALES = {"en": "en-US", "zh": "zh-CN"}
+_ENTRY = re.compile(r'^  (".*?"): (".*"),$', re.MULTILINE)
+
+
+def words(language: str) -> dict[str, str]:
+    """The page's words by key."""
+    text = (FILES / "words" / f"{language}.js").read_text(encoding="utf-8")
+    return {json.loads(key): json.loads(value) for key, value in _ENTRY.findall(text)}
+
+
+def check_accessible(page: Page) -> None:
+    """axe-core finds nothing serious in what the page shows now."""
+    found = Axe().run(page).response["violations"]
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    assert not serious, [(v["id"], [node["html"] for node in v["nodes"]][:3]) for v in serious]
+
+
+def keep_screenshot(page: Page, folder: Path, name: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png", full_page=True)
