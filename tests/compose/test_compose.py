@@ -6,6 +6,7 @@ demo's. The tests share one stack and go from its start to its end.
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -244,6 +245,14 @@ def test_the_server_says_what_it_decided_and_that_it_serves_what_was_trained(sta
     assert "is served as it was trained, 3 recorded replies asked" in log
 
 
+def test_the_page_and_its_files_are_in_the_image(stack: Stack) -> None:
+    page = stack.api.get("/")
+    assert "Content-Security-Policy" in page.headers
+    for path in re.findall(r'(?:src|href)="(/page/[^"]+)"', page.text):
+        assert stack.api.get(path).status_code == 200, path
+    assert "quorum_workers 2.0" in stack.api.get("/metrics").text
+
+
 def test_no_process_is_root_and_no_root_file_system_can_be_written(stack: Stack) -> None:
     for service in ("redis", "inference", "api", "worker"):
         for container in stack.containers(service):
@@ -353,6 +362,10 @@ def test_a_second_model_is_taken_up_and_no_job_mixes_the_two(
     for job, digest in ((job_id, first), (later, second)):
         start = stack.api.get(f"/jobs/{job}/report").json()["provenance"]["start"]
         assert start["digest"] == digest
+    for digest in (first, second):  # back, and forth again
+        listed = stack.api.post(f"/models/{digest}/current").json()["data"]
+        assert [model["digest"] for model in listed if model["current"]] == [digest]
+        assert stack.api.get("/model").json()["digest"] == digest
 
 
 def test_a_stopped_stack_ends_in_time_and_goes_on_where_it_was(

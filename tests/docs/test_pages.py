@@ -7,6 +7,7 @@ import pytest
 
 PAGES = [
     "README.md",
+    "README.zh-CN.md",
     *(f"docs/{p.name}" for p in (Path(__file__).parents[2] / "docs").glob("*.md")),
 ]
 
@@ -36,3 +37,12 @@ def test_every_make_target_that_a_page_names_exists(root: Path, page: str) -> No
     named = re.findall(r"`make ([a-z][a-z-]*)", (root / page).read_text())
     known = re.findall(r"^([a-z][a-z-]*):", (root / "Makefile").read_text(), re.MULTILINE)
     assert set(named) <= set(known)
+
+
+def test_both_readmes_begin_with_the_same_two_commands(root: Path) -> None:
+    first = [
+        re.findall(r"^(make \w+)", block, re.MULTILINE)
+        for name in ("README.md", "README.zh-CN.md")
+        for block in re.findall(r"```sh\n(.*?)```", (root / name).read_text(), re.DOTALL)[:1]
+    ]
+    assert first == [["make demo", "make test"]] * 2

@@ -43,6 +43,7 @@ def test_what_the_api_gives_is_well_formed_and_has_every_metric_of_ours(
     job = bench.post(problem_file(2))
     bench.start_worker()
     bench.wait(job)
+    api.get(f"/jobs/{job.id}")
     text = api.get("/metrics").text
     promtool(root, "check", "metrics", given=text)
     given = {s.name for family in text_string_to_metric_families(text) for s in family.samples}

@@ -102,7 +102,7 @@ def test_a_result_that_is_not_there_yet_is_a_conflict(api: httpx2.Client, what: 
     assert "0 of 2 questions are done" in reply.json()["detail"]
 
 
-@pytest.mark.parametrize("job_id", ["nothing", "..", "job_20260101000000000_00000000"])
+@pytest.mark.parametrize("job_id", ["nothing", "...", "job_20260101000000000_00000000"])
 def test_an_unknown_job_is_not_found(api: httpx2.Client, job_id: str) -> None:
     assert api.get(f"/jobs/{job_id}").status_code == 404
 

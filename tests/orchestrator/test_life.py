@@ -225,6 +225,18 @@ def test_rows_without_an_id_keep_their_line_number_in_every_shard(tmp_path: Path
     assert [asked.key for asked in store.shard(job, 1)] == [("3", 0), ("4", 0)]
 
 
+def test_a_job_that_cannot_be_ended_does_not_hold_up_the_others(bench: Bench) -> None:
+    stuck = bench.post(problem_file(1))
+    bench.store.cancel(stuck.id)
+    (bench.store.directory(stuck.id) / "problems.jsonl").unlink()
+    bench.redis.flushdb()
+    job = bench.post(problem_file(1))
+    bench.redis.flushdb()
+    bench.start_worker()
+    bench.wait(job, scan=True)
+    assert bench.store.end(stuck.id) is None
+
+
 def test_a_damaged_job_does_not_hold_up_the_others(bench: Bench) -> None:
     broken = bench.post(problem_file(1))
     (bench.store.directory(broken.id) / "job.json").write_bytes(b"{")

@@ -6,6 +6,7 @@ import time
 
 import httpx2
 import pytest
+from starlette.responses import JSONResponse
 
 from contract import PromptFormat, extract_label
 from orchestrator.questions import LOW_AGREEMENT, RATE_POINTS, rate_points
@@ -147,13 +148,14 @@ def test_a_job_under_way_is_looked_into_and_read_on(
 def test_what_was_failed_and_is_asked_again_shows_its_new_answer(
     server: StubServer, bench: Bench, api: httpx2.Client
 ) -> None:
-    server.reply = lambda prompt, seed: "不知道。"
+    server.fail = lambda body: JSONResponse({"error": "too long"}, 400)
     job = bench.post(problem_file(2))
     bench.start_worker()
     bench.wait(job)
     assert ask(api, job, show="failed").json()["total"] == 4
     row = ask(api, job).json()["data"][0]
     assert (row["state"], row["answer"], row["agreement"]) == ("failed", None, None)
+    server.fail = lambda body: None
     server.reply = lambda prompt, seed: "答案是：A"
     assert api.post(f"/jobs/{job.id}/resume").status_code == 202
     bench.wait(job)

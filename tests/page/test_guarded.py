@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx2
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from orchestrator.page import POLICY
 from orchestrator.settings import Settings
@@ -73,17 +73,19 @@ def test_what_a_model_writes_is_shown_as_text(
     check_accessible(page)
 
 
-def test_the_policy_lets_nothing_inline_run(api: httpx2.Client, open_page: OpenPage) -> None:
+def test_the_policy_lets_nothing_inline_run(api: httpx2.Client, browser: Browser) -> None:
     for path in ("/", "/page/app.js", "/page/style.css"):
         assert api.get(path).headers["content-security-policy"] == POLICY
     assert "unsafe" not in POLICY
-    page = open_page(str(api.base_url))
+    page = browser.new_page()
+    page.goto(str(api.base_url))
     page.locator("h1").wait_for()
     ran = page.evaluate(
         "() => { const s = document.createElement('script'); s.textContent = 'window.ran = 1';"
         " document.body.append(s); return window.ran ?? null; }"
     )
     assert ran is None
+    page.close()
 
 
 def test_a_page_of_another_site_changes_nothing(api: httpx2.Client) -> None:

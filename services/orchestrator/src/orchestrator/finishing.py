@@ -11,12 +11,16 @@ import json
 from contextlib import ExitStack
 from typing import Any, Literal
 
+import structlog
+
 from contract import Problem
 from orchestrator.files import replacing, write_atomically
 from orchestrator.progress import Tally
 from orchestrator.records import Answer, Counts, EndFile, JobFile
 from orchestrator.report import Report, ReportBuilder
 from orchestrator.store import JobStore, all_asked, now
+
+log = structlog.get_logger("quorum")
 
 
 def finish(store: JobStore, job: JobFile) -> None:
@@ -43,6 +47,16 @@ def finish(store: JobStore, job: JobFile) -> None:
     )
     end = EndFile(status=status, finished_at=finished_at, error=error, counts=counts)
     store.write_end(job.id, end)
+    log.info(
+        "job ended",
+        job=job.id,
+        status=status,
+        reason=error,
+        seconds=report.seconds,
+        answered=report.answered,
+        failed=report.failed,
+        samples=report.samples["drawn"],
+    )
 
 
 def _write_results(

@@ -37,7 +37,7 @@ def show_published_model(digest: str, service: ServiceDep) -> TrainedModel:
     """A published model: its contract, every step of its training, its data, its check."""
     model = _find(service, digest)
     return TrainedModel(
-        **dict(_short(model)),
+        **_short(model).model_dump(),
         contract=model.contract,
         metrics=_lines(model.directory / "metrics.jsonl"),
         data=_json(model.directory / "data.json"),

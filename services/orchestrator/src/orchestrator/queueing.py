@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import get_args
 
 from redis import Redis
+from redis.exceptions import RedisError
 from rq import Queue, Worker, get_current_job
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
@@ -82,9 +83,20 @@ class Scheduler:
         self._idle_since: dict[str, float] = {}
 
     def scan(self) -> int:
-        """See to every job that has not ended; how many shards were enqueued."""
+        """See to every job that has not ended; how many shards were enqueued.
+
+        Raises:
+            RedisError: it is away. What else one job does to the scan keeps it from no other job.
+        """
         seen: dict[str, float] = {}
-        count = sum(self.see_to(job, seen) for job in self._store.open_jobs())
+        count = 0
+        for job in self._store.open_jobs():
+            try:
+                count += self.see_to(job, seen)
+            except RedisError:
+                raise
+            except Exception:
+                log.exception("the scan passed over %s and will try it again", job.id)
         self._idle_since = seen
         return count
 

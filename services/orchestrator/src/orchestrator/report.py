@@ -221,7 +221,7 @@ class ReportBuilder:
     def build(self) -> Report:
         job, started = self._job, self._start.started_at if self._start else None
         return Report(
-            **dict(self._sums.sums()),
+            **self._sums.sums().model_dump(),
             job=job.id,
             created_at=job.created_at,
             finished_at=self._finished_at,

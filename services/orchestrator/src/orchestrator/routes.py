@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Depends, Form, Header, Query, Request, Response, UploadFile
 from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -18,6 +19,8 @@ from orchestrator.report import Report
 from orchestrator.schemas import ENDED, Deleted, Health, Job, JobList, Readiness
 
 MAX_KEY_LENGTH = 255
+log = structlog.get_logger("quorum")
+
 EVENTS = "text/event-stream"
 
 
@@ -85,6 +88,7 @@ def post_job(
         idempotency_key,
     )
     if is_new:
+        log.info("job accepted", job=job.id, questions=job.questions, filename=job.filename)
         service.see_to(job)
     response.headers["Location"] = f"/jobs/{job.id}"
     return service.view(job.id)
@@ -133,6 +137,7 @@ def get_events(
 def cancel_job(job_id: str, service: ServiceDep) -> Job:
     """Stop a job: running requests are aborted, answers so far are kept."""
     service.store.cancel(job_id)
+    log.info("job is to be cancelled", job=job_id)
     service.see_to(service.store.load(job_id))
     return service.view(job_id)
 
@@ -141,6 +146,7 @@ def cancel_job(job_id: str, service: ServiceDep) -> Job:
 def resume_job(job_id: str, service: ServiceDep) -> Job:
     """Go on with what is unanswered or failed of a job that has ended."""
     service.store.resume(job_id)
+    log.info("job resumed", job=job_id)
     service.forget(job_id)
     service.see_to(service.store.load(job_id))
     return service.view(job_id)
@@ -150,6 +156,7 @@ def resume_job(job_id: str, service: ServiceDep) -> Job:
 def delete_job(job_id: str, service: ServiceDep) -> Deleted:
     """Remove an ended job and everything made from it."""
     service.store.delete(job_id)
+    log.info("job deleted", job=job_id)
     service.forget(job_id)
     return Deleted(id=job_id)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import redis.asyncio
@@ -168,25 +167,21 @@ class Service:
 
     async def scan_now_and_then(self) -> None:
         while True:
-            await self._try(self._scan)
+            try:
+                await asyncio.to_thread(self._scan)
+            except (RedisError, OSError) as error:
+                log.warning("the recovery scan will be tried again", reason=str(error))
             await asyncio.sleep(SCAN_EVERY_S)
 
     def _scan(self) -> None:
         self.scheduler.scan()
         self.has_workers = self.scheduler.has_workers()
 
-    async def _try(self, scan: Callable[[], object]) -> None:
-        try:
-            await asyncio.to_thread(scan)
-        except (RedisError, OSError) as error:
-            log.warning("the recovery scan will be tried again", reason=str(error))
-        except Exception:  # whatever one job does to it, the others need the scan
-            log.exception("the recovery scan failed, and will be tried again")
-
     async def check_model_now_and_then(self) -> None:
         async with make_client(self.settings).with_options(
             timeout=PROBE_TIMEOUT_S, max_retries=0
         ) as client:
+            said = ""
             while True:
                 try:
                     model = find_model(self.settings)
@@ -196,4 +191,7 @@ class Service:
                     self.model_state, self.served = str(error), error.served
                 except (QuorumError, ContractError) as error:
                     self.model_state, self.served = str(error), frozenset()
+                if self.model_state != said:
+                    said = self.model_state
+                    log.info("model server", state=said)
                 await asyncio.sleep(MODEL_CHECK_EVERY_S)

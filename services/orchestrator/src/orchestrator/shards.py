@@ -136,6 +136,9 @@ async def _answer_open(
         tally = Tally()
         for answer in answers.values():
             tally.add(answer)
+        log.info(
+            "shard taken up", open=len(open_questions), answered=len(answers), model=model.name
+        )
         del answers
         meter = Meter()
         server = Server(client, model, meter, log_prompts=settings.log_prompts)
@@ -145,6 +148,9 @@ async def _answer_open(
             journal.sync()
             lease.check()
             store.mark_done(job.id, shard, tally.counts())
+            log.info("shard done")
+        else:
+            log.info("shard gave way to others")
 
 
 @dataclass

@@ -15,6 +15,7 @@ const ROUTES = [
 ];
 const OTHER_LANGUAGE = { en: "zh", zh: "en" };
 
+let shownSection = "";
 let current = null; // the view on show: {key, update, leave}
 const SIGNED_IN = "quorum-signed-in"; // the cookie itself is out of reach for scripts
 
@@ -29,6 +30,7 @@ function setTheme(chosen) {
 }
 
 function frame(section) {
+  shownSection = section;
   const link = (name, address) => html`
     <a href=${address} aria-current=${section === name ? "page" : "false"}>${t(`nav.${name}`)}</a>`;
   render(html`
@@ -60,7 +62,13 @@ function switchLanguage() {
 
 function switchTheme() {
   setTheme(theme() === "dark" ? "light" : "dark");
-  restart();
+  themeChanged();
+}
+
+// Nothing starts anew, so that what was typed stays: styles follow by themselves, curves listen.
+function themeChanged() {
+  frame(shownSection);
+  document.dispatchEvent(new Event("themechange"));
 }
 
 async function signOut() {
@@ -124,7 +132,7 @@ function signIn() {
     <form class="card signin" @submit=${enter}>
       <h1>${t("key.title")}</h1>
       <p>${t("key.why")}</p>
-      <label>${t("key.label")} <input name="key" type="password" autocomplete="current-password" required autofocus></label>
+      <label>${t("key.label")} <input name="key" type="password" autocomplete="current-password" required></label>
       ${error ? failure(error) : nothing}
       <div class="actions"><button class="primary">${t("key.enter")}</button></div>
     </form>`, main);
@@ -144,6 +152,6 @@ function signIn() {
 
 const remembered = localStorage.getItem("quorum-theme");
 if (remembered) document.documentElement.dataset.theme = remembered;
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restart);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", themeChanged);
 addEventListener("hashchange", show);
 show();

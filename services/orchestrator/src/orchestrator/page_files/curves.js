@@ -17,11 +17,14 @@ function ink(host, name) {
 // Returns a function that takes the chart away.
 export async function drawLines(host, { x, xLabel, series, log = false, digits = 3, height = 220, zero = false }) {
   const UPlot = await load();
-  const grid = { stroke: ink(host, "grid"), width: 1 };
-  const axis = { stroke: ink(host, "muted"), grid, ticks: grid, font: "12px system-ui" };
-  const chart = new UPlot(
-    {
-      width: Math.max(host.clientWidth, 240),
+  const width = () => Math.max(host.clientWidth, 240);
+  let chart;
+  const draw = () => {
+    chart?.destroy();
+    const grid = { stroke: ink(host, "grid"), width: 1 };
+    const axis = { stroke: ink(host, "muted"), grid, ticks: grid, font: "12px system-ui" };
+    const options = {
+      width: width(),
       height,
       cursor: { drag: { x: true, y: false } },
       scales: {
@@ -43,13 +46,15 @@ export async function drawLines(host, { x, xLabel, series, log = false, digits =
           value: (_, v) => (v === null ? "–" : number(v, digits)),
         })),
       ],
-    },
-    [x, ...series.map((one) => one.values)],
-    host,
-  );
-  const observer = new ResizeObserver(() => chart.setSize({ width: Math.max(host.clientWidth, 240), height }));
+    };
+    chart = new UPlot(options, [x, ...series.map((one) => one.values)], host);
+  };
+  draw();
+  const observer = new ResizeObserver(() => chart.setSize({ width: width(), height }));
   observer.observe(host);
+  document.addEventListener("themechange", draw);
   return () => {
+    document.removeEventListener("themechange", draw);
     observer.disconnect();
     chart.destroy();
   };

@@ -1,0 +1,39 @@
+"""One line for each event that matters, with the ids of what it is about."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from orchestrator.records import JobSettings
+from problem_files import problem_file
+from workers import Bench, kill_session
+
+
+def test_a_jobs_life_is_told_in_lines_of_json(bench: Bench, tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    values = bench.settings.model_dump(mode="json")
+    environment = {key.upper(): str(value) for key, value in values.items() if value is not None}
+    with log.open("w") as file:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator.worker"],
+            env={**os.environ, **environment, "LOG_FORMAT": "json"},
+            stdout=file,
+            start_new_session=True,
+        )
+        job = bench.post(problem_file(6), JobSettings(early_stop=False))
+        bench.wait(job, scan=True)
+        kill_session(worker)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)
+    told = [line for line in lines if line.get("job") == job.id]
+    events = [line["event"] for line in told]
+    assert events.count("shard taken up") == events.count("shard done") == len(job.shards) == 2
+    assert {line["shard"] for line in told if line["event"] == "shard done"} == {0, 1}
+    (ended,) = [line for line in told if line["event"] == "job ended"]
+    assert (ended["status"], ended["answered"], ended["failed"]) == ("completed", 12, 0)
+    assert ended["samples"] >= 36
+    assert "第1题" not in log.read_text()
