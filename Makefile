@@ -6,7 +6,7 @@ UV := .tools/bin/uv
 # wheels that pip finds on disk, uv finds too
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help demo up-local env doctor test browser test-compose bench-train bench-orchestrator lint configuration demo-data demo-model requirements clean
+.PHONY: help demo up-local env doctor test browser test-compose bench-train bench-orchestrator bench-page lint configuration demo-data demo-model requirements clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -53,10 +53,13 @@ bench-orchestrator: .venv/ready .venv-model/ready  ## a job against clients that
 	.venv/bin/python bench/answer.py $(if $(DATA),--data "$(DATA)")
 	.venv-model/bin/python bench/draw_answer.py
 
+bench-page: .venv/ready browser  ## the page of a finished job of 50,000 questions, beside a plain HTML table
+	.venv/bin/python bench/page.py
+
 lint: .venv/ready .venv-model/ready  ## ruff and mypy strict over every package
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
-	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring bench/answer.py docs/make_configuration.py
+	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring bench/answer.py bench/page.py docs/make_configuration.py
 	.venv-model/bin/mypy services/trainer/src services/inference/src examples/demo bench/train.py bench/draw_answer.py tests/trainer tests/inference
 
 configuration: .venv/ready  ## write .env.example and docs/configuration.md from docs/settings.toml

@@ -244,7 +244,8 @@ def main() -> None:
         browser.close()
         redis.terminate()
         redis.wait()
-    paint = [statistics.median(run["first_paint_ms"] for run in runs) for runs in (ours, tables)]
+    ours_ms = statistics.median(run["rows_ms"] for run in ours)
+    table_ms = statistics.median(run["whole_ms"] for run in tables)
     found = {
         "date": date.today().isoformat(),
         "command": "python bench/page.py",
@@ -253,7 +254,7 @@ def main() -> None:
         "questions": job.questions,
         "page": ours,
         "plain_table": tables,
-        "first_paint_of_the_table_over_ours": round(paint[1] / paint[0], 2),
+        "whole_table_over_our_first_rows": round(table_ms / ours_ms, 2),
     }
     arguments.out.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n")
 

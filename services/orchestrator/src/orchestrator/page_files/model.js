@@ -181,10 +181,11 @@ export function modelView(main, { subject, signal, fail }) {
 }
 
 function histogram(lengths) {
-  const most = Math.max(...lengths);
-  const width = Math.max(1, Math.ceil((most + 1) / LENGTH_BINS));
-  const counts = new Array(Math.ceil((most + 1) / width)).fill(0);
-  lengths.forEach((length) => { counts[Math.floor(length / width)] += 1; });
+  const [least, most] = lengths.reduce(([low, high], one) => [Math.min(low, one), Math.max(high, one)], [Infinity, 0]);
+  const width = Math.ceil((most - least + 1) / LENGTH_BINS);
+  const counts = new Array(Math.ceil((most - least + 1) / width)).fill(0);
+  lengths.forEach((length) => { counts[Math.floor((length - least) / width)] += 1; });
   const highest = Math.max(...counts);
-  return counts.map((count, i) => ({ name: `${number(i * width)} – ${number((i + 1) * width - 1)}`, share: count / highest, text: number(count) }));
+  const edge = (i) => least + i * width;
+  return counts.map((count, i) => ({ name: `${number(edge(i))} – ${number(edge(i + 1) - 1)}`, share: count / highest, text: number(count) }));
 }
