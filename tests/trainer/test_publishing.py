@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 
 from contract import CONTRACT_FILE
-from contract.published import list_published, make_current
+from contract.published import Published, list_published, make_current
 from contracts import make_contract
 from trainer.errors import TrainerError
 from trainer.publishing import (
-    Published,
     find_published,
     prune,
     publish,
