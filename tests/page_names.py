@@ -14,6 +14,7 @@ from orchestrator.page import FILES
 
 OpenPage = Callable[..., Page]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+ANOTHER_MACHINE = "quorum.example"  # which the browser finds at 127.0.0.1
 LOCALES = {"en": "en-US", "zh": "zh-CN"}
 _ENTRY = re.compile(r'^  (".*?"): (".*"),$', re.MULTILINE)
 

@@ -1,3 +1,3 @@
-from orchestrator_parts import api, bench, server, settings
+from orchestrator_parts import api, bench, server, settings, two_models
 
-__all__ = ["api", "bench", "server", "settings"]
+__all__ = ["api", "bench", "server", "settings", "two_models"]

@@ -3,6 +3,10 @@ away."""
 
 import errno
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +16,8 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from orchestrator import store
-from orchestrator.api import create_app
+from orchestrator.api import STOP_S, create_app
+from orchestrator.local.stack import free_port
 from orchestrator.service import Service
 from orchestrator.settings import ApiSettings, Settings
 from problem_files import problem_file
@@ -203,6 +208,30 @@ def test_every_call_declares_its_errors_in_the_openapi_document(api: httpx2.Clie
         assert document["components"]["schemas"][schema]["examples"]
     errors = document["paths"]["/jobs"]["post"]["responses"]["422"]["content"]
     assert list(errors) == ["application/problem+json"]
+
+
+def test_a_stop_does_not_wait_for_whoever_follows_a_job(settings: Settings, bench: Bench) -> None:
+    job = bench.post(problem_file(1))  # without a worker it stays as it is
+    port = free_port()
+    values = {**settings.model_dump(mode="json"), "api_port": port}
+    environment = {key.upper(): str(value) for key, value in values.items() if value is not None}
+    argv = [sys.executable, "-m", "orchestrator.api"]
+    process = subprocess.Popen(argv, env={**os.environ, **environment})
+    try:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            while True:
+                try:
+                    client.get("/healthz")
+                    break
+                except httpx2.TransportError:
+                    time.sleep(0.1)
+            with client.stream("GET", f"/jobs/{job.id}/events") as reply:
+                next(reply.iter_lines())
+                process.terminate()
+                assert process.wait(STOP_S + 10) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def question(**changed: object) -> dict[str, object]:

@@ -9,11 +9,7 @@ import httpx2
 import pytest
 
 from contract import CONTRACT_FILE
-from contract.published import make_current
-from contracts import make_contract
 from orchestrator.settings import Settings
-
-DIGESTS = ("aaa1", "bbb2")
 
 
 @pytest.fixture
@@ -21,25 +17,8 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"model_name": "m", "model_contract": "published"})
 
 
-@pytest.fixture
-def models(settings: Settings) -> Path:
-    for number, digest in enumerate(DIGESTS):
-        directory = settings.models_dir / "m" / digest
-        directory.mkdir(parents=True)
-        contract = make_contract(digest)
-        created = f"2026-11-2{number}T00:00:00+00:00"
-        provenance = contract.provenance.model_copy(update={"created": created})
-        contract = contract.model_copy(update={"provenance": provenance})
-        (directory / CONTRACT_FILE).write_bytes(contract.dump())
-        (directory / "model.safetensors").write_bytes(b"x" * 1000)
-    (directory / "metrics.jsonl").write_text('{"step": 0, "loss": 2.0}\n{"step": 1, "loss": 1.0}\n')
-    (directory / "data.json").write_text('{"trained": 7}')
-    make_current(directory)
-    return settings.models_dir / "m"
-
-
 def test_models_are_listed_newest_first_with_the_current_one(
-    models: Path, api: httpx2.Client
+    two_models: Path, api: httpx2.Client
 ) -> None:
     listed = api.get("/models").json()["data"]
     assert [(model["digest"], model["current"]) for model in listed] == [
@@ -49,12 +28,12 @@ def test_models_are_listed_newest_first_with_the_current_one(
     assert all(model["size_bytes"] > 1000 for model in listed)
 
 
-def test_a_model_is_shown_with_what_its_training_left(models: Path, api: httpx2.Client) -> None:
+def test_a_model_is_shown_with_what_its_training_left(two_models: Path, api: httpx2.Client) -> None:
     found = api.get("/models/bbb2").json()
     assert [entry["loss"] for entry in found["metrics"]] == [2.0, 1.0]
-    assert found["data"] == {"trained": 7}
+    assert found["data"] == {"trained": 7, "keys_read": {}, "keys_trained": {}}
     assert found["verification"] is None
-    assert found["contract"] == json.loads((models / "bbb2" / CONTRACT_FILE).read_text())
+    assert found["contract"] == json.loads((two_models / "bbb2" / CONTRACT_FILE).read_text())
     older = api.get("/models/aaa1").json()
     assert (older["metrics"], older["data"]) == ([], None)
     for digest in ("ccc3", "current"):
@@ -63,11 +42,13 @@ def test_a_model_is_shown_with_what_its_training_left(models: Path, api: httpx2.
         assert digest in refused.json()["detail"]
 
 
-def test_an_earlier_model_is_made_current_and_asked_for(models: Path, api: httpx2.Client) -> None:
+def test_an_earlier_model_is_made_current_and_asked_for(
+    two_models: Path, api: httpx2.Client
+) -> None:
     assert api.get("/model").json()["digest"] == "bbb2"
     listed = api.post("/models/aaa1/current").json()["data"]
     assert [model["current"] for model in listed] == [False, True]
-    assert (models / "current").readlink() == Path("aaa1")
+    assert (two_models / "current").readlink() == Path("aaa1")
     assert api.get("/model").json()["digest"] == "aaa1"
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from orchestrator_parts import api, bench, server, settings
-from page_names import CHROMIUM, LOCALES, OpenPage
+from orchestrator_parts import api, bench, server, settings, two_models
+from page_names import ANOTHER_MACHINE, CHROMIUM, LOCALES, OpenPage
 
-__all__ = ["api", "bench", "server", "settings"]
+__all__ = ["api", "bench", "server", "settings", "two_models"]
 
 FLAGS = [
     "--no-sandbox",
@@ -21,6 +21,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    f"--host-resolver-rules=MAP {ANOTHER_MACHINE} 127.0.0.1",
 ]
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.datastructures import Headers
 
 from orchestrator.errors import OtherSiteError, UnauthorizedError
 from orchestrator.service import Service
@@ -35,18 +36,18 @@ def authorize(
 ) -> None:
     """Let the call pass, or refuse it.
 
-    A browser sends cookies, and forms without a key, also for pages of other sites; what it sends
-    along for those is `Origin`.
+    A browser sends cookies, and forms without a key, also for pages of other sites. What it says of
+    where a call comes from is `Sec-Fetch-Site`, and on plain HTTP `Origin` alone.
 
     Raises:
         UnauthorizedError: a key is set, and neither header nor cookie holds it.
         OtherSiteError: a page of another site wants something changed.
     """
-    origin = request.headers.get("origin")
-    if request.method not in READING and origin is not None:
-        host = request.headers.get("host", "")
-        if urlsplit(origin).netloc != host:
-            raise OtherSiteError(f"a page of {origin} may not change anything at {host}")
+    if request.method not in READING and not _is_own(request.headers):
+        raise OtherSiteError(
+            f"a page of {request.headers.get('origin')} may not change anything at "
+            f"{request.headers.get('host')}; a proxy must pass the header Host on"
+        )
     wanted = service.settings.api_key
     sent = given.credentials if given else ""
     if (
@@ -60,6 +61,14 @@ def authorize(
             "send the header Authorization: Bearer <API_KEY>; quorum takes --api-key or "
             "QUORUM_API_KEY"
         )
+
+
+def _is_own(headers: Headers) -> bool:
+    """Whether a call is from this site's own pages, or from no browser at all."""
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        return site in ("same-origin", "none")
+    return origin is None or urlsplit(origin).netloc == headers.get("host")
 
 
 def session_token(key: str) -> str:

@@ -37,6 +37,8 @@ from orchestrator.settings import ApiSettings, Settings
 log = structlog.get_logger("quorum")
 
 RETRY_AFTER_S = 5
+# How long a stop waits for replies under way; a page that is open follows events without an end.
+STOP_S = 5
 REQUEST_ID = "x-request-id"
 # Asked often and by machines, or many at once: no log line each.
 QUIET = ("/healthz", "/readyz", "/metrics", "/page/")
@@ -181,6 +183,7 @@ def main() -> None:
         port=settings.api_port,
         log_config=None,
         access_log=False,
+        timeout_graceful_shutdown=STOP_S,
     )
 
 

@@ -79,7 +79,7 @@ class QuorumCollector(Collector):
         yield _gauge("quorum_volume_size_bytes", "Size of the data volume.", usage.total)
         yield CounterMetricFamily(
             "quorum_recoveries",
-            "Shards that were enqueued again because their worker was gone.",
+            "Shards that were enqueued again because nobody was at them any more.",
             value=service.scheduler.recoveries,
         )
 

@@ -74,7 +74,7 @@ def finish_alone(connection: Redis, store: JobStore, job: JobFile) -> None:
 
 class Scheduler:
     """Enqueues open shards. Keeps since when it has seen each of them without a worker, and counts
-    how often a worker was gone."""
+    how often one had to be enqueued again."""
 
     def __init__(self, store: JobStore, connection: Redis) -> None:
         self._store = store
@@ -140,7 +140,7 @@ class Scheduler:
             if time.monotonic() - seen[key] >= grace:
                 if grace:
                     self.recoveries += 1
-                    log.warning("enqueued again, its worker is gone: %s, shard %d", job.id, shard)
+                    log.warning("enqueued again, nobody is at it: %s, shard %d", job.id, shard)
                 stalled.append(shard)
                 del seen[key]
         return stalled

@@ -73,7 +73,8 @@ class Service:
         return view
 
     def status(self, job_id: str) -> Status:
-        return self._status(self.store.load(job_id), self.store.end(job_id))
+        end = self.store.end(job_id)
+        return end.status if end else self._status(self.store.load(job_id), None)
 
     def _status(self, job: JobFile, end: EndFile | None) -> Status:
         if end is not None:

@@ -39,6 +39,7 @@ export const api = {
   cancel: (id) => call(`${job(id)}/cancel`, { method: "POST" }),
   resume: (id) => call(`${job(id)}/resume`, { method: "POST" }),
   remove: (id) => call(job(id), { method: "DELETE" }),
+  health: () => call("/healthz"),
   model: (signal) => call("/model", { signal }),
   models: (signal) => call("/models", { signal }),
   published: (digest, signal) => call(`/models/${digest}`, { signal }),
@@ -49,13 +50,16 @@ export const api = {
   download: (id, what) => `${job(id)}/${what}`,
 };
 
+// crypto.randomUUID is there on secure origins alone, and many a GPU box is reached by plain HTTP.
+const randomKey = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("-");
+
 // Post a problem file; `onProgress` gets the share that was sent. fetch cannot tell that.
 export function submit(form, onProgress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/jobs");
     request.responseType = "json";
-    request.setRequestHeader("Idempotency-Key", crypto.randomUUID());
+    request.setRequestHeader("Idempotency-Key", randomKey());
     request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
     request.onerror = () => reject(new OfflineError("/jobs"));
     request.onload = () => {

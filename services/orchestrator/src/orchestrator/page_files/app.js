@@ -1,5 +1,5 @@
 // The page's frame: navigation, language, theme, sign-in, and which view the address names.
-import { api, ApiError } from "./api.js";
+import { api, ApiError, OfflineError } from "./api.js";
 import { language, setLanguage, t } from "./i18n.js";
 import { failure, html, nothing, render } from "./ui.js";
 import { compareView } from "./compare.js";
@@ -15,6 +15,9 @@ const ROUTES = [
 ];
 const OTHER_LANGUAGE = { en: "zh", zh: "en" };
 
+const POLL_MS = 2000;
+
+let waiting = null; // for an API that is away
 let shownSection = "";
 let current = null; // the view on show: {key, update, leave}
 const SIGNED_IN = "quorum-signed-in"; // the cookie itself is out of reach for scripts
@@ -96,6 +99,7 @@ function show() {
       return;
     }
     current?.leave();
+    stopWaiting();
     frame(section);
     const main = document.getElementById("main");
     render(nothing, main);
@@ -115,12 +119,31 @@ function show() {
   location.hash = "#/";
 }
 
-// Views hand over what went wrong: a missing key asks for it, all else is shown at `host`.
+// Views hand over what went wrong: a missing key asks for it, all else is shown at `host`. A view
+// that lost the API begins anew when it is back.
 function fail(error, host) {
   if (error.name === "AbortError") return;
+  if (error instanceof OfflineError) waitForApi();
   if (error instanceof ApiError && error.status === 401) signIn();
   else if (error instanceof ApiError && error.status === 404) render(html`${failure(error)}<p><a href="#/">${t("nav.back")}</a></p>`, host);
   else render(failure(error), host);
+}
+
+function waitForApi() {
+  waiting ||= setInterval(async () => {
+    try {
+      await api.health();
+    } catch {
+      return; // still away
+    }
+    stopWaiting();
+    restart();
+  }, POLL_MS);
+}
+
+function stopWaiting() {
+  clearInterval(waiting);
+  waiting = null;
 }
 
 function signIn() {

@@ -1,5 +1,5 @@
 // One job, live: how far it is, what its answers add up to, and its questions.
-import { api, ApiError } from "./api.js";
+import { api, ApiError, OfflineError } from "./api.js";
 import { drawLines } from "./curves.js";
 import { duration, moment, number, percent, said, t } from "./i18n.js";
 import { ENDED, jobActions } from "./jobs.js";
@@ -170,6 +170,7 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
     events = api.events(id);
     const take = (event) => moved(JSON.parse(event.data));
     events.addEventListener("progress", take);
+    events.onerror = () => fail(new OfflineError(id), host("job-failure"));
     events.addEventListener("end", (event) => {
       take(event);
       events.close();

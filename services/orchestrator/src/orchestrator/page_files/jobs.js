@@ -149,7 +149,9 @@ export function jobsView(main, { signal, fail }) {
     } catch (error) {
       if (jobs === null) jobs = [];
       draw();
-      fail(error, main.querySelector("#jobs-failure"));
+      const host = main.querySelector("#jobs-failure");
+      if (error instanceof OfflineError) render(failure(error), host); // asked again below
+      else fail(error, host);
       if (error instanceof ApiError && error.status === 401) return;
     }
     if (signal.aborted) return;

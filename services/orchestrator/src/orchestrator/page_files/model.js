@@ -98,7 +98,7 @@ export function modelView(main, { subject, signal, fail }) {
         <dl class="pairs">
           ${["read", "problems", "near_duplicate_problems", "repeated", "trained", "copies", "held_out", "leaking"].filter((name) => report[name] !== undefined)
             .map((name) => html`<div><dt>${t(`data.${name}`)}</dt><dd>${number(report[name])}</dd></div>`)}
-          ${Object.entries(report.dropped || {}).map(([reason, count]) => html`<div><dt>${t("data.dropped", { reason })}</dt><dd>${number(count)}</dd></div>`)}
+          ${Object.entries(report.dropped || {}).map(([reason, count]) => html`<div><dt>${t("data.dropped", { reason: said(reason) })}</dt><dd>${number(count)}</dd></div>`)}
         </dl>
         <div class="charts">
           <div><h3>${t("data.keys")}</h3>${bars(t("data.keys"), labels.flatMap((label) => [
@@ -115,7 +115,7 @@ export function modelView(main, { subject, signal, fail }) {
       ${check.comparison ? html`<p class="muted">${t("check.compared", { rows: number(check.comparison.rows), nats: number(check.comparison.nats, 5) })}</p>` : nothing}
       ${(check.replies || []).map((reply) => html`
         <article class="sample ${reply.label === null ? "invalid" : reply.label === reply.key ? "right" : "wrong"}">
-          <header><b>${reply.label ?? t("sample.invalid")}</b><small>${t("question.key", { key: reply.key })} · ${reply.source}</small></header>
+          <header><b>${reply.label ?? t("sample.invalid")}</b><small>${t("question.key", { key: reply.key })} · ${said(reply.source)}</small></header>
           <details><summary>${t("check.prompt")}</summary><pre>${(reply.messages || []).map((message) => message.content).join("\n\n")}</pre></details>
           <pre>${reply.text}</pre>
         </article>`)}

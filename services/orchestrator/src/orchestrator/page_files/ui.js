@@ -81,6 +81,10 @@ export function announce(words) {
 }
 
 export async function copyLink(button) {
+  if (!navigator.clipboard) {
+    prompt(t("question.link"), location.href); // no clipboard on plain HTTP; the text is selected there
+    return;
+  }
   await navigator.clipboard.writeText(location.href);
   announce(t("copied"));
   button.textContent = t("copied");

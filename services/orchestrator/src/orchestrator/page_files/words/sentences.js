@@ -21,6 +21,7 @@ export const sentences = [
   [/^there is no job '(.*)'; GET \/jobs lists those there are$/, "没有任务 $1；任务列表见首页"],
   [/^there is no question (\d+); the job has (\d+), counted from 0$/, "没有第 $1 题；该任务共有 $2 题，从 0 数起"],
   [/^no model with the digest '(.*)' is published; .*$/, "没有发布摘要为 $1 的模型"],
+  [/^a page of (\S+) may not change anything at (\S+); .*$/, "$1 的页面不能更改 $2 的内容；代理须转发 Host 头"],
   [/^this is not the API_KEY that the API was started with$/, "这不是 API 启动时设置的 API_KEY"],
   [/^(job_\w+) has ended already, it is (\w+)$/, "任务 $1 已经结束，状态为 $2"],
   [/^(job_\w+) has not ended; wait for it, or cancel it first$/, "任务 $1 尚未结束；请等待，或先取消"],
@@ -50,6 +51,15 @@ export const sentences = [
   [/^the model server at (\S+) serves (.*), not (\S+) yet: .*$/, "模型服务器 $1 提供的是 $2，还不是 $3：待没有任务需要其他权重后会切换；或设置 MODEL_NAME"],
   [/^the server renders the contract's probe differently (.*): it would be asked .*$/, "服务器对契约探针的渲染不同（$1）：提问方式会与训练时不一致。请提供发布目录本身，使用其自带的对话模板和分词器。"],
   [/^(\S+) does not exist: no model is published there; run the trainer first$/, "$1 不存在：尚未发布模型；请先运行训练"],
+  // where a recorded reply's question comes from, and rows that the trainer left out
+  [/^(.*), (.*), question (\d+)$/, "$1，$2，第 $3 问"],
+  [/^no analysis, which format.style = "analysis" trains$/, "没有分析，而 analysis 风格需要分析"],
+  [/^the same question stands elsewhere with another key$/, "同一题在别处有不同的标准答案"],
+  [/^no answer given$/, "没有标准答案"],
+  [/^no instruction and output$/, "没有 instruction 和 output"],
+  [/^no problem and question found in the instruction$/, "instruction 中找不到题干和问题"],
+  [/^no options found in the instruction$/, "instruction 中找不到选项"],
+  [/^the output names none of the options$/, "output 没有给出任何选项"],
   // answers that are missing
   [/^the server refused it: (.*)$/, "服务器拒绝了它：$1"],
   [/^no sample named an option, and neither did a reply held to the labels \((.*)\)$/, "没有样本给出选项，限定为选项字母的回复也没有（$1）"],

@@ -1,0 +1,187 @@
+"""A key that is asked for once, and texts of a model that are shown and never run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser, Dialog, expect
+
+from orchestrator.page import POLICY
+from orchestrator.settings import Settings
+from orchestrator_parts import serving
+from page_names import ANOTHER_MACHINE, OpenPage, check_accessible, words
+from problem_files import problem_file
+from stub_server import StubServer
+from workers import Bench
+
+KEY = "a-secret-of-the-test"
+HOSTILE = (
+    '<script>window.hacked = 1</script><img src=x onerror="window.hacked = 2">'
+    "</pre><b>bold</b>&amp;\n答案是：**Ａ**"
+)
+
+
+@pytest.fixture
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    key = KEY if "keyed" in request.keywords else ""
+    return settings.model_copy(update={"api_key": key})
+
+
+@pytest.mark.keyed
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_key_is_asked_for_once_a_session(
+    api: httpx2.Client, open_page: OpenPage, language: str
+) -> None:
+    w = words(language)
+    page = open_page(str(api.base_url), language)
+    expect(page.get_by_role("heading", name=w["key.title"])).to_be_visible()
+    check_accessible(page)
+    page.get_by_label(w["key.label"]).fill("another")
+    page.get_by_role("button", name=w["key.enter"]).click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.get_by_label(w["key.label"]).fill(KEY)
+    page.get_by_role("button", name=w["key.enter"]).click()
+    expect(page.get_by_role("heading", name=w["jobs.title"])).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name=w["jobs.title"])).to_be_visible()
+    assert KEY not in str(page.context.cookies())
+    assert KEY not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+    cookie = page.context.cookies()[0]
+    assert cookie["httpOnly"]
+    assert cookie["sameSite"] == "Strict"
+    assert cookie["expires"] == -1
+    page.get_by_role("button", name=w["nav.signout"]).click()
+    expect(page.get_by_role("heading", name=w["key.title"])).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_a_model_writes_is_shown_as_text(
+    server: StubServer, bench: Bench, api: httpx2.Client, open_page: OpenPage, theme: str
+) -> None:
+    server.reply = lambda prompt, seed: HOSTILE
+    bench.start_worker()
+    job_id = api.post("/jobs", files={"file": ("<b>f</b>.jsonl", problem_file(1, 1))}).json()["id"]
+    page = open_page(f"{api.base_url}/#/jobs/{job_id}/questions/0", theme=theme)
+    page.locator(".close").wait_for()
+    while api.get(f"/jobs/{job_id}").json()["status"] != "completed":
+        page.wait_for_timeout(200)
+    page.reload()
+    sample = page.locator(".sample pre").first
+    expect(sample).to_have_text(HOSTILE)
+    expect(page.locator(".sample mark").first).to_have_text("Ａ")
+    assert page.locator(".sample b b, .sample img, .sample script").count() == 0
+    assert page.evaluate("window.hacked") is None
+    check_accessible(page)
+
+
+def test_the_policy_lets_nothing_inline_run(api: httpx2.Client, browser: Browser) -> None:
+    for path in ("/", "/page/app.js", "/page/style.css"):
+        assert api.get(path).headers["content-security-policy"] == POLICY
+    assert "unsafe" not in POLICY
+    page = browser.new_page()
+    page.goto(str(api.base_url))
+    page.locator("h1").wait_for()
+    ran = page.evaluate(
+        "() => { const s = document.createElement('script'); s.textContent = 'window.ran = 1';"
+        " document.body.append(s); return window.ran ?? null; }"
+    )
+    assert ran is None
+    page.close()
+
+
+def test_a_page_of_another_site_changes_nothing(api: httpx2.Client) -> None:
+    file = {"file": ("f.jsonl", problem_file(1))}
+    refused = api.post("/jobs", files=file, headers={"Origin": "http://elsewhere.example"})
+    assert refused.status_code == 403
+    assert api.get("/jobs").json()["data"] == []
+    own = str(api.base_url).rstrip("/")
+    assert api.post("/jobs", files=file, headers={"Origin": own}).status_code == 202
+
+
+def test_a_call_that_a_browser_says_is_from_elsewhere_is_refused(api: httpx2.Client) -> None:
+    file = {"file": ("f.jsonl", problem_file(1))}
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 202)):
+        headers = {"Sec-Fetch-Site": site, "Origin": "https://behind-a-proxy.example"}
+        assert api.post("/jobs", files=file, headers=headers).status_code == status
+
+
+def test_on_plain_http_from_another_machine_files_are_posted_and_links_copied(
+    bench: Bench, api: httpx2.Client, open_page: OpenPage, tmp_path: Path
+) -> None:
+    """There browsers have neither crypto.randomUUID nor a clipboard."""
+    bench.start_worker()
+    page = open_page(f"http://{ANOTHER_MACHINE}:{api.base_url.port}")
+    assert not page.evaluate("isSecureContext")
+    file = tmp_path / "f.jsonl"
+    file.write_bytes(problem_file(2))
+    page.set_input_files("#upload-file", file)
+    page.click(".dropzone button.primary")
+    page.wait_for_url(re.compile("#/jobs/job_"))
+    page.locator(".question a").first.click()
+    asked: list[str] = []
+
+    def read(dialog: Dialog) -> None:
+        asked.append(dialog.default_value)
+        dialog.dismiss()
+
+    page.on("dialog", read)
+    page.get_by_role("button", name="Copy link").click()
+    assert asked == [page.url]
+
+
+def test_a_file_is_dropped_on_the_page(api: httpx2.Client, open_page: OpenPage) -> None:
+    page = open_page(str(api.base_url))
+    text = problem_file(2).decode()
+    dropped = page.evaluate_handle(
+        "(text) => { const all = new DataTransfer();"
+        " all.items.add(new File([text], 'dropped.jsonl')); return all; }",
+        text,
+    )
+    page.dispatch_event(".upload", "drop", {"dataTransfer": dropped})
+    expect(page.locator(".dropzone")).to_contain_text("dropped.jsonl")
+    page.click(".dropzone button.primary")
+    page.wait_for_url(re.compile("#/jobs/job_"))
+    (job,) = api.get("/jobs").json()["data"]
+    assert (job["filename"], job["request_counts"]["total"]) == ("dropped.jsonl", 4)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_an_earlier_model_is_made_current_after_a_question(
+    settings: Settings, two_models: Path, open_page: OpenPage, language: str
+) -> None:
+    w = words(language)
+    published = settings.model_copy(update={"model_name": "m", "model_contract": "published"})
+    with serving(published) as port:
+        page = open_page(f"http://127.0.0.1:{port}/#/model", language)
+        rows = page.locator(".list tbody tr")
+        expect(rows.nth(0).locator(".badge")).to_have_text(w["model.current"])
+        rows.nth(1).get_by_role("button", name=w["model.make"]).click()
+        page.get_by_role("button", name=w["no"], exact=True).click()
+        assert (two_models / "current").readlink() == Path("bbb2")
+        rows.nth(1).get_by_role("button", name=w["model.make"]).click()
+        page.locator("dialog.confirm .danger").click()
+        expect(rows.nth(1).locator(".badge")).to_have_text(w["model.current"])
+        assert (two_models / "current").readlink() == Path("aaa1")
+        check_accessible(page)
+
+
+def test_a_page_goes_on_by_itself_when_the_api_was_away(
+    settings: Settings, bench: Bench, open_page: OpenPage
+) -> None:
+    job = bench.post(problem_file(3))
+    with serving(settings) as port:
+        listed = open_page(f"http://127.0.0.1:{port}")
+        live = open_page(f"http://127.0.0.1:{port}/#/jobs/{job.id}")
+        listed.locator(".job").wait_for()
+        live.locator(".question a").first.wait_for()
+    for page in (listed, live):
+        expect(page.get_by_role("alert")).to_contain_text("no answer", timeout=20_000)
+    bench.start_worker()
+    with serving(settings, port):
+        bench.wait(job)
+        for page in (listed, live):
+            expect(page.locator(".badge.completed")).to_be_visible(timeout=30_000)
+            expect(page.get_by_role("alert")).to_have_count(0)
