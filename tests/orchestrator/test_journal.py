@@ -95,6 +95,17 @@ def test_a_second_writer_waits_for_the_first_and_for_a_halted_one_only_so_long(
     assert read(path) == [0, 1]
 
 
+def test_a_volume_without_locks_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(journal_module.fcntl, "flock", refuse)
+    append(tmp_path / "0000.jsonl", answer(0))
+    assert read(tmp_path / "0000.jsonl") == [0]
+
+
 def test_a_writer_that_lost_its_lease_writes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "0000.jsonl"
 

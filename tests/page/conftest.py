@@ -16,6 +16,7 @@ __all__ = ["api", "bench", "server", "settings", "two_models"]
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-dev-shm-usage",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",

@@ -99,6 +99,7 @@ def test_a_file_is_posted_watched_and_read_question_by_question(
     first = wait_for_bar(page, 20)
     assert first < 305
     wait_for_bar(page, first)
+    assert re.match(r"\d+\s?% problems.jsonl", page.title())
     expect(page.locator(".facts").first).to_contain_text(w["job.speed"].split("{")[1][10:14])
     expect(page.locator(".badge.completed")).to_be_visible(timeout=120_000)
     assert page.evaluate("window.notReloaded")

@@ -28,6 +28,7 @@ SYNC_EVERY_S = 0.5
 FULL_RETRY_S = 2.0
 LOCK_POLL_S = 0.1
 CHUNK_BYTES = 1 << 20
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # as some network file systems say
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -114,6 +115,11 @@ async def _lock(descriptor: int, patience_s: float) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             await asyncio.sleep(LOCK_POLL_S)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            log.warning("the data volume knows no locks, the lease alone must do: %s", error)
+            return
         else:
             return
 

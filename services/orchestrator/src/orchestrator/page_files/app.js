@@ -101,6 +101,7 @@ function show() {
     current?.leave();
     stopWaiting();
     frame(section);
+    document.title = `${t(`nav.${section}`)} – Quorum`;
     const main = document.getElementById("main");
     render(nothing, main);
     const leaving = new AbortController();

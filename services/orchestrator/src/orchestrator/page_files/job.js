@@ -32,6 +32,7 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
     const counts = job.request_counts;
     const done = counts.completed + counts.failed;
     const running = !ENDED.includes(job.status);
+    document.title = `${running ? percent(done / counts.total, 0) : t(`status.${job.status}`)} ${job.filename} – Quorum`;
     render(html`
       <div class="head">
         <div>
@@ -177,6 +178,12 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
     });
   }
 
+  // A tab in the background holds no connection: browsers allow six to one host.
+  function visibilityChanged() {
+    if (document.hidden) events?.close();
+    else if (job && !ENDED.includes(job.status)) refresh();
+  }
+
   async function refresh() {
     try {
       moved(await api.job(id, signal));
@@ -213,13 +220,14 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
     }
     drawHead();
     list = questionList(host("questions"), { id, labelled: () => sums?.accuracy, parameters, signal, fail });
-    await loadFigures();
-    if (signal.aborted) return;
     list.refresh();
     showQuestion(detail);
     if (!ENDED.includes(job.status)) follow();
+    await loadFigures();
+    if (!signal.aborted) list.redraw(); // with keys or without is known now
   }
 
+  document.addEventListener("visibilitychange", visibilityChanged);
   begin();
   return {
     update: (next) => {
@@ -228,6 +236,7 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
       showQuestion(next.detail);
     },
     leave: () => {
+      document.removeEventListener("visibilitychange", visibilityChanged);
       events?.close();
       clearTimeout(timer);
       clearRate?.();

@@ -13,7 +13,8 @@ export function questionList(host, { id, labelled, parameters, signal, fail }) {
   let query = taken(parameters);
   let total = null;
   let pages = new Map(); // page number -> its rows, or "asked"
-  let generation = 0;
+  let generation = 0; // of the filters: replies to earlier ones come too late
+  let announced = 0; // nothing is, until someone filters
   let typing;
   let frame = 0;
 
@@ -108,10 +109,10 @@ export function questionList(host, { id, labelled, parameters, signal, fail }) {
       const found = await api.questions(id, words, signal);
       if (asked !== generation) return;
       pages.set(page, found.data);
-      const changed = total !== found.total;
       total = found.total;
       draw();
-      if (changed) announce(t("questions.count", { count: number(total) }));
+      if (announced !== generation) announce(t("questions.count", { count: number(total) }));
+      announced = generation;
     } catch (error) {
       if (asked === generation) pages.delete(page);
       fail(error, document.getElementById("job-failure"));
@@ -154,6 +155,7 @@ export function questionList(host, { id, labelled, parameters, signal, fail }) {
   draw();
   return {
     refresh,
+    redraw: draw,
     address,
     // The address changed, by a link or the browser's history.
     take: (found) => {

@@ -17,6 +17,14 @@ export const sentences = [
   [/^Waiting for the model$/, "正在等待模型"],
   [/^Internal error$/, "内部错误"],
   [/^(?:Request Entity Too Large|Content Too Large)$/, "文件过大"],
+  // statuses within sentences
+  [/^validating$/, "校验中"],
+  [/^in_progress$/, "进行中"],
+  [/^finalizing$/, "收尾中"],
+  [/^completed$/, "已完成"],
+  [/^failed$/, "失败"],
+  [/^cancelling$/, "取消中"],
+  [/^cancelled$/, "已取消"],
   // refusals
   [/^there is no job '(.*)'; GET \/jobs lists those there are$/, "没有任务 $1；任务列表见首页"],
   [/^there is no question (\d+); the job has (\d+), counted from 0$/, "没有第 $1 题；该任务共有 $2 题，从 0 数起"],
