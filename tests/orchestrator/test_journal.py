@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def test_a_volume_without_locks_is_written_all_the_same(
     def refuse(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(journal_module.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     append(tmp_path / "0000.jsonl", answer(0))
     assert read(tmp_path / "0000.jsonl") == [0]
 
