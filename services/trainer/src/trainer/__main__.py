@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -237,10 +238,25 @@ def main() -> None:
         app()
     except StoppedError as stopped:
         log.warning("%s", stopped)
-        sys.exit(143)
+        end(143)
     except TrainerError as error:
         log.error("%s", error)
-        sys.exit(1)
+        end(1)
+    except SystemExit as ended:  # how typer ends, also where all went well
+        end(ended.code)
+
+
+def end(code: str | int | None) -> None:
+    """End this process; one of several without Python's own end, in which threads that gloo has
+    left may abort it (PyTorch, pull request 179291), and torchrun then ends the others.
+    """
+    from trainer.settings import Settings
+
+    if Settings().world_size > 1 and isinstance(code, int):
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
