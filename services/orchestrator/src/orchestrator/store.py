@@ -29,6 +29,7 @@ from typing import BinaryIO, TypeVar
 from pydantic import ValidationError
 
 from contract import FileFault, Problem, ProblemFileError, Question, iter_problems
+from contract.published import sync
 from orchestrator.errors import (
     InvalidFileError,
     JobDamagedError,
@@ -36,7 +37,7 @@ from orchestrator.errors import (
     KeyReusedError,
     StateError,
 )
-from orchestrator.files import sync_directory, write_atomically
+from orchestrator.files import write_atomically
 from orchestrator.journal import read_journal
 from orchestrator.records import (
     Answer,
@@ -132,7 +133,7 @@ class JobStore:
                 if idempotency_key is not None:
                     write_atomically(self._key_file(idempotency_key), job_id.encode())
                 new.rename(self._jobs / job_id)
-                sync_directory(self._jobs)
+                sync(self._jobs)
             return job, True
         finally:
             shutil.rmtree(new, ignore_errors=True)
@@ -295,7 +296,7 @@ class JobStore:
                 write_atomically(self.journal(job_id, shard), lines)
         for name in (*RESULTS, "cancel", "end.json"):
             (directory / name).unlink(missing_ok=True)
-        sync_directory(directory)
+        sync(directory)
 
     def delete(self, job_id: str) -> None:
         """Remove an ended job.
@@ -308,7 +309,7 @@ class JobStore:
             raise StateError(f"{job_id} has not ended; cancel it first")
         gone = self._jobs / f".deleted-{job_id}"
         directory.rename(gone)
-        sync_directory(self._jobs)
+        sync(self._jobs)
         shutil.rmtree(gone, ignore_errors=True)
 
     def _done(self, job_id: str, shard: int) -> Path:
