@@ -152,6 +152,8 @@ def test_a_journal_of_other_settings_is_not_mixed_in(teach: Callable[..., list[Y
     [
         ("甲高。\n答案是：A", "stop", False, "甲高。"),
         ("<think>嗯</think>\n甲高。\n\n**答案是：A**", "stop", False, "甲高。"),
+        ("嗯，答案是：B？\n</think>\n甲高。\n答案是：A", "stop", False, "甲高。"),
+        ("<think>甲高。\n答案是：A", "stop", False, None),
         ("甲高。\n答案是：A", "length", False, None),
         ("答案是：A", "stop", False, None),
         ("甲高。\n答案是：B", "stop", False, None),

@@ -24,6 +24,7 @@ from contract.problems import (
     iter_problems,
     parse_problems,
 )
+from contract.reasoning import split_reasoning
 from contract.stacks import Stack, stack_fault
 
 __all__ = [
@@ -46,5 +47,6 @@ __all__ = [
     "iter_problems",
     "label_place",
     "parse_problems",
+    "split_reasoning",
     "stack_fault",
 ]

@@ -2,7 +2,8 @@
 
 A reply that cannot be read gives None; nothing is guessed. Patterns come from the contract. Each
 has one group, the text that should name an option; of all matches of all patterns the last in the
-reply counts, because a worked solution may mention options on its way to its answer.
+reply counts, because a worked solution may mention options on its way to its answer. Reasoning
+between tags is not read at all.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+
+from contract.reasoning import split_reasoning
 
 LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -34,7 +37,8 @@ def extract_label(reply: str, options: Sequence[str], patterns: Sequence[str]) -
     option's text behind it) or the text of exactly one option. Where several options share the
     text, the first of them is meant.
     """
-    match = _last_match(_plain(reply), patterns)
+    _, answer = split_reasoning(reply)
+    match = None if answer is None else _last_match(_plain(answer), patterns)
     return None if match is None else _label_of(match.group(1), options)
 
 
@@ -43,8 +47,11 @@ def label_place(reply: str, patterns: Sequence[str]) -> tuple[int, int] | None:
 
     Of a letter it is the letter, else all of the named text. None where no pattern matches.
     """
-    pieces = _PIECE.findall(reply)
-    plain, origins, start = "", [], 0
+    _, answer = split_reasoning(reply)
+    if answer is None:
+        return None
+    pieces = _PIECE.findall(answer)
+    plain, origins, start = "", [], len(reply) - len(answer)
     for piece in pieces:
         normal = unicodedata.normalize("NFKC", piece)
         plain += normal

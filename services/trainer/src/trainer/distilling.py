@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from openai import AsyncOpenAI, OpenAIError
 
-from contract import Message, PromptFormat, extract_label
+from contract import Message, PromptFormat, extract_label, split_reasoning
 from trainer.data import Example
 from trainer.errors import TrainerError
 from trainer.publishing import digest_of
@@ -28,7 +28,6 @@ HINT = "\n\n（正确选项是 {label}。请从题目出发写出得到它的完
 _MENTIONS_HINT = re.compile(
     r"提示|事先|已知答案|给出的(?:正确)?(?:答案|选项)|\bhint", re.IGNORECASE
 )
-_THINKING = re.compile(r"\A\s*<think>.*?</think>\s*", re.DOTALL)
 _NGRAM = 3  # characters
 
 
@@ -202,9 +201,10 @@ def analysis_of(drawn: Drawn, example: Example, fmt: PromptFormat) -> str | None
     """The analysis that a sample teaches, without its answer line; None where it is wrong, was cut
     off, has no steps, or leans on the hint.
     """
-    text = _THINKING.sub("", drawn.text)
-    if drawn.finish_reason != "stop":
+    _, text = split_reasoning(drawn.text)
+    if text is None or drawn.finish_reason != "stop":
         return None
+    text = text.strip()
     if extract_label(text, example.question.options, fmt.label_patterns) != example.label:
         return None
     lines = [m.start() for pattern in fmt.label_patterns for m in re.finditer(pattern, text)]

@@ -1,0 +1,65 @@
+"""No label is read from reasoning."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract import PromptFormat, extract_label, label_place, split_reasoning
+
+PATTERNS = PromptFormat().label_patterns
+PEOPLE = ("甲", "乙", "丙", "丁")
+
+# reply, reasoning, answer
+SPLIT = [
+    ("答案是：A", "", "答案是：A"),
+    ("<think>\n想\n</think>\n\n答案是：A", "想", "\n\n答案是：A"),
+    ("想\n</think>\n答案是：A", "想", "\n答案是：A"),
+    ("<think></think>答案是：A", "", "答案是：A"),
+    ("<think>一</think>二<think>三</think>四", "一二三", "四"),
+    ("<think>一</think>二</think>三", "一二", "三"),
+    ("<think>\n假设答案是：A，检验", "假设答案是：A，检验", None),
+    ("<think>一</think>答案是：A<think>再想", "一答案是：A再想", None),
+    ("先说。<think>想</think>答", "先说。想", "答"),
+    ("<THINK>想</Think>答", "想", "答"),
+    ("<thinking>想</thinking>答", "想", "答"),
+    ("<seed:think>想</seed:think>答", "想", "答"),
+    ("[THINK]想[/THINK]答", "想", "答"),
+    ("若 x<think 则", "", "若 x<think 则"),
+    ("", "", ""),
+]
+
+# reply, label, the text that is marked as read
+READ = [
+    ("<think>\n假设答案是：A，检验", None, None),
+    ("<think>甲？答案是：A</think>\n答案是：B", "B", "B"),
+    ("<think>答案是：A，不对，答案是：C</think>\n我不知道。", None, None),
+    ("假设答案是：A\n</think>\n\n答案是：**D**", "D", "D"),
+    ("<think>答案是：A</think>答案是：B<think>答案是：C", None, None),
+    ("<think>ﬁ **答案是：A**</think>**答案是：ｂ**", "B", "ｂ"),
+]
+
+
+@pytest.mark.parametrize(("reply", "reasoning", "answer"), SPLIT)
+def test_a_reply_is_reasoning_and_then_an_answer(
+    reply: str, reasoning: str, answer: str | None
+) -> None:
+    assert split_reasoning(reply) == (reasoning, answer)
+
+
+@pytest.mark.parametrize(("reply", "label", "marked"), READ)
+def test_only_the_answer_is_read(reply: str, label: str | None, marked: str | None) -> None:
+    assert extract_label(reply, PEOPLE, PATTERNS) == label
+    place = label_place(reply, PATTERNS)
+    assert (place and reply[slice(*place)]) == marked
+
+
+def test_the_answer_may_be_read_by_another_pattern() -> None:
+    patterns = (*PATTERNS, r"\\boxed\{([^{}]*)\}")
+    reply = "<think>所以答案是：A？不。</think>因此 $\\boxed{B}$"
+    assert extract_label(reply, PEOPLE, patterns) == "B"
+
+
+@given(st.text(), st.text())
+def test_the_answer_is_the_replys_own_end(reasoning: str, rest: str) -> None:
+    _, answer = split_reasoning(f"<think>{reasoning}</think>{rest}")
+    assert answer is None or rest.endswith(answer)
