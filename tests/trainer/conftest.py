@@ -1,4 +1,4 @@
-"""A base that trains in a blink, rows of the demo, and a recipe for both."""
+"""A base that trains in a blink, a real small one, rows of the demo, and a recipe."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from smollm2 import smollm2_tokenizer
 from tiny_models import make_model
 from trainer.recipe import Recipe
 from trainer.settings import Settings
@@ -37,6 +38,14 @@ gradient_checkpointing = false
 @pytest.fixture(scope="session")
 def tiny_base(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(root, tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="session")
+def smol_tokenizer(root: Path) -> Any:
+    """SmolLM2's tokenizer, which joins a space and the letter behind it, as nearly every BPE."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(smollm2_tokenizer(root))
 
 
 @pytest.fixture
