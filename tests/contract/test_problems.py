@@ -72,8 +72,16 @@ BROKEN = [
     ('{"id": "中"}'.encode("gbk"), "", "not UTF-8"),
     (
         b'{"id": "\\ud800", "problem": "p", "questions": [{"question": "q", "options": ["x"]}]}',
-        "",
+        "id",
         "surrogate",
+    ),
+    (line(extra={"score": float("nan")}), "extra.score", "NaN is no JSON"),
+    (line(extra=[1]).replace(b"[1]", b"[1e999]"), "extra[0]", "would become infinity"),
+    (line(extra=0).replace(b"0}", b'0, "extra": 1}'), "extra", "stands twice"),
+    (
+        line(questions=question(answer="A")).replace(b'"answer"', b'"answer": "B", "answer"'),
+        "questions[0].answer",
+        "stands twice",
     ),
     (b"[" * 100_000, "", "not usable: nested too deeply"),
 ]

@@ -64,10 +64,14 @@ def faults() -> Iterator[FileFault]:
         {"questions": [{"question": "q", "options": ["x", "y"], "answer": {}}]},
         {"questions": [{"question": "q", "options": ["x", "y"], "analysis": 3}]},
         {"problem": "\ud800"},
+        {"extra": {"\ud800": 1}},
+        {"extra": float("nan")},
     ]
     rows = [json.dumps({**ROW, **change}).encode() for change in changes]
     rows += [b"", b"\xff", b"{oops", b"[1]", b'{"a": 1,}', b'{"a" 1}', b'{"a": }', b"{} {}", b'{"a']
     rows += [b'{"a": "\n"}'[:8], b"[" * 100_000]
+    rows += [b'{"a": 1e999}', b'{"a": ' + b"9" * 5000 + b"}", b'{"a": 1, "a": 2}']
+    rows.append(b'{"a": ' + b"[" * 101 + b"]" * 101 + b"}")
     rows.append((json.dumps(ROW) + "\n" + json.dumps(ROW)).encode())
     for row in rows:
         with pytest.raises(ProblemFileError) as caught:

@@ -73,6 +73,28 @@ def test_a_broken_file_names_its_line(tmp_path: Path) -> None:
         load(str(tmp_path / "a.jsonl"))
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'[{"instruction": "x", "output": "y", "score": NaN}]', r"\[0\]\.score: NaN is no JSON"),
+        (b'[\n{"instruction": "x", "instruction": "y"}]', r"\[0\]\.instruction: .*stands twice"),
+        (b'[\n{"instruction": 1e999}]', r"\[0\]\.instruction: 1e999 would become infinity"),
+        (b'[\n{"instruction" "x"}]', r"line 2: not JSON: .* at column 16"),
+        (b'[\n"\xff"]', r"line 2: not UTF-8"),
+    ],
+)
+def test_a_broken_list_of_rows_names_the_place(tmp_path: Path, text: bytes, said: str) -> None:
+    (tmp_path / "ana.json").write_bytes(text)
+    with pytest.raises(TrainerError, match=rf"ana\.json: {said}"):
+        load(str(tmp_path / "ana.json"))
+
+
+def test_a_byte_order_mark_before_a_list_of_rows_is_fine(tmp_path: Path) -> None:
+    path = Path(write(tmp_path, "答案是：A"))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(load(str(path)).rows) == 1
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match=r"cannot read the training file .*nothing\.jsonl"):
         load(str(tmp_path / "nothing.jsonl"))

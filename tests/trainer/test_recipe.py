@@ -34,6 +34,8 @@ def test_moving_base_and_data_does_not_change_the_digest(tmp_path: Path) -> None
         (GOOD + "lerning_rate = 1\n", "training.lerning_rate"),
         (GOOD.replace("1e-4", "0"), "training.learning_rate"),
         (GOOD.replace("1e-4", '"high"'), "training.learning_rate"),
+        (GOOD.replace("1e-4", "nan"), "training.learning_rate"),
+        (GOOD.replace("1e-4", "inf"), "training.learning_rate"),
         (GOOD.replace('train = ["train.jsonl"]', "train = []"), "train"),
         (GOOD.replace('name = "m"', 'name = "../m"'), "name"),
         (GOOD + "[lora]\nr = 0\n", "lora.r"),

@@ -26,6 +26,7 @@ from contract.problems import (
 )
 from contract.reasoning import split_reasoning
 from contract.stacks import Stack, stack_fault
+from contract.strict_json import StrictJsonError, read_json, write_json
 
 __all__ = [
     "CONTRACT_FILE",
@@ -43,10 +44,13 @@ __all__ = [
     "Question",
     "Sampling",
     "Stack",
+    "StrictJsonError",
     "extract_label",
     "iter_problems",
     "label_place",
     "parse_problems",
+    "read_json",
     "split_reasoning",
     "stack_fault",
+    "write_json",
 ]

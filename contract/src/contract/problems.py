@@ -5,7 +5,7 @@ them.
     "answer": "B"}]}
 
 A byte order mark, CRLF and blank lines are fine. `answer` is optional, a missing `id` becomes the
-line's number, other keys are kept.
+line's number, other keys are kept; what could not be written again as it was is refused.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from contract.labels import LABELS
+from contract.strict_json import StrictJsonError, read_json
 
 MAX_FAULTS_KEPT = 20
 # Far beyond any problem that a model could be asked; what is larger is a mistake or an attack.
@@ -118,14 +119,9 @@ def iter_problems(lines: Iterable[bytes], *, first_line: int = 1) -> Iterator[Pr
 
 def _parse_row(line: bytes, number: int) -> Problem | list[FileFault]:
     try:
-        row = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        bad = f"byte 0x{error.object[error.start]:02x} at byte {error.start + 1} of the line"
-        return [FileFault(number, "", f"not UTF-8: {bad}; save the file as UTF-8")]
-    except json.JSONDecodeError as error:
-        return [FileFault(number, "", f"not JSON: {error.msg} at column {error.colno}")]
-    except RecursionError:
-        return [FileFault(number, "", "not usable: nested too deeply")]
+        row = read_json(line)
+    except StrictJsonError as error:
+        return [FileFault(number, place, reason) for _, place, reason in error.faults]
     if not isinstance(row, dict):
         return [FileFault(number, "", f"must be a JSON object, is {_kind(row)}")]
     faults = [FileFault(number, place, reason) for place, reason in _row_faults(row)]
@@ -154,13 +150,6 @@ def _row_faults(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         return
     for index, question in enumerate(questions):
         yield from _question_faults(question, f"questions[{index}]")
-    try:
-        json.dumps(row, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError as error:
-        yield (
-            "",
-            f"holds \\u{ord(error.object[error.start]):04x}, half a surrogate pair, no character",
-        )
 
 
 def _question_faults(question: Any, place: str) -> Iterator[tuple[str, str]]:

@@ -7,13 +7,12 @@ place.
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from typing import Any, Literal
 
 import structlog
 
-from contract import Problem
+from contract import Problem, write_json
 from orchestrator.files import replacing, write_atomically
 from orchestrator.progress import Tally
 from orchestrator.records import Answer, Counts, EndFile, JobFile
@@ -107,4 +106,4 @@ def submission_row(
 
 
 def _line(row: dict[str, Any]) -> bytes:
-    return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    return write_json(row).encode() + b"\n"

@@ -7,7 +7,6 @@ labels are compared.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
-from contract import ProblemFileError, parse_problems
+from contract import ProblemFileError, parse_problems, write_json
 from trainer.bases import find_base
 from trainer.data import Example
 from trainer.errors import TrainerError
@@ -65,6 +64,6 @@ def forced_answers(recipe: Recipe, settings: Settings, file: Path) -> Iterator[d
 
 def write_answers(answers: Iterator[dict[str, Any]], out: Path) -> int:
     """Write one JSON line an answer; their number."""
-    lines = [json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers]
+    lines = [write_json(answer) + "\n" for answer in answers]
     out.write_text("".join(lines), encoding="utf-8")
     return len(lines)

@@ -9,7 +9,6 @@ second prompt.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -23,8 +22,10 @@ from contract import (
     ProblemFileError,
     PromptFormat,
     Question,
+    StrictJsonError,
     extract_label,
     parse_problems,
+    read_json,
 )
 from trainer.errors import TrainerError
 from trainer.recipe import DataFile
@@ -114,9 +115,9 @@ def _read_problems(data: bytes, path: Path, _: PromptFormat) -> _Read:
 
 def _read_instructions(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
     try:
-        entries = json.loads(data)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise TrainerError(f"{path} is not JSON: {error}") from error
+        entries = read_json(data.removeprefix(b"\xef\xbb\xbf"))
+    except StrictJsonError as error:
+        raise TrainerError(f"{path}: {error}") from error
     if not isinstance(entries, list):
         raise TrainerError(
             f"{path} must hold a list of rows with instruction and output; for JSONL name it .jsonl"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from contract import write_json
 from trainer.plots import BLUE, ORANGE, figure, save
 from trainer.preparing import DataReport
 
@@ -17,7 +17,7 @@ JSON_FILE, PICTURE = "data.json", "data.png"
 def save_report(report: DataReport, folder: Path) -> None:
     """Write data.json and data.png into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report.to_dict(), ensure_ascii=False, indent=1)
+    text = write_json(report.to_dict(), indent=1)
     (folder / JSON_FILE).write_text(text + "\n", encoding="utf-8")
     _picture(report, folder / PICTURE)
 

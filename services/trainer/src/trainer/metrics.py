@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import resource
 import time
 from pathlib import Path
@@ -39,6 +40,7 @@ class Metrics:
     gradient_norm, tokens_per_s, reply_tokens_per_s, memory_gib, elapsed_s, eta_s; after a
     validation also validation_loss and label_accuracy. Step 0 is the base, validated untrained.
 
+    What is no number, as a gradient norm that overflowed in float16, is left out of its line.
     A resumed run goes on behind `step`, and its clocks where they stood.
     """
 
@@ -47,7 +49,7 @@ class Metrics:
     ) -> None:
         path = run_dir / METRICS_FILE
         kept = [entry for entry in read_metrics(path) if entry["step"] <= step] if step else []
-        path.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+        path.write_text("".join(json.dumps(entry, allow_nan=False) + "\n" for entry in kept))
         self._file = path.open("a", buffering=1)
         self._device = device
         self._first_step, self._steps = step, steps
@@ -81,7 +83,8 @@ class Metrics:
             "elapsed_s": round(self._before_s + elapsed, 1),
             "eta_s": round(elapsed / done * (self._steps - step), 1) if done else 0.0,
         }
-        self._file.write(json.dumps(entry) + "\n")
+        finite = {name: value for name, value in entry.items() if math.isfinite(value)}
+        self._file.write(json.dumps(finite, allow_nan=False) + "\n")
         if self._board:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)

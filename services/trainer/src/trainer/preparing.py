@@ -4,12 +4,12 @@ them on the way.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from contract import write_json
 from trainer.data import Example, load_examples
 from trainer.errors import TrainerError
 from trainer.permuting import balanced_copies
@@ -120,7 +120,7 @@ def write_examples(examples: Sequence[Example], path: Path) -> None:
                 "problem": example.problem.text,
                 "questions": [question],
             }
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(write_json(row) + "\n")
 
 
 def _with_style(examples: Sequence[Example], style: str, dropped: Counter[str]) -> list[Example]:

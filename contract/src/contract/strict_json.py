@@ -1,0 +1,193 @@
+"""JSON that every reader understands alike: what is read here can be written again and means the
+same.
+
+Python's own reader takes NaN, turns 1e999 into infinity, rounds, and of a doubled key keeps the
+last. All of that is refused here, with the place where it stands.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Context, Decimal
+from typing import Any, NamedTuple
+
+MAX_DIGITS = 1000
+# Whoever writes a row again stands deeper in its own calls than whoever read it.
+MAX_DEPTH = 100
+# A double is written back from so many digits, whatever its writer's way of rounding.
+_DIGITS_OF_A_DOUBLE = 17
+
+
+class JsonFault(NamedTuple):
+    """`line` is within the text, from 1, where the text itself is no JSON; `place` is the path to
+    the value, "" for the whole.
+    """
+
+    line: int
+    place: str
+    reason: str
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line > 1 else self.place and f"{self.place}: "
+        return where + self.reason
+
+
+class StrictJsonError(ValueError):
+    """Text that is no JSON, or JSON that could not be written again as it was."""
+
+    def __init__(self, faults: list[JsonFault]) -> None:
+        super().__init__(str(faults[0]))
+        self.faults = faults
+
+
+class _Unkeepable(NamedTuple):
+    """Stands where a value was that cannot be kept."""
+
+    reason: str
+
+
+class _Doubled(dict[str, Any]):
+    """An object that has a key twice."""
+
+    key: str
+
+
+def read_json(data: bytes) -> Any:
+    """The value that `data` holds, in UTF-8.
+
+    Raises:
+        StrictJsonError: with every fault, its place and its reason.
+    """
+    seen: list[object] = []
+
+    def refused(reason: str) -> _Unkeepable:
+        seen.append(reason)
+        return _Unkeepable(reason)
+
+    def constant(text: str) -> _Unkeepable:
+        return refused(f"{text} is no JSON; write null, or leave the key out")
+
+    def whole(text: str) -> Any:
+        digits = len(text.lstrip("-"))
+        if digits > MAX_DIGITS:
+            return refused(f"a number of {digits} digits is too long; put it in quotes")
+        return int(text)
+
+    def fraction(text: str) -> Any:
+        value = float(text)
+        return value if _is_kept(text, value) else refused(_why_not_kept(text, value))
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(found)
+        if len(made) == len(found):
+            return made
+        times = Counter(key for key, _ in found)
+        doubled = _Doubled(made)
+        doubled.key = next(key for key in made if times[key] > 1)
+        seen.append(doubled)
+        return doubled
+
+    try:
+        value = json.loads(
+            data.decode("utf-8"),
+            parse_constant=constant,
+            parse_int=whole,
+            parse_float=fraction,
+            object_pairs_hook=pairs,
+        )
+    except UnicodeDecodeError as error:
+        line, column = data.count(b"\n", 0, error.start) + 1, _column(data, error.start)
+        bad = f"byte 0x{error.object[error.start]:02x} at byte {column} of the line"
+        reason = f"not UTF-8: {bad}; save the file as UTF-8"
+        raise StrictJsonError([JsonFault(line, "", reason)]) from None
+    except json.JSONDecodeError as error:
+        reason = f"not JSON: {error.msg} at column {error.colno}"
+        raise StrictJsonError([JsonFault(error.lineno, "", reason)]) from None
+    except RecursionError:
+        raise StrictJsonError([JsonFault(1, "", "not usable: nested too deeply")]) from None
+    # only an escape makes half a surrogate pair, and only many brackets are deep
+    deep = data.count(b"[") + data.count(b"{") > MAX_DEPTH
+    if seen or deep or b"\\ud" in data or b"\\uD" in data:
+        faults = [JsonFault(1, place, reason) for place, reason in _faults(value)]
+        if faults:
+            raise StrictJsonError(faults)
+    return value
+
+
+def write_json(value: Any, *, indent: int | None = None) -> str:
+    """`value` as JSON, letters as they are.
+
+    Raises:
+        ValueError: it holds NaN or an infinity, which JSON has no words for.
+    """
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def _is_kept(text: str, value: float) -> bool:
+    """Whether a reader of `value`, written again, learns what a reader of `text` does."""
+    if not math.isfinite(value):
+        return False
+    mantissa = re.split("[eE]", text)[0]
+    digits = len(mantissa.replace(".", "").strip("-0"))
+    if value == 0 or digits <= _DIGITS_OF_A_DOUBLE:
+        return bool(value) or digits == 0
+    exact = Decimal(text)
+    return exact in (Decimal(repr(value)), Context(prec=digits).create_decimal(value))
+
+
+def _why_not_kept(text: str, value: float) -> str:
+    shown = text if len(text) <= 40 else text[:37] + "..."
+    written = write_json(value) if math.isfinite(value) else "infinity"
+    return f"{shown} would become {written}; put it in quotes to keep it"
+
+
+def _faults(value: Any) -> Iterator[tuple[str, str]]:
+    """Place and reason of all that cannot be kept, in the order of the text."""
+    left: list[tuple[str, int, Any]] = [("", 0, value)]
+    while left:
+        place, depth, found = left.pop()
+        if isinstance(found, _Unkeepable):
+            yield place, found.reason
+        elif isinstance(found, str):
+            if half := _half_pair(found):
+                yield place, half
+        elif depth >= MAX_DEPTH and isinstance(found, list | dict):
+            yield "", f"not usable: nested too deeply, more than {MAX_DEPTH} levels"
+            return
+        elif isinstance(found, list):
+            items = [(f"{place}[{i}]", depth + 1, item) for i, item in enumerate(found)]
+            left += reversed(items)
+        elif isinstance(found, dict):
+            if isinstance(found, _Doubled):
+                yield _under(place, found.key), "this key stands twice in one object; keep one"
+            for key in found:
+                if half := _half_pair(key):
+                    yield place, f"the key {json.dumps(_short(key))} {half}"
+            members = [(_under(place, key), depth + 1, item) for key, item in found.items()]
+            left += reversed(members)
+
+
+def _half_pair(text: str) -> str | None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return f"holds \\u{ord(text[error.start]):04x}, half a surrogate pair, no character"
+    return None
+
+
+def _under(place: str, key: str) -> str:
+    if not key.isidentifier():
+        return f"{place}[{json.dumps(_short(key))}]"
+    return f"{place}.{_short(key)}" if place else _short(key)
+
+
+def _short(key: str) -> str:
+    return key if len(key) <= 40 else key[:37] + "..."
+
+
+def _column(data: bytes, offset: int) -> int:
+    return offset - data.rfind(b"\n", 0, offset)
