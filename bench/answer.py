@@ -34,7 +34,7 @@ from threading import Event, Thread
 from typing import Any, NamedTuple
 
 import httpx2
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from contract import PromptFormat, extract_label, parse_problems
 from orchestrator.client import Client
@@ -114,11 +114,17 @@ def rounds_of(log: Path) -> list[list[Round]]:
     return list(found.values())
 
 
+def direct(url: str) -> AsyncOpenAI:
+    """A client that no proxy of the environment stands in front of."""
+    http_client = DefaultAsyncHttpxClient(trust_env=False)
+    return AsyncOpenAI(base_url=url, api_key="none", timeout=600, http_client=http_client)
+
+
 async def bare(url: str, model: str, questions: list[list[Round]], concurrency: int) -> float:
     """Seconds to send every request, `concurrency` questions at once, and read the labels."""
     waiting, patterns = iter(questions), PromptFormat().label_patterns
 
-    async with AsyncOpenAI(base_url=url, api_key="none", timeout=600) as client:
+    async with direct(url) as client:
 
         async def ask(requests: list[Request]) -> None:
             for request in requests:
@@ -139,7 +145,7 @@ async def bare(url: str, model: str, questions: list[list[Round]], concurrency: 
 
 async def loop(url: str, model: str, questions: list[list[Round]]) -> float:
     """Seconds a question for the published baseline's loop: three requests, one at a time."""
-    async with AsyncOpenAI(base_url=url, api_key="none", timeout=600) as client:
+    async with direct(url) as client:
         began = time.monotonic()
         for rounds in questions:
             for i in range(K):
@@ -223,7 +229,7 @@ def grow(questions: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
             with watching(lambda: (api, *session_members(worker))) as peaks:
                 latencies: list[float] = []
                 status = ""
-                with httpx2.Client(base_url=stack.api_url, timeout=60) as poll:
+                with httpx2.Client(base_url=stack.api_url, timeout=60, trust_env=False) as poll:
                     while status not in ("completed", "failed"):
                         asked = time.monotonic()
                         status = poll.get(f"/jobs/{job.id}").json()["status"]

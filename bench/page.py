@@ -165,7 +165,7 @@ def measure_ours(browser: Browser, data_dir: Path, socket: Path, job: JobFile) -
     try:
         while True:
             try:
-                httpx2.get(f"http://127.0.0.1:{port}/healthz")
+                httpx2.get(f"http://127.0.0.1:{port}/healthz", trust_env=False)
                 break
             except httpx2.TransportError:
                 time.sleep(0.1)

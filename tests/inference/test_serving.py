@@ -20,6 +20,7 @@ import pytest
 
 from contracts import make_contract
 from inference import serving
+from stub_proxy import stub_proxy
 
 REPLY = "庚绿，绿湖，结果是湖。\n答案是：B"
 
@@ -170,6 +171,15 @@ def test_a_server_that_dies_is_started_again(launcher: Launcher) -> None:
     children = Path(f"/proc/{launcher.process.pid}/task/{launcher.process.pid}/children")
     os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
     launcher.until(lambda: len(launcher.started()) == 2 and launcher.get()[0] == 200)
+
+
+def test_the_checks_ask_no_proxy(launcher: Launcher) -> None:
+    with stub_proxy() as proxy:
+        launcher.environment |= {"http_proxy": proxy.url, "no_proxy": "", "NO_PROXY": ""}
+        launcher.publish("d1")
+        launcher.start()
+        launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
+    assert proxy.asked == []
 
 
 def test_a_stop_ends_server_and_launcher_well(launcher: Launcher) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from contract import PromptFormat
 from problem_files import problem_file
+from stub_proxy import set_proxies, stub_proxy
 from stub_server import StubServer
 from trainer.data import Example, load_examples
 from trainer.distill_run import distill, job_answers, print_yields
@@ -59,9 +60,12 @@ def examples(tmp_path: Path) -> list[Example]:
 def teach(
     server: StubServer, examples: list[Example], tmp_path: Path
 ) -> Callable[..., list[Yield]]:
-    def run(*, samples: int = 6, keep: int = 2, hint: bool = False, **other: Any) -> list[Yield]:
+    def run(
+        *, samples: int = 6, keep: int = 2, hint: bool = False, url: str = "", **other: Any
+    ) -> list[Yield]:
         settings = {"temperature": 1.0, "max_tokens": 64, "seed": 0, "concurrency": 4} | other
-        teacher = Teacher(server.url, "stub", "none", samples=samples, timeout_s=20, **settings)
+        where = url or server.url
+        teacher = Teacher(where, "stub", "none", samples=samples, timeout_s=20, **settings)
         out = tmp_path / "out.jsonl"
         return distill(
             examples, FMT, teacher, out, keep=keep, hint=hint, console=Console(quiet=True)
@@ -206,3 +210,21 @@ def test_a_recipe_that_trains_bare_labels_cannot_be_distilled_for(
         distill(
             examples, bare, teacher, tmp_path / "o", keep=1, hint=False, console=Console(quiet=True)
         )
+
+
+def test_a_teacher_that_is_near_is_asked_without_the_proxy(
+    teach: Callable[..., list[Yield]], server: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stub_proxy() as proxy:
+        set_proxies(monkeypatch, http_proxy=proxy.url)
+        teach()
+    assert server.requests
+    assert proxy.asked == []
+
+
+def test_a_proxy_that_a_teacher_cannot_be_asked_by_is_named(
+    teach: Callable[..., list[Yield]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_proxies(monkeypatch, all_proxy="gopher://127.0.0.1:1")
+    with pytest.raises(TrainerError, match=r"the environment's proxy .* cannot be used for"):
+        teach(url="http://teacher.example/v1")

@@ -1,7 +1,8 @@
 """What the trainer, the server and the orchestrator must agree on: problem files, prompts, labels,
 the contract.
 
-No torch, no Redis, no HTTP: everything here is a pure function of its arguments or reads one file.
+No torch, no Redis. Everything here is a pure function of its arguments or reads one file, but
+`addresses.open_url`, which makes one call.
 """
 
 from contract.contract import (

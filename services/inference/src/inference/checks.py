@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from contract import Contract
+from contract.addresses import open_url
 
 RECORDED = "verification.json"
 # Few, so that a server which answers garbage is taken down before a job's first reply ends.
@@ -38,8 +39,8 @@ class Server:
 
     def healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self._url}/health", timeout=5) as reply:
-                return bool(reply.status == 200)
+            with open_url(f"{self._url}/health", timeout_s=5) as reply:
+                return reply.status == 200
         except OSError:
             return False
 
@@ -48,13 +49,13 @@ class Server:
         request = urllib.request.Request(
             f"{self._url}{path}", json.dumps(body).encode(), self._headers
         )
-        with urllib.request.urlopen(request, timeout=ASK_TIMEOUT_S) as reply:
+        with open_url(request, timeout_s=ASK_TIMEOUT_S) as reply:
             return json.loads(reply.read())
 
     def busy(self) -> bool:
         """Whether requests run or wait, by vLLM's metrics; also where there are none."""
         try:
-            with urllib.request.urlopen(f"{self._url}/metrics", timeout=5) as reply:
+            with open_url(f"{self._url}/metrics", timeout_s=5) as reply:
                 text = reply.read().decode()
         except OSError:
             return True

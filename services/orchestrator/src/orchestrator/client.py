@@ -19,6 +19,7 @@ import httpx2
 
 from contract import FileFault
 from orchestrator.comparison import JobComparison
+from orchestrator.proxies import proxy_fault, proxy_options
 from orchestrator.report import Report
 from orchestrator.schemas import Deleted, Job, JobList, Model
 
@@ -42,9 +43,12 @@ class UnreachableError(ApiError):
 
 class Client:
     def __init__(self, url: str, api_key: str = "") -> None:
+        """Raises UnreachableError where the environment names a proxy that cannot be used."""
+        if fault := proxy_fault(url):
+            raise UnreachableError(fault)
         self._url = url
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http = httpx2.Client(base_url=url, timeout=60, headers=headers)
+        self._http = httpx2.Client(base_url=url, timeout=60, headers=headers, **proxy_options(url))
 
     def __enter__(self) -> Self:
         return self

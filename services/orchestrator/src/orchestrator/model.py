@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import openai
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from contract import Contract, ContractError, Probe, PromptFormat, Sampling
 from orchestrator.errors import OtherModelServedError, WaitingForModelError
+from orchestrator.proxies import proxy_options
 from orchestrator.settings import Settings
 
 
@@ -61,6 +62,7 @@ def make_client(settings: Settings) -> AsyncOpenAI:
         api_key=settings.inference_api_key or "none",
         timeout=settings.request_timeout_s,
         max_retries=2,
+        http_client=DefaultAsyncHttpxClient(**proxy_options(settings.inference_url)),
     )
 
 

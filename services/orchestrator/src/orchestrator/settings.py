@@ -10,6 +10,8 @@ from urllib.parse import quote
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
 
+from orchestrator.proxies import proxy_fault
+
 
 class Settings(BaseSettings):
     """Environment variables have the fields' names in capitals.
@@ -44,6 +46,12 @@ class Settings(BaseSettings):
             scheme, rest = self.redis_url.split("://", 1)
             self.redis_url = f"{scheme}://:{password}@{rest}"
             self.redis_password_file = None  # it stands in the address now
+        return self
+
+    @model_validator(mode="after")
+    def _proxies_are_usable(self) -> Self:
+        if fault := proxy_fault(self.inference_url):
+            raise ValueError(f"INFERENCE_URL: {fault}")
         return self
 
 

@@ -8,7 +8,6 @@ import json
 import logging
 import time
 import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from rich.progress import Progress, TimeRemainingColumn
 from rich.table import Table
 
 from contract import PromptFormat
+from contract.addresses import open_url
 from trainer.data import Example
 from trainer.distilling import (
     Drawn,
@@ -139,7 +139,7 @@ def job_answers(job: str) -> list[dict[str, Any]]:
     """
     try:
         if job.startswith(("http://", "https://")):
-            with urllib.request.urlopen(job.rstrip("/") + "/answers", timeout=60) as reply:
+            with open_url(job.rstrip("/") + "/answers", timeout_s=60) as reply:
                 text = reply.read().decode("utf-8")
         else:
             path = Path(job)

@@ -15,9 +15,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from openai import AsyncOpenAI, OpenAIError
+import httpx2
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
 
 from contract import Message, PromptFormat, extract_label, split_reasoning
+from contract.addresses import is_near
 from trainer.data import Example
 from trainer.errors import TrainerError
 from trainer.publishing import digest_of
@@ -141,7 +143,11 @@ async def draw(
     """
     by_key = {question_key(example): example for example in examples}
     async with AsyncOpenAI(
-        base_url=teacher.url, api_key=teacher.api_key, timeout=teacher.timeout_s, max_retries=5
+        base_url=teacher.url,
+        api_key=teacher.api_key,
+        timeout=teacher.timeout_s,
+        max_retries=5,
+        http_client=_http(teacher.url),
     ) as client:
         try:
             async for drawn in _all(client, by_key, todo, fmt, teacher):
@@ -151,6 +157,17 @@ async def draw(
                 f"the teacher {teacher.model} at {teacher.url} failed: {error}. What it wrote so "
                 "far is saved; the same command goes on from there."
             ) from error
+
+
+def _http(url: str) -> httpx2.AsyncClient:
+    """Raises TrainerError where the environment names a proxy that cannot be used."""
+    try:
+        return DefaultAsyncHttpxClient(trust_env=not is_near(url))
+    except (ImportError, ValueError, httpx2.InvalidURL) as error:
+        raise TrainerError(
+            f"the environment's proxy (all_proxy, http_proxy or https_proxy) cannot be used for "
+            f"{url}: {error}"
+        ) from error
 
 
 async def _all(

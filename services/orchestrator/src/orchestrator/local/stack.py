@@ -10,13 +10,13 @@ import sys
 import tempfile
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from contract.addresses import open_url
 from orchestrator.local.processes import Child, Processes, StepError
 
 MODEL = "quorum-demo"
@@ -131,7 +131,7 @@ class LocalStack:
         """Raises StepError where the launcher stands in for a server, with its reason."""
         url = f"http://127.0.0.1:{self.inference_port}/health"
         try:
-            with urllib.request.urlopen(url, timeout=2):
+            with open_url(url, timeout_s=2):
                 return True
         except urllib.error.HTTPError as error:
             raise StepError("inference", json.load(error)["error"]["message"]) from error
@@ -198,8 +198,8 @@ def free_port() -> int:
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as reply:
-            return bool(reply.status == 200)
-    except (urllib.error.URLError, OSError):
+        with open_url(url, timeout_s=2) as reply:
+            return reply.status == 200
+    except OSError:
         time.sleep(0.3)
         return False
