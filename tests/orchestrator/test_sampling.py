@@ -287,6 +287,19 @@ def test_permuted_options_are_mapped_back_before_the_vote(
     assert {sample.text for sample in answer.samples} == {f"答案是：{x}" for x in "ABCD"}
 
 
+def test_options_that_speak_of_one_another_keep_their_order(
+    settings: Settings, server: StubServer
+) -> None:
+    server.reply = lambda prompt, seed: "答案是：C"
+    asked = question_with(("甲", "乙", "A和B都对", "以上都不对"))
+    answer = ask(settings, asked, permute_options=True, samples=3, early_stop=False)
+    assert (answer.answer, answer.tally, answer.flags) == ("C", {"C": 3}, ("unpermuted",))
+    assert {sample.order for sample in answer.samples} == {None}
+    assert "A. 甲\nB. 乙\nC. A和B都对" in server.requests[0]["messages"][-1]["content"]
+    plain = ask(settings, asked, samples=3, early_stop=False)
+    assert plain.flags == ()
+
+
 @given(
     options=st.lists(st.sampled_from("甲乙丙丁戊"), min_size=1, max_size=8),
     seed=st.integers(0, 2**31 - 1),

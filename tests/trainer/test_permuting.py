@@ -56,11 +56,20 @@ def test_undoing_an_order_gives_the_example_back(seed: int) -> None:
         example(problem="A 比 B 高。"),
         example(question="B 在哪里？"),
         example(options=("红",), label="A"),
+        example("选项b对。"),
+        example("前两个选项都不对。"),
     ],
 )
 def test_a_question_that_another_order_would_spoil_is_left_as_it_is(spoiled: Example) -> None:
     assert not can_permute(spoiled)
     assert balanced_copies([spoiled], 3, seed=0) == []
+
+
+def test_an_english_article_is_no_letter_and_does_not_move() -> None:
+    before = example("A red box holds it. A is wrong, so B.")
+    assert permuted(before, (1, 0, 2, 3)).question.analysis == (
+        "A red box holds it. B is wrong, so A."
+    )
 
 
 @pytest.mark.parametrize("text", ["第1步：A1 大于 B-2。", "DNA 和 ABC 公司。", "绿的。"])

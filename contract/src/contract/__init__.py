@@ -17,6 +17,7 @@ from contract.contract import (
     Sampling,
 )
 from contract.labels import LABELS, extract_label, label_place
+from contract.permuting import options_may_move
 from contract.problems import (
     FileFault,
     Problem,
@@ -49,6 +50,7 @@ __all__ = [
     "extract_label",
     "iter_problems",
     "label_place",
+    "options_may_move",
     "parse_problems",
     "read_json",
     "split_reasoning",

@@ -32,7 +32,9 @@ RATE_POINTS = 40
 KEPT_JOBS = 4
 KEPT_SEARCHES = 8
 
-Show = Literal["wrong", "right", "tie", "forced", "resampled", "low", "failed", "open"]
+Show = Literal[
+    "wrong", "right", "tie", "forced", "resampled", "unpermuted", "low", "failed", "open"
+]
 Order = Literal["position", "agreement"]
 
 
@@ -126,6 +128,7 @@ FILTERS: dict[Show, Callable[[_Entry], bool]] = {
     "tie": lambda e: "tie" in e.flags,
     "forced": lambda e: "forced" in e.flags,
     "resampled": lambda e: "resampled" in e.flags,
+    "unpermuted": lambda e: "unpermuted" in e.flags,
     "low": lambda e: e.agreement is not None and e.agreement <= LOW_AGREEMENT,
     "failed": lambda e: e.answered and e.answer is None,
     "open": lambda e: not e.answered,

@@ -128,7 +128,9 @@ class AnswerSums:
         self._levels = [[0, 0] for _ in LEVELS]  # questions, right ones
         self._labels: Counter[str] = Counter()
         self._keys: Counter[str] = Counter()
-        self._flags: Counter[str] = Counter(tie=0, forced=0, resampled=0, early_stop=0)
+        self._flags: Counter[str] = Counter(
+            tie=0, forced=0, resampled=0, early_stop=0, unpermuted=0
+        )
         self._samples: Counter[str] = Counter(drawn=0, saved=0, invalid=0)
         self._tokens: Counter[str] = Counter(prompt=0, completion=0)
         self._agreement_sum = 0.0

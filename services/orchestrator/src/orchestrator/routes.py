@@ -45,7 +45,11 @@ def job_settings(
         str, Form(description="plurality, or weighted by the replies' mean token probability")
     ] = "plurality",
     permute_options: Annotated[
-        bool, Form(description="each sample sees the options in another order")
+        bool,
+        Form(
+            description="each sample sees the options in another order, where no option "
+            "speaks of another"
+        ),
     ] = False,
     priority: Annotated[str, Form(description="high, normal or low")] = "normal",
     submission_format: Annotated[str, Form(description="full or minimal")] = "full",

@@ -12,10 +12,11 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import openai
 
-from contract import LABELS, Message, Question, extract_label
+from contract import LABELS, Message, Question, extract_label, options_may_move
 from orchestrator.asking import CannotHoldError, Completion, Server, chosen_sampling
 from orchestrator.records import Answer, Flag, JobSettings, Sample
 from orchestrator.store import Asked
@@ -60,6 +61,7 @@ class Sampler:
             "early_stop": error is None and len(vote.slots) < self.settings.samples,
             "resampled": any(sample.attempt for sample in vote.samples),
             "forced": vote.forced is not None,
+            "unpermuted": self.settings.permute_options and not vote.permutes,
         }
         return Answer(
             id=asked.problem.id,
@@ -89,6 +91,12 @@ class _Vote:
     samples: list[Sample] = field(default_factory=list)
     forced: str | None = None
     prompt_tokens: int = 0
+
+    @cached_property
+    def permutes(self) -> bool:
+        return self.settings.permute_options and options_may_move(
+            self.asked.problem.text, self.asked.question
+        )
 
     async def hold(self) -> Outcome:
         k = self.settings.samples
@@ -126,7 +134,7 @@ class _Vote:
     async def _draw(self, first_slot: int, count: int, attempt: int = 0) -> list[Sample]:
         """`count` samples for consecutive slots."""
         slots = range(first_slot, first_slot + count)
-        if not self.settings.permute_options:
+        if not self.permutes:
             replies = await self._ask(self.asked.question, first_slot, count, attempt)
             orders: list[tuple[int, ...] | None] = [None] * count
         else:

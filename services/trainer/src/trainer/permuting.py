@@ -1,45 +1,30 @@
 """The same question with its options in another order: another key, the same answer.
 
 Letters in the analysis move with their options. Where a letter may mean anything but an option, or
-an option speaks of its neighbours, the question is left as it is rather than spoiled.
+an option speaks of its neighbours (`contract.permuting`), the question is left as it is.
 """
 
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from contract import Problem, Question
+from contract import Problem, Question, options_may_move
+from contract.permuting import LETTER, points_at_an_option
 from trainer.data import Example
-
-# a capital letter alone, also in full width, not part of a word or a name such as A1 or B-2
-_LETTER = re.compile(r"(?<![A-Za-z0-9_Ａ-Ｚ\-])([A-ZＡ-Ｚ])(?![A-Za-z0-9_Ａ-Ｚ\-])")
-_BY_PLACE = re.compile(
-    r"以上|上述|以下|前述|前面|后面|前[一二两三四]|后[一二两三四]|都[对是不错]|均[对是不为错]|"
-    r"\b(?:above|below|both|neither|former|latter|previous|following)\b",
-    re.IGNORECASE,
-)
-_COUNTED = re.compile(
-    r"(?:第\s*[一二三四五六七八九十\d]+|最后一?)\s*(?:个|项|条)?\s*(?:选项|答案|选择)|"
-    r"\b(?:first|second|third|fourth|fifth|last) (?:option|choice|answer)",
-    re.IGNORECASE,
-)
 
 
 def can_permute(example: Example) -> bool:
     """Whether another order of the options leaves the question and its analysis true."""
     question = example.question
-    asked = " ".join((example.problem.text, question.text, *question.options))
     analysis = question.analysis or ""
     return (
         len(set(question.options)) == len(question.options) > 1
-        and not any(_BY_PLACE.search(option) for option in question.options)
-        and not _COUNTED.search(analysis + question.text)
-        and not _labels_in(asked, question)
-        and all(_label(letter) in question.labels for letter in _LETTER.findall(analysis))
+        and options_may_move(example.problem.text, question)
+        and not points_at_an_option(analysis, question)
+        and all(_label(letter) in question.labels for letter in LETTER.findall(analysis))
     )
 
 
@@ -47,7 +32,7 @@ def permuted(example: Example, order: Sequence[int]) -> Example:
     """`example` with option `order[i]` at place i; `can_permute` must hold for it."""
     question = example.question
     label_of = {question.labels[old]: question.labels[new] for new, old in enumerate(order)}
-    analysis = question.analysis and _LETTER.sub(
+    analysis = question.analysis and LETTER.sub(
         lambda match: label_of[_label(match[1])], question.analysis
     )
     moved = Question(
@@ -105,10 +90,6 @@ def _next_order(
             if order not in seen:
                 return order
     return None
-
-
-def _labels_in(text: str, question: Question) -> bool:
-    return any(_label(letter) in question.labels for letter in _LETTER.findall(text))
 
 
 def _label(letter: str) -> str:
