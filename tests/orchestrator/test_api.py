@@ -146,6 +146,6 @@ def test_a_file_over_the_limit_is_refused(settings: Settings, tmp_path: Path) ->
     small = settings.model_copy(update={"max_upload_mib": 1})
     from fastapi.testclient import TestClient
 
-    with TestClient(create_app(small)) as client:
+    with TestClient(create_app(small), base_url="http://localhost") as client:
         reply = client.post("/jobs", files={"file": ("f", b"x" * 2**21)})
     assert reply.status_code == 413

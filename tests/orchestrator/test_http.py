@@ -110,7 +110,7 @@ def test_a_key_is_asked_for_everywhere_but_where_health_is_asked_and_the_key_giv
     settings: Settings,
 ) -> None:
     with_key = settings.model_copy(update={"api_key": "s3cret"})
-    with TestClient(create_app(with_key)) as client:
+    with TestClient(create_app(with_key), base_url="http://localhost") as client:
         paths = client.get("/openapi.json").json()["paths"]
         for path, calls in paths.items():
             for method in calls:
@@ -155,7 +155,9 @@ def test_an_error_of_ours_gives_away_nothing_but_its_id(
         raise RuntimeError("a secret")
 
     monkeypatch.setattr(Service, "view", fail)
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with TestClient(
+        create_app(settings), base_url="http://localhost", raise_server_exceptions=False
+    ) as client:
         reply = client.get("/jobs/job_20260101000000000_00000000")
     assert reply.status_code == 500
     assert reply.headers["content-type"] == "application/problem+json"
@@ -172,7 +174,7 @@ def test_a_full_volume_refuses_a_file_and_keeps_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(store, "_copy", full)
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         reply = client.post("/jobs", files={"file": ("f", problem_file(1))})
     assert reply.status_code == 507
     assert "enlarge the volume" in reply.json()["detail"]
@@ -298,7 +300,7 @@ def test_logs_name_job_and_request_and_hold_no_prompt_unless_asked_to(
 
 def test_without_a_published_model_a_client_is_told_when_to_ask_again(settings: Settings) -> None:
     unpublished = settings.model_copy(update={"model_contract": "published"})
-    with TestClient(create_app(unpublished)) as client:
+    with TestClient(create_app(unpublished), base_url="http://localhost") as client:
         reply = client.get("/model")
     assert reply.status_code == 503
     assert int(reply.headers["retry-after"]) > 0

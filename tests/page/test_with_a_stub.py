@@ -27,7 +27,7 @@ HOSTILE = (
 @pytest.fixture
 def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
     key = KEY if "keyed" in request.keywords else ""
-    return settings.model_copy(update={"api_key": key})
+    return settings.model_copy(update={"api_key": key, "allowed_hosts": ANOTHER_MACHINE})
 
 
 @pytest.mark.keyed

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Form, Request, Response
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers
 
 from orchestrator.errors import OtherSiteError, UnauthorizedError
+from orchestrator.parameters import CheckedRoute
 from orchestrator.service import Service
 
 COOKIE = "quorum_session"
@@ -29,38 +30,38 @@ ServiceDep = Annotated[Service, Depends(get_service)]
 bearer = HTTPBearer(auto_error=False, description="API_KEY, where one is set")
 
 
-def authorize(
-    request: Request,
-    service: ServiceDep,
-    given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
-) -> None:
-    """Let the call pass, or refuse it.
+class GuardedRoute(CheckedRoute):
+    """A call behind the key, where one is set, and closed to pages of other sites."""
 
-    A browser sends cookies, and forms without a key, also for pages of other sites. What it says of
-    where a call comes from is `Sec-Fetch-Site`, and on plain HTTP `Origin` alone.
+    def admit(self, request: Request) -> None:
+        """Let the call pass, or refuse it.
 
-    Raises:
-        UnauthorizedError: a key is set, and neither header nor cookie holds it.
-        OtherSiteError: a page of another site wants something changed.
-    """
-    if request.method not in READING and not _is_own(request.headers):
-        raise OtherSiteError(
-            f"a page of {request.headers.get('origin')} may not change anything at "
-            f"{request.headers.get('host')}; a proxy must pass the header Host on"
-        )
-    wanted = service.settings.api_key
-    sent = given.credentials if given else ""
-    if (
-        wanted
-        and not secrets.compare_digest(sent.encode(), wanted.encode())
-        and not secrets.compare_digest(
-            request.cookies.get(COOKIE, "").encode(), session_token(wanted).encode()
-        )
-    ):
-        raise UnauthorizedError(
-            "send the header Authorization: Bearer <API_KEY>; quorum takes --api-key or "
-            "QUORUM_API_KEY"
-        )
+        A browser sends cookies, and forms without a key, also for pages of other sites. It tells
+        where a call comes from in `Sec-Fetch-Site`, and on plain HTTP in `Origin` alone.
+
+        Raises:
+            UnauthorizedError: a key is set, and neither header nor cookie holds it.
+            OtherSiteError: a page of another site wants something changed.
+        """
+        if request.method not in READING and not _is_own(request.headers):
+            raise OtherSiteError(
+                f"a page of {request.headers.get('origin')} may not change anything at "
+                f"{request.headers.get('host')}; a proxy must pass the header Host on"
+            )
+        wanted = get_service(request).settings.api_key
+        if wanted and not _holds(request, wanted):
+            raise UnauthorizedError(
+                "send the header Authorization: Bearer <API_KEY>; quorum takes --api-key or "
+                "QUORUM_API_KEY"
+            )
+
+
+def _holds(request: Request, wanted: str) -> bool:
+    scheme, _, sent = request.headers.get("authorization", "").partition(" ")
+    token = request.cookies.get(COOKIE, "")
+    return (
+        scheme.lower() == "bearer" and secrets.compare_digest(sent.encode(), wanted.encode())
+    ) or secrets.compare_digest(token.encode(), session_token(wanted).encode())
 
 
 def _is_own(headers: Headers) -> bool:
@@ -85,11 +86,17 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def guarded_router() -> APIRouter:
-    """A router behind the key, where one is set."""
-    return APIRouter(dependencies=[Depends(authorize)], responses=problems(401, 403, 500))
+    """A router behind the key, where one is set; `bearer` is for the OpenAPI document."""
+    return APIRouter(
+        route_class=GuardedRoute,
+        dependencies=[Depends(bearer)],
+        responses=problems(401, 403, 408, 413, 421, 422, 500),
+    )
 
 
-session_router = APIRouter(responses=problems(401, 500))
+session_router = APIRouter(
+    route_class=CheckedRoute, responses=problems(401, 408, 413, 421, 422, 500)
+)
 
 
 @session_router.post("/session", status_code=204)

@@ -14,9 +14,8 @@ from typing import Any
 
 import structlog
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
@@ -24,19 +23,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator import logs, page
 from orchestrator.access import session_router
-from orchestrator.errors import InvalidFileError, QuorumError, VolumeFullError
-from orchestrator.journal import FULL
+from orchestrator.doors import Doors
+from orchestrator.errors import QuorumError
 from orchestrator.metrics import make_registry
 from orchestrator.model_routes import router as model_router
 from orchestrator.question_routes import router as question_router
+from orchestrator.refusals import render_error
 from orchestrator.routes import open_router, router
-from orchestrator.schemas import Fault, ProblemDetails
+from orchestrator.schemas import ProblemDetails
 from orchestrator.service import Service
 from orchestrator.settings import ApiSettings, Settings
 
 log = structlog.get_logger("quorum")
 
-RETRY_AFTER_S = 5
 # How long a stop waits for replies under way; a page that is open follows events without an end.
 STOP_S = 5
 REQUEST_ID = "x-request-id"
@@ -114,9 +113,9 @@ def create_app(settings: Settings) -> FastAPI:
         description="Answers multiple-choice problem files by vote.",
         version=version("quorum-orchestrator"),
         lifespan=lifespan,
-        max_body_size=settings.max_upload_mib * 2**20,
     )
-    app.add_middleware(RequestLog)
+    app.add_middleware(Doors, names=settings.host_names, max_upload_mib=settings.max_upload_mib)
+    app.add_middleware(RequestLog)  # the outer one: what is refused at the door has an id too
     for kind in (QuorumError, OSError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, render_error)
     for calls in (open_router, session_router, router, question_router, model_router):
@@ -134,40 +133,6 @@ def describe(app: FastAPI) -> dict[str, Any]:
     )
     document["components"]["schemas"].update(found["$defs"])
     return document
-
-
-def render_error(request: Request, error: Exception) -> JSONResponse:
-    """Every refusal as problem details (RFC 9457); of an error of ours, its request's id alone."""
-    headers: dict[str, str] = {}
-    if isinstance(error, OSError) and error.errno in FULL:
-        error = VolumeFullError("nothing was accepted; delete jobs or enlarge the volume")
-    if isinstance(error, QuorumError):
-        details = ProblemDetails(title=error.title, status=error.status, detail=str(error))
-        if isinstance(error, InvalidFileError):
-            faults = [
-                Fault(line=line, place=place, reason=reason) for line, place, reason in error.faults
-            ]
-            details = details.model_copy(update={"errors": faults, "error_count": error.total})
-        if error.status == 503:
-            headers["Retry-After"] = str(RETRY_AFTER_S)
-        if error.status == 401:
-            headers["WWW-Authenticate"] = "Bearer"
-    elif isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"][1:]))
-        details = ProblemDetails(
-            title="The request cannot be taken", status=422, detail=f"{where}: {first['msg']}"
-        )
-    elif isinstance(error, HTTPException):
-        details = ProblemDetails(title=error.detail, status=error.status_code, detail=error.detail)
-        headers = dict(error.headers or {})
-    else:
-        log.error("a request failed", exc_info=error)
-        detail = "the server's log says more under this request_id"
-        details = ProblemDetails(title="Internal error", status=500, detail=detail)
-    details.request_id = request.state.request_id
-    body: dict[str, Any] = details.model_dump(exclude_none=True)
-    return JSONResponse(body, details.status, headers, media_type="application/problem+json")
 
 
 def main() -> None:

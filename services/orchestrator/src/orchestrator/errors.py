@@ -5,9 +5,15 @@ Each knows the HTTP status that one handler renders it with (RFC 9457).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 from contract import FileFault, ProblemFileError
+
+
+def shortened(given: str) -> str:
+    """What a caller sent, cut to what a message should repeat of it."""
+    return given if len(given) <= 100 else given[:99] + "…"
 
 
 class QuorumError(Exception):
@@ -18,6 +24,7 @@ class QuorumError(Exception):
 
     status = 500
     title = "Internal error"
+    headers: ClassVar[Mapping[str, str]] = {}
 
 
 class JobNotFoundError(QuorumError):
@@ -25,7 +32,7 @@ class JobNotFoundError(QuorumError):
     title = "No such job"
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"there is no job {job_id!r}; GET /jobs lists those there are")
+        super().__init__(f"there is no job {shortened(job_id)!r}; GET /jobs lists those there are")
 
 
 class QuestionNotFoundError(QuorumError):
@@ -42,7 +49,8 @@ class ModelNotFoundError(QuorumError):
 
     def __init__(self, digest: str) -> None:
         super().__init__(
-            f"no model with the digest {digest!r} is published; GET /models lists those there are"
+            f"no model with the digest {shortened(digest)!r} is published; "
+            "GET /models lists those there are"
         )
 
 
@@ -68,11 +76,53 @@ class KeyReusedError(QuorumError):
 class UnauthorizedError(QuorumError):
     status = 401
     title = "The API key is missing or wrong"
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
 class OtherSiteError(QuorumError):
     status = 403
     title = "Not from this site"
+
+
+class OtherHostError(QuorumError):
+    """The request is for a host that is not known to be this API; `given` is its header Host."""
+
+    status = 421
+    title = "Not this host"
+
+    def __init__(self, given: str) -> None:
+        super().__init__(
+            f"the header Host is {shortened(given)!r}; this API answers to localhost, to IP "
+            "addresses and to the names in ALLOWED_HOSTS: add the name there if it is this API's"
+        )
+
+
+class BodyTooLargeError(QuorumError):
+    status = 413
+    title = "The request is too large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        if limit_bytes < 1 << 20:
+            super().__init__(f"this call takes {limit_bytes >> 10} KiB at most")
+        else:
+            super().__init__(
+                f"a problem file may have {limit_bytes >> 20} MiB at most: split it, or set "
+                "MAX_UPLOAD_MIB higher and start the API again"
+            )
+
+
+class BodyTooSlowError(QuorumError):
+    """The rest of the body may still come, so the connection is of no further use."""
+
+    status = 408
+    title = "The request took too long"
+    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+
+    def __init__(self, received: int, seconds: float) -> None:
+        super().__init__(
+            f"{received} bytes of the body came in {seconds:.0f} s, and then none for too long; "
+            "send it again"
+        )
 
 
 class VolumeFullError(QuorumError):
@@ -90,6 +140,11 @@ class InvalidFileError(QuorumError):
         super().__init__(str(error))
         self.faults: list[FileFault] = error.faults
         self.total = error.total
+
+
+class InvalidRequestError(QuorumError):
+    status = 422
+    title = "The request cannot be taken"
 
 
 class InvalidSettingError(QuorumError):

@@ -9,6 +9,7 @@ from fastapi import Query
 from orchestrator.access import ServiceDep, guarded_router, problems
 from orchestrator.comparison import JobComparison, compare_jobs
 from orchestrator.questions import Figures, Order, QuestionDetail, QuestionList, Show
+from orchestrator.store import JOB_ID_PATTERN
 
 LONGEST_SEARCH = 200
 
@@ -20,7 +21,7 @@ def list_questions(
     job_id: str,
     service: ServiceDep,
     show: Annotated[list[Show], Query(description="all of these must hold")] = [],  # noqa: B006
-    label: Annotated[str | None, Query(description="answered so", max_length=1)] = None,
+    label: Annotated[str | None, Query(description="answered so", pattern="^[A-Z]$")] = None,
     text: Annotated[
         str, Query(description="in problem, question, options or id", max_length=LONGEST_SEARCH)
     ] = "",
@@ -55,7 +56,9 @@ def show_figures(job_id: str, service: ServiceDep) -> Figures:
 
 @router.get("/jobs/{job_id}/comparison", responses=problems(404, 409))
 def compare(
-    job_id: str, service: ServiceDep, to: Annotated[str, Query(description="the second job")]
+    job_id: str,
+    service: ServiceDep,
+    to: Annotated[str, Query(description="the second job", pattern=JOB_ID_PATTERN)],
 ) -> JobComparison:
     """Two ended jobs over the same questions: the paired difference, and which answers changed."""
     first, second = (service.store.load(name) for name in (job_id, to))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated
+from unicodedata import category
 
 import structlog
 from fastapi import APIRouter, Depends, Form, Header, Query, Request, Response, UploadFile
@@ -17,8 +18,10 @@ from orchestrator.events import event_id, progress_events
 from orchestrator.records import JobSettings
 from orchestrator.report import Report
 from orchestrator.schemas import ENDED, Deleted, Health, Job, JobList, Readiness
+from orchestrator.store import JOB_ID_PATTERN
 
 MAX_KEY_LENGTH = 255
+LONGEST_NAME = 255
 log = structlog.get_logger("quorum")
 
 EVENTS = "text/event-stream"
@@ -75,7 +78,9 @@ def post_job(
     idempotency_key: Annotated[
         str | None,
         Header(
+            min_length=1,
             max_length=MAX_KEY_LENGTH,
+            pattern="^[ -~]*$",
             description="the same key, file and settings give the job that is there already",
         ),
     ] = None,
@@ -86,7 +91,7 @@ def post_job(
     """
     job, is_new = service.store.create(
         file.file,
-        file.filename or "problems.jsonl",
+        _name_of(file),
         chosen,
         service.settings.shard_questions,
         idempotency_key,
@@ -98,9 +103,18 @@ def post_job(
     return service.view(job.id)
 
 
+def _name_of(file: UploadFile) -> str:
+    """The file's name, fit to be shown: of reasonable length, without control characters."""
+    name = file.filename or "problems.jsonl"
+    shown = (c if category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else "\ufffd" for c in name)
+    return "".join(shown)[-LONGEST_NAME:]
+
+
 @router.get("/jobs")
 def list_jobs(
-    service: ServiceDep, limit: Annotated[int, Query(ge=1, le=100)] = 20, after: str | None = None
+    service: ServiceDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[str | None, Query(pattern=JOB_ID_PATTERN)] = None,
 ) -> JobList:
     """Newest first. `after` is the last id of the page before."""
     ids = [job_id for job_id in service.store.ids() if after is None or job_id < after]

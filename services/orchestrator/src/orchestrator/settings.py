@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import quote
@@ -31,6 +32,7 @@ class Settings(BaseSettings):
     api_port: int = 8080
     # the address that people reach it by, where that is not api_host (a container's published port)
     api_published_on: str = ""
+    allowed_hosts: str = ""
     api_key: str = ""
     max_upload_mib: int = Field(200, ge=1)
     shard_questions: int = Field(2048, ge=1)
@@ -54,6 +56,23 @@ class Settings(BaseSettings):
             raise ValueError(f"INFERENCE_URL: {fault}")
         return self
 
+    @property
+    def host_names(self) -> frozenset[str]:
+        """The names that the API is served by, in lower case; IP addresses need not be among them.
+
+        Raises:
+            ValueError: ALLOWED_HOSTS holds what no header Host could.
+        """
+        listed = [name.strip().lower().removesuffix(".") for name in self.allowed_hosts.split(",")]
+        for name in filter(None, listed):
+            if not re.fullmatch(r"[a-z0-9._-]+", name) and not is_address(name):
+                raise ValueError(
+                    f"ALLOWED_HOSTS holds {name!r}: write names alone, without scheme and port and "
+                    "as browsers send them, separated by commas"
+                )
+        published = {self.api_host.lower(), self.api_published_on.lower()}
+        return frozenset({"localhost", *published, *listed} - {""})
+
 
 class ApiSettings(Settings):
     """The API's: reachable from other machines only with a key."""
@@ -68,9 +87,21 @@ class ApiSettings(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _hosts_are_names(self) -> Self:
+        _ = self.host_names
+        return self
+
+
+def is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
 
 def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
+    if not is_address(address):
         return address == "localhost"
+    return ipaddress.ip_address(address).is_loopback

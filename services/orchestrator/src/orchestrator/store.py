@@ -54,7 +54,8 @@ log = logging.getLogger("quorum")
 RESULTS = ("answers.jsonl", "errors.jsonl", "submission.jsonl", "report.json")
 MAX_LINE_BYTES = 16 << 20
 Record = TypeVar("Record", StartFile, EndFile)
-_JOB_ID = re.compile(r"job_[0-9]{17}_[0-9a-f]{8}")
+JOB_ID_PATTERN = r"^job_[0-9]{17}_[0-9a-f]{8}$"
+_JOB_ID = re.compile(JOB_ID_PATTERN)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,91 @@
+"""What a call is given besides its path: FastAPI takes what it knows, and drops the rest unsaid.
+
+A misspelt setting would then be a default, and a doubled one its last value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from difflib import get_close_matches
+from typing import Any, get_origin
+from urllib.parse import unquote_to_bytes
+
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from orchestrator.errors import InvalidRequestError, shortened
+
+# More than any call has; what is over is refused while it is read.
+MOST_FORM_FIELDS = 50
+MOST_FORM_FILES = 4
+MOST_FIELD_BYTES = 4096
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+class CheckedRoute(APIRoute):
+    """A call that refuses parameters and form fields that it does not have, or has once."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        query = dict(_parameters(self.dependant, "query_params"))
+        form = dict(_parameters(self.dependant, "body_params"))
+
+        async def check_and_handle(request: Request) -> Response:
+            self.admit(request)
+            _check_text(request.scope["query_string"])
+            _check("parameter", request.query_params.multi_items(), query, form)
+            if form:  # read once: FastAPI finds what is read here
+                fields = await request.form(
+                    max_files=MOST_FORM_FILES,
+                    max_fields=MOST_FORM_FIELDS,
+                    max_part_size=MOST_FIELD_BYTES,
+                )
+                _check("form field", fields.multi_items(), form, query)
+            return await handle(request)
+
+        return check_and_handle
+
+    def admit(self, request: Request) -> None:
+        """Refuse whoever may not make this call, before anything of its body is read."""
+
+
+def _parameters(dependant: Dependant, kind: str) -> Iterator[tuple[str, bool]]:
+    """Names of the call's own parameters and of those of its dependencies; whether each is a
+    list."""
+    for field in getattr(dependant, kind):
+        yield field.alias, get_origin(field.field_info.annotation) is list
+    for needed in dependant.dependencies:
+        yield from _parameters(needed, kind)
+
+
+def _check(
+    what: str, given: list[tuple[str, Any]], known: dict[str, bool], elsewhere: Collection[str]
+) -> None:
+    for name, count in Counter(name for name, _ in given).items():
+        if name not in known:
+            raise InvalidRequestError(_unknown(what, name, known, elsewhere))
+        if count > 1 and not known[name]:
+            raise InvalidRequestError(f"{name}: is given {count} times; give it once")
+    for name, value in given:
+        if isinstance(value, str) and (found := _CONTROL.search(value)):
+            raise InvalidRequestError(f"{name}: holds the control character {found[0]!r}")
+
+
+def _unknown(what: str, name: str, known: Collection[str], elsewhere: Collection[str]) -> str:
+    said = f"{shortened(name)!r}: this call has no such {what}"
+    if name in elsewhere:
+        other = "form field" if what == "parameter" else "parameter of the query"
+        return f"{said}; send it as a {other}"
+    if near := get_close_matches(name, known, 1):
+        return f"{said}; do you mean {near[0]}?"
+    return f"{said}; it has {', '.join(known) or 'none'}"
+
+
+def _check_text(query: bytes) -> None:
+    try:
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError("the query is not UTF-8 where it is percent-decoded") from error
