@@ -113,6 +113,8 @@ def create_app(settings: Settings) -> FastAPI:
         description="Answers multiple-choice problem files by vote.",
         version=version("quorum-orchestrator"),
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's pages fetch their scripts from another host; page.py has ours
+        redoc_url=None,
     )
     app.add_middleware(Doors, names=settings.host_names, max_upload_mib=settings.max_upload_mib)
     app.add_middleware(RequestLog)  # the outer one: what is refused at the door has an id too

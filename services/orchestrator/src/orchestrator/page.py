@@ -44,4 +44,8 @@ def serve(app: FastAPI) -> None:
     def index() -> FileResponse:
         return FileResponse(FILES / "index.html", headers=HEADERS)
 
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> FileResponse:
+        return FileResponse(FILES / "docs.html", headers=HEADERS)
+
     app.mount("/page", PageFiles(directory=FILES), name="page")
