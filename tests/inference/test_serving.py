@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.tenancy import trainer_at_work
 from contracts import make_contract
 from inference import serving
 from stub_proxy import stub_proxy
@@ -112,6 +113,48 @@ def test_who_asks_before_a_model_is_published_is_told_so(launcher: Launcher) -> 
     log = launcher.log.read_text()
     assert "max-model-len" in log
     assert "room for a prompt of 4096 tokens" in log
+
+
+def told(launcher: Launcher) -> str:
+    status, body = launcher.get()
+    return str(json.loads(body)["error"]["message"]) if status == 503 else ""
+
+
+def test_the_gpu_is_left_to_a_trainer_at_work(launcher: Launcher) -> None:
+    launcher.publish("d1")
+    with trainer_at_work(launcher.models):
+        launcher.start()
+        launcher.until(lambda: "waiting until the trainer has ended, before d1" in told(launcher))
+        assert launcher.process is not None
+        loaded = Path(f"/proc/{launcher.process.pid}/maps").read_text()
+        assert not [name for name in ("cuda", "nvidia", "torch") if name in loaded]
+    launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
+    assert launcher.started() == ["m@d1 m"]
+
+
+def test_a_server_that_loads_makes_room_for_a_trainer(launcher: Launcher) -> None:
+    (launcher.engine / "slow").write_text("")
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: len(launcher.started()) == 1)
+    with trainer_at_work(launcher.models):
+        launcher.until(lambda: "waiting until the trainer has ended" in told(launcher))
+        (launcher.engine / "slow").unlink()
+    launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
+    assert len(launcher.started()) == 2
+
+
+def test_who_asks_is_told_how_the_trainer_ended(launcher: Launcher) -> None:
+    launcher.start()
+    launcher.until(lambda: "no trainer is at work" in told(launcher))
+    with trainer_at_work(launcher.models):
+        launcher.until(lambda: "a trainer is at work" in told(launcher))
+    with pytest.raises(ValueError, match="rows"), trainer_at_work(launcher.models):
+        raise ValueError("no rows in train.jsonl")
+    launcher.until(lambda: "without a model: no rows in train.jsonl" in told(launcher))
+    launcher.publish("d1")
+    launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
+    assert "the model that was published before is served" in launcher.log.read_text()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from contract import Probe, PromptFormat, Sampling
+from contract.tenancy import trainer_at_work
 from orchestrator.errors import WaitingForModelError
 from orchestrator.model import ServedModel, check_server, find_model, make_client
 from orchestrator.settings import Settings
@@ -59,4 +60,13 @@ def test_a_server_that_is_not_there_is_waited_for(settings: Settings, server: St
 def test_without_a_published_model_the_trainer_is_named(settings: Settings) -> None:
     published = settings.model_copy(update={"model_contract": "published"})
     with pytest.raises(WaitingForModelError, match="run the trainer first"):
+        find_model(published)
+    at_work = pytest.raises(
+        WaitingForModelError, match=r"published in .* yet: a trainer is at work"
+    )
+    with trainer_at_work(settings.models_dir), at_work:
+        find_model(published)
+    with pytest.raises(ValueError, match="rows"), trainer_at_work(settings.models_dir):
+        raise ValueError("no rows")
+    with pytest.raises(WaitingForModelError, match="the trainer ended without a model: no rows"):
         find_model(published)

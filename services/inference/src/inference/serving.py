@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from contract import CONTRACT_FILE, Contract, ContractError
+from contract.tenancy import AT_WORK, NO_TRAINER, what_trains
 from inference.adapters import Adapter, arguments, prepare_adapters
 from inference.checks import Server, faults, recorded_replies, reply_faults
 from inference.host import this_host
@@ -64,23 +65,38 @@ def serve(settings: Settings) -> None:
     with stop_requests():
         try:
             while True:
-                _wait_for_contract(settings, current)
+                _wait_for_turn(settings, current)
                 _serve_one(settings, current, current.resolve())
         except StopRequested:
             log.info("stopped")
 
 
-def _wait_for_contract(settings: Settings, current: Path) -> None:
-    if (current / CONTRACT_FILE).is_file():
+def _wait_for_turn(settings: Settings, current: Path) -> None:
+    """Return once a model is published and the GPU is free; NVML is not even asked before."""
+    reason = _not_yet(settings, current)
+    if reason is None:
         return
-    reason = f"waiting for a published model in {current} (the trainer writes it)"
-    with standing_in(settings.inference_host, settings.inference_port, reason):
-        said = float("-inf")
-        while not (current / CONTRACT_FILE).is_file():
-            if time.monotonic() - said > SAY_EVERY_S:
-                said = time.monotonic()
+    with standing_in(settings.inference_host, settings.inference_port, lambda: str(reason)):
+        said, said_at = "", float("-inf")
+        while reason is not None:
+            if reason != said or time.monotonic() - said_at > SAY_EVERY_S:
+                said, said_at = reason, time.monotonic()
                 log.info(reason)
             time.sleep(POLL_S)
+            reason = _not_yet(settings, current)
+
+
+def _not_yet(settings: Settings, current: Path) -> str | None:
+    """Why the server may not start now."""
+    if not (current / CONTRACT_FILE).is_file():
+        return f"waiting for a published model in {current}: {what_trains(settings.models_dir)}"
+    if _trainer_has_gpu(settings):
+        return f"waiting until the trainer has ended, before {current.resolve().name} is served"
+    return None
+
+
+def _trainer_has_gpu(settings: Settings) -> bool:
+    return settings.wait_for_trainer and what_trains(settings.models_dir) == AT_WORK
 
 
 def _serve_one(settings: Settings, current: Path, model: Path) -> None:
@@ -105,6 +121,8 @@ def _serve_one(settings: Settings, current: Path, model: Path) -> None:
         except RefusedError as error:
             found = [str(error)]
         else:
+            if (ended := what_trains(settings.models_dir)) not in (AT_WORK, NO_TRAINER):
+                log.warning("%s; the model that was published before is served", ended)
             log.info("serving %s\n%s", contract.digest, table(planned))
             log.info(shlex.join(argv))
             environment = {**os.environ, "HF_HUB_CACHE": f"{folder}/hub", **planned.environment}
@@ -131,6 +149,9 @@ def _watch(
             if child.poll() is not None:
                 log.error("the server ended with exit code %d; once more", child.returncode)
                 time.sleep(RESTART_S)
+                return []
+            if _trainer_has_gpu(settings):
+                log.info("a trainer has begun; the server makes room for it")
                 return []
             time.sleep(POLL_S)
         found = faults(server, contract, model)
@@ -182,7 +203,7 @@ def _until_newer(
 def _refuse(settings: Settings, current: Path, model: Path, reason: str) -> None:
     """Stand in with the reason until another model is published."""
     log.error(reason)
-    with standing_in(settings.inference_host, settings.inference_port, reason):
+    with standing_in(settings.inference_host, settings.inference_port, lambda: reason):
         while current.resolve() == model:
             time.sleep(POLL_S)
 

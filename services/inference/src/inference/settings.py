@@ -39,3 +39,4 @@ class Settings(BaseSettings):
     attention_backend: str | None = None
     cpu_kv_cache_gib: int = Field(1, ge=1)
     drain_s: int = Field(60, ge=0)
+    wait_for_trainer: bool = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -15,12 +15,14 @@ RETRY_AFTER_S = 30
 
 
 @contextmanager
-def standing_in(host: str, port: int, reason: str) -> Iterator[None]:
-    body = json.dumps({"error": {"message": reason, "type": "unavailable", "code": 503}}).encode()
+def standing_in(host: str, port: int, reason: Callable[[], str]) -> Iterator[None]:
+    """Each request is told what `reason` gives then."""
 
     class Refusal(BaseHTTPRequestHandler):
         def refuse(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            error = {"message": reason(), "type": "unavailable", "code": 503}
+            body = json.dumps({"error": error}).encode()
             self.send_response(503)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

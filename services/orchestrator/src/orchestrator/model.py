@@ -8,7 +8,8 @@ from pathlib import Path
 import openai
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-from contract import Contract, ContractError, Probe, PromptFormat, Sampling
+from contract import CONTRACT_FILE, Contract, ContractError, Probe, PromptFormat, Sampling
+from contract.tenancy import NO_TRAINER, what_trains
 from orchestrator.errors import OtherModelServedError, WaitingForModelError
 from orchestrator.proxies import proxy_options
 from orchestrator.settings import Settings
@@ -49,7 +50,11 @@ def find_model(settings: Settings) -> ServedModel:
     try:
         return ServedModel.from_contract(Contract.load(contract_dir(settings)))
     except ContractError as error:
-        raise WaitingForModelError(str(error)) from error
+        trains = what_trains(settings.models_dir)
+        if trains == NO_TRAINER or (contract_dir(settings) / CONTRACT_FILE).exists():
+            raise WaitingForModelError(str(error)) from error
+        where = contract_dir(settings)
+        raise WaitingForModelError(f"no model is published in {where} yet: {trains}") from error
 
 
 def contract_dir(settings: Settings) -> Path:

@@ -28,14 +28,20 @@ def run(recipe: RecipeOption, train: TrainOption = None, base: BaseOption = None
     """Train, merge, verify and publish; goes on where it was stopped, and has nothing to do where
     that is published already.
     """
-    from trainer.pipeline import run as run_recipe
-    from trainer.recipe import load_recipe
+    from contextlib import nullcontext
+
+    from contract.tenancy import trainer_at_work
     from trainer.settings import Settings
 
     settings = Settings()
-    if settings.local_rank:
-        log.setLevel(logging.ERROR)
-    run_recipe(load_recipe(recipe, train, base), settings)
+    # before the imports that take seconds, in which a server could take the GPU
+    with nullcontext() if settings.local_rank else trainer_at_work(settings.models_dir):
+        from trainer.pipeline import run as run_recipe
+        from trainer.recipe import load_recipe
+
+        if settings.local_rank:
+            log.setLevel(logging.ERROR)
+        run_recipe(load_recipe(recipe, train, base), settings)
 
 
 @app.command()

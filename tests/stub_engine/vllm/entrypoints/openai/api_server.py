@@ -1,13 +1,14 @@
 """A stub in vLLM's place, for faults that the real one does not produce on demand.
 
 Started by vLLM's own command line. The folder STUB_ENGINE tells it what to do: `reply` is what it
-answers, `tokens` what it tokenizes to, and while `busy` is there it says that requests run. It
-leaves its command line in `started`, a line a start.
+answers, `tokens` what it tokenizes to, while `busy` is there it says that requests run, and while
+`slow` is there it loads. It leaves its command line in `started`, a line a start.
 """
 
 import argparse
 import json
 import os
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -45,4 +46,6 @@ if __name__ == "__main__":
     known, _ = parser.parse_known_args()
     with (FOLDER / "started").open("a") as file:
         file.write(" ".join(known.served_model_name) + "\n")
+    while (FOLDER / "slow").exists():
+        time.sleep(0.1)
     ThreadingHTTPServer(("127.0.0.1", known.port), Handler).serve_forever()

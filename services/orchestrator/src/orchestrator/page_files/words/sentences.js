@@ -68,6 +68,10 @@ export const sentences = [
   [/^the model server at (\S+) serves (.*), not (\S+) yet: .*$/, "模型服务器 $1 提供的是 $2，还不是 $3：待没有任务需要其他权重后会切换；或设置 MODEL_NAME"],
   [/^the server renders the contract's probe differently (.*): it would be asked .*$/, "服务器对契约探针的渲染不同（$1）：提问方式会与训练时不一致。请提供发布目录本身，使用其自带的对话模板和分词器。"],
   [/^(\S+) does not exist: no model is published there; run the trainer first$/, "$1 不存在：尚未发布模型；请先运行训练"],
+  [/^no model is published in (\S+) yet: (.*)$/, "$1 中尚未发布模型：$2"],
+  [/^a trainer is at work$/, "训练正在进行"],
+  [/^the trainer was killed$/, "训练进程被杀死"],
+  [/^the trainer ended without a model: (.*)$/, "训练结束而没有发布模型：$1"],
   // where a recorded reply's question comes from, and rows that the trainer left out
   [/^(.*), (.*), question (\d+)$/, "$1，$2，第 $3 问"],
   [/^no analysis, which format.style = "analysis" trains$/, "没有分析，而 analysis 风格需要分析"],

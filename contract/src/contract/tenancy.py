@@ -1,0 +1,64 @@
+"""One GPU, two tenants in time: the server does not start while a trainer works.
+
+A trainer holds a lock on a file of the models volume, which the kernel frees whatever way the
+trainer ends. The file's text says how the last one ended. Whoever finds nothing published reads
+there why.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+LOCK_FILE = ".trainer"
+AT_WORK = "a trainer is at work"
+NO_TRAINER = "no trainer is at work"
+_KILLED = "the trainer was killed"
+LONGEST_REASON = 2000  # characters
+
+
+@contextmanager
+def trainer_at_work(models_dir: Path) -> Iterator[None]:
+    """Hold the lock, shared with other trainers; an exception's text is left for who asks."""
+    models_dir.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(models_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        with suppress(OSError):  # a volume without locks: the server cannot know, and starts
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        _say(descriptor, _KILLED)  # true once the lock is free and nothing else was written
+        yield
+    except BaseException as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        _say(descriptor, f"the trainer ended without a model: {reason[:LONGEST_REASON]}")
+        raise
+    else:
+        _say(descriptor, "")
+    finally:
+        os.close(descriptor)
+
+
+def what_trains(models_dir: Path) -> str:
+    """`AT_WORK`, or how the last trainer ended, in a few words; a read-only volume will do."""
+    try:
+        descriptor = os.open(models_dir / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return NO_TRAINER
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return AT_WORK
+    except OSError:
+        return NO_TRAINER  # a volume without locks
+    else:
+        text = os.pread(descriptor, 4 * LONGEST_REASON + 100, 0).decode(errors="replace")
+        return text or NO_TRAINER
+    finally:
+        os.close(descriptor)
+
+
+def _say(descriptor: int, text: str) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, text.encode(), 0)

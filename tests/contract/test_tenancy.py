@@ -1,0 +1,47 @@
+"""The server reads from the models volume whether a trainer works, and how the last one ended."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contract.tenancy import AT_WORK, NO_TRAINER, trainer_at_work, what_trains
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from contract.tenancy import trainer_at_work
+with trainer_at_work(Path(sys.argv[1])):
+    print("at work", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_trainer_is_seen_while_it_works_and_not_after(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    assert what_trains(models) == NO_TRAINER
+    with trainer_at_work(models), trainer_at_work(models):  # two of them, on GPUs of their own
+        assert what_trains(models) == AT_WORK
+    assert what_trains(models) == NO_TRAINER
+
+
+def test_a_trainer_that_fails_leaves_its_reason(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no rows"), trainer_at_work(tmp_path):
+        raise ValueError("no rows\nin train.jsonl")
+    assert what_trains(tmp_path) == "the trainer ended without a model: no rows in train.jsonl"
+    with trainer_at_work(tmp_path):
+        pass
+    assert what_trains(tmp_path) == NO_TRAINER
+
+
+def test_a_killed_trainer_frees_the_gpu(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as trainer:
+        assert trainer.stdout is not None
+        trainer.stdout.readline()
+        assert what_trains(tmp_path) == AT_WORK
+        os.kill(trainer.pid, signal.SIGKILL)
+    assert what_trains(tmp_path) == "the trainer was killed"
