@@ -17,10 +17,16 @@ demo: .venv/ready .venv-model/ready  ## fine-tune, merge, serve and answer probl
 up-local: .venv/ready .venv-model/ready  ## the same processes, left running until Ctrl-C, for curl
 	@.venv/bin/quorum local up
 
-env: .env secrets/redis_password  ## settings of the compose stack, with a random password for Redis
+env: .env secrets/redis_password  ## settings of the compose stack (STACK=cpu where there is no GPU), with a random password for Redis
+	@[ -z "$(STACK)" ] || grep -qx "STACK=$(STACK)" .env || \
+	  { echo ".env is there already, with another STACK: edit it, or remove it and run this again"; exit 1; }
+
+CPU_SETTINGS := -e 's/^\#COMPOSE_FILE=.*/COMPOSE_FILE=docker-compose.yml:compose.cpu.yml/' \
+  -e 's/^RECIPE=.*/RECIPE=demo.toml/' -e 's/^MODEL_NAME=.*/MODEL_NAME=quorum-demo/'
 
 .env:
-	@cp .env.example .env && echo "made .env: look it through"
+	@sed -e 's/^STACK=.*/STACK=$(or $(STACK),cu12)/' $(if $(filter cpu,$(STACK)),$(CPU_SETTINGS)) .env.example > $@
+	@echo "made .env: look it through"
 
 secrets/redis_password:
 	@mkdir -p -m 700 secrets && head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' > $@ && chmod 644 $@

@@ -8,9 +8,12 @@ RUN apt-get update -q \
     && apt-get install -yq --no-install-recommends gcc g++ libc6-dev libnuma1 \
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --user-group --no-create-home quorum \
-    && install -d -o quorum -g quorum /models /runs /cache /hub
+    && install -d -o quorum -g quorum /models /runs /cache /cache/home /hub
+# /tmp is mounted noexec: whatever is compiled and loaded lies under /cache, a volume, and so does HOME
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt \
-    PATH=/opt/quorum/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp MPLCONFIGDIR=/tmp \
+    PATH=/opt/quorum/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR=/tmp \
+    HOME=/cache/home XDG_CACHE_HOME=/cache TRITON_HOME=/cache TRITON_CACHE_DIR=/cache/triton \
+    TORCHINDUCTOR_CACHE_DIR=/cache/inductor TORCH_EXTENSIONS_DIR=/cache/extensions \
     MODELS_DIR=/models NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /app
 
@@ -53,8 +56,7 @@ LABEL org.opencontainers.image.title="quorum-inference" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build-inference /opt/quorum /opt/quorum
 ARG STACK=cu12
-ENV STACK=${STACK} INFERENCE_HOST=0.0.0.0 HF_HOME=/cache/hub XDG_CACHE_HOME=/cache \
-    VLLM_CACHE_ROOT=/cache/vllm VLLM_CONFIG_ROOT=/cache/vllm-config \
-    TORCHINDUCTOR_CACHE_DIR=/cache/inductor TRITON_CACHE_DIR=/cache/triton
+ENV STACK=${STACK} INFERENCE_HOST=0.0.0.0 HF_HOME=/cache/hub \
+    VLLM_CACHE_ROOT=/cache/vllm VLLM_CONFIG_ROOT=/cache/vllm-config
 USER 10001:10001
 CMD ["python", "-m", "inference"]

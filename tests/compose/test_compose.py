@@ -26,19 +26,41 @@ GPU = ("-f", "docker-compose.yml")
 CPU = ("-f", "docker-compose.yml", "-f", "compose.cpu.yml")
 IMAGES = ("quorum-orchestrator", "quorum-redis", "quorum-trainer-cpu", "quorum-inference-cpu")
 PASSWORD = "a-password-that-only-this-test-knows"
+HEALTH = ("docker", "inspect", "-f", "{{json .State.Health.Log}}")
 GRACE_S = {"trainer": 120, "inference": 120, "worker": 60, "api": 10, "redis": 10}
+
+
+# Compiles a shared object into every folder that a variable names for caches or as home; loads it.
+LOAD = r"""
+import ctypes, os, pathlib, re, subprocess
+names = [name for name in os.environ if re.search("CACHE|HOME$", name)]
+for name in sorted(names):
+    folder = pathlib.Path(os.environ[name])
+    folder.mkdir(parents=True, exist_ok=True)
+    library = folder / f"loaded-{os.getpid()}.so"
+    compiler = ["gcc", "-shared", "-x", "c", "-", "-o", str(library)]
+    subprocess.run(compiler, input=b"int one(void) { return 1; }", check=True)
+    assert ctypes.CDLL(str(library)).one() == 1, name
+    library.unlink()
+print(*names)
+"""
 
 
 class Stack:
     def __init__(self, root: Path, env: Path) -> None:
         self.root, self.env, self.project = root, env, PROJECT
+        self.at_first: dict[str, str] = {}
         self.api = httpx2.Client(base_url=f"http://127.0.0.1:{API_PORT}", timeout=60)
 
     def compose(
-        self, *arguments: str, files: tuple[str, ...] = CPU, profiles: str = "train,serve"
+        self,
+        *arguments: str,
+        files: tuple[str, ...] = CPU,
+        profiles: str = "train,serve",
+        **variables: str,
     ) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "API_PORT": API_PORT, "INFERENCE_PORT": "18000"}
-        environment |= {"COMPOSE_PROFILES": profiles, "COMPOSE_ANSI": "never"}
+        environment |= {"COMPOSE_PROFILES": profiles, "COMPOSE_ANSI": "never", **variables}
         argv = ["docker", "compose", "-p", self.project, "--env-file", str(self.env), *files]
         return subprocess.run(
             [*argv, *arguments], cwd=self.root, env=environment, capture_output=True, text=True
@@ -137,13 +159,30 @@ def stack(root: Path, settings: Path) -> Iterator[Stack]:
     """A running stack, built from nothing."""
     stack = Stack(root, settings)
     try:
-        up = stack.compose("up", "--build", "-d", "--wait", "--wait-timeout", "900")
+        stack.do("build")
+        stack.do("up", "-d")
+        stack.at_first = while_it_trains(stack)
+        up = stack.compose("up", "-d", "--wait", "--wait-timeout", "900")
         logs = stack.compose("logs", "--tail", "40").stdout if up.returncode else ""
         assert up.returncode == 0, up.stdout + up.stderr + logs
         yield stack
     finally:
         for stack.project in (PROJECT, ELSEWHERE):
             stack.compose("down", "-v", "--remove-orphans")
+
+
+def while_it_trains(stack: Stack) -> dict[str, str]:
+    """What the stack says once `up -d` has returned and the trainer has begun to train."""
+    (inference,) = stack.containers("inference")
+    (trainer,) = stack.containers("trainer")
+    ask = [*HEALTH, inference]
+    until(lambda: "a trainer is at work" in run(*ask), 120)
+    job_id = stack.post((stack.root / "examples/demo/problems.jsonl").read_bytes())
+    until(lambda: "a trainer" in (stack.job(job_id)["note"] or ""), 60)
+    found = {"health": run(*ask), "note": stack.job(job_id)["note"]}
+    found["trainer"] = run("docker", "inspect", "-f", "{{.State.Status}}", trainer).strip()
+    stack.api.post(f"/jobs/{job_id}/cancel")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -187,8 +226,11 @@ def test_a_missing_setting_says_what_to_set(root: Path, tmp_path: Path, missing:
     assert f"set {missing} in .env" in done.stderr
 
 
-def services(stack: Stack, files: tuple[str, ...], profiles: str) -> dict[str, Any]:
-    config = json.loads(stack.do("config", "--format", "json", files=files, profiles=profiles))
+def services(
+    stack: Stack, files: tuple[str, ...], profiles: str, **variables: str
+) -> dict[str, Any]:
+    options: dict[str, Any] = {"files": files, "profiles": profiles, **variables}
+    config = json.loads(stack.do("config", "--format", "json", **options))
     found: dict[str, Any] = config["services"]
     return found
 
@@ -198,14 +240,64 @@ def test_the_gpu_stack_reserves_gpus_and_publishes_on_the_loopback_alone(idle: S
     for name in ("trainer", "inference"):
         devices = config[name]["deploy"]["resources"]["reservations"]["devices"]
         assert devices[0]["driver"] == "nvidia"
-    assert config["inference"]["depends_on"]["trainer"]["condition"] == (
-        "service_completed_successfully"
-    )
     assert "ports" not in config["redis"]
     ports = [port for service in config.values() for port in service.get("ports", [])]
     assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
     cpu = services(idle, CPU, "train,serve")
     assert all("devices" not in json.dumps(service) for service in cpu.values())
+
+
+ALL = "train,serve,monitoring"
+
+
+def test_up_waits_for_nothing_but_redis(idle: Stack) -> None:
+    for name, service in services(idle, GPU, ALL).items():
+        for other, how in service.get("depends_on", {}).items():
+            assert (how["condition"] == "service_started") != (other == "redis"), (name, other)
+
+
+def test_every_service_rotates_its_log_and_knows_the_host(idle: Stack) -> None:
+    for name, service in services(idle, GPU, ALL).items():
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+        assert service["extra_hosts"] == ["host.docker.internal=host-gateway"], name
+
+
+def test_proxies_reach_who_calls_the_internet_and_stand_before_nobody_else(idle: Stack) -> None:
+    proxy = {"HTTP_PROXY": "http://p:1", "https_proxy": "http://p:2", "NO_PROXY": "mirror.example"}
+    found = services(idle, GPU, ALL, **proxy)
+    for name, service in found.items():
+        environment = service["environment"]
+        assert environment["NO_PROXY"] == environment["no_proxy"]
+        direct = environment["NO_PROXY"].split(",")
+        assert {*found, "localhost", "127.0.0.1", "::1", "mirror.example"} <= set(direct), name
+        calls = name in ("trainer", "api", "worker")
+        assert (environment.get("HTTP_PROXY"), environment.get("https_proxy")) == (
+            ("http://p:1", "http://p:2") if calls else (None, None)
+        ), name
+        if name in ("trainer", "inference", "api", "worker"):
+            assert service["build"]["args"]["HTTP_PROXY"] == "http://p:1"
+    unset = services(idle, GPU, ALL)["trainer"]["environment"]
+    assert unset["HTTP_PROXY"] is None  # not an empty one, which would hide Docker's own
+
+
+def test_what_downloads_need_reaches_the_trainer(idle: Stack) -> None:
+    wanted = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "MODELSCOPE_DOMAIN": "m.example"}
+    environment = services(idle, GPU, "train", **wanted)["trainer"]["environment"]
+    assert wanted.items() <= environment.items()
+
+
+def test_the_settings_of_the_cpu_stack_name_both_files(root: Path, tmp_path: Path) -> None:
+    """So that docker compose commands without -f, as messages advise them, keep to the stack."""
+    (tmp_path / ".env.example").write_text((root / ".env.example").read_text())
+    subprocess.run(
+        ["make", "-f", str(root / "Makefile"), "env", "STACK=cpu"], cwd=tmp_path, check=True
+    )
+    (tmp_path / "env").write_text((tmp_path / ".env").read_text())
+    found = services(Stack(root, tmp_path / "env"), (), "train,serve")
+    assert found["trainer"]["image"] == "quorum-trainer-cpu"
+    assert "devices" not in json.dumps(found)
+    for name in ("inference", "api", "worker"):
+        assert found[name]["environment"]["MODEL_NAME"] == "quorum-demo"
 
 
 @pytest.mark.parametrize(
@@ -233,6 +325,26 @@ def test_a_stop_gives_every_service_the_time_that_it_needs(idle: Stack) -> None:
 
 
 # ---- a running stack ----------------------------------------------------------------------------
+
+
+def test_the_server_waits_for_the_trainer_and_says_so(stack: Stack) -> None:
+    """`up -d` has returned by then: nothing depends on the command staying."""
+    assert stack.at_first["trainer"] == "running"
+    assert "waiting for a published model" in stack.at_first["health"]
+    assert "a trainer is at work" in stack.at_first["note"]
+
+
+@pytest.mark.parametrize("service", ["trainer", "inference"])
+def test_what_is_compiled_can_be_loaded_from_every_cache_folder(stack: Stack, service: str) -> None:
+    command = ("run", "--rm", "--no-deps", "-T", service, "python", "-c", LOAD)
+    assert {"HOME", "TRITON_CACHE_DIR", "XDG_CACHE_HOME"} <= set(stack.do(*command).split())
+
+
+def test_no_other_container_compiles_anything(stack: Stack) -> None:
+    for service in ("redis", "api", "worker"):
+        for container in stack.containers(service):
+            gcc = ("docker", "exec", container, "gcc", "--version")
+            assert subprocess.run(gcc, capture_output=True).returncode != 0, service
 
 
 def test_twenty_problems_come_back_complete(stack: Stack, problems: list[Problem]) -> None:

@@ -50,8 +50,8 @@ def test_every_field_of_a_settings_class_is_explained(source: dict[str, Any]) ->
 
 def test_nothing_is_explained_that_nobody_reads(root: Path, source: dict[str, Any]) -> None:
     read = fields().keys() | set(re.findall(r"\$\{(\w+)", compose_text(root)))
-    read |= set(re.findall(r"^      (\w+):$", compose_text(root), re.MULTILINE))  # passed on
-    read |= {"COMPOSE_PROFILES"}  # by Docker itself
+    read |= set(re.findall(r"^ +([A-Z_]+):$", compose_text(root), re.MULTILINE))  # passed on
+    read |= {"COMPOSE_PROFILES", "COMPOSE_FILE"}  # by Docker itself
     assert values(source).keys() | source["inside"].keys() <= read
 
 
@@ -73,6 +73,6 @@ def test_compose_passes_every_setting_on_with_the_default_that_is_told(
             assert default == told[name], name
     assert {name for name, _ in used} <= told.keys()
     passed = {name for name, _ in used} | set(
-        re.findall(r"^      (\w+):$", compose_text(root), re.MULTILINE)
+        re.findall(r"^ +([A-Z_]+):$", compose_text(root), re.MULTILINE)
     )
-    assert told.keys() <= passed | {"COMPOSE_PROFILES"}
+    assert told.keys() <= passed | {"COMPOSE_PROFILES", "COMPOSE_FILE"}
