@@ -6,7 +6,7 @@ UV := .tools/bin/uv
 # wheels that pip finds on disk, uv finds too
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help demo up-local env doctor test browser test-compose bench-train bench-orchestrator bench-page lint configuration demo-data demo-model requirements clean
+.PHONY: help demo up-local env doctor test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint configuration demo-data demo-model requirements clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -35,10 +35,22 @@ secrets/redis_password:
 doctor: .venv/ready  ## whether this host can run the compose stack
 	@.venv/bin/quorum doctor
 
-test: browser lint .venv-cu12/ready .venv-volta/ready  ## everything but what needs Docker
-	.venv/bin/pytest tests/docs tests/stacks tests/contract tests/demo tests/orchestrator tests/monitoring tests/page tests/e2e
-	.venv-model/bin/pytest tests/trainer tests/inference
-	.venv-cu12/bin/pytest tests/trainer
+# Files of tests run side by side, a file's tests one after the other. Most wait rather than
+# compute, so there are more at once than processors; of those that compute, one a processor.
+SIDE_BY_SIDE := -n 4
+COMPUTING := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+SUITES := tests/docs tests/stacks tests/contract tests/demo tests/orchestrator tests/monitoring tests/page tests/e2e
+
+test: browser lint  ## what one model environment and one start of vLLM can show, about ten minutes on 2 cores
+	.venv/bin/pytest $(SIDE_BY_SIDE) -m "not long" --durations 15 $(SUITES)
+	$(COMPUTING) .venv-model/bin/pytest -n 2 -m "not long" --durations 15 tests/trainer tests/inference
+
+test-all: engine test-long test-compose  ## all that make test leaves out: kills, the demo, further servers, the other stacks, compose
+
+test-long: browser .venv/ready .venv-model/ready .venv-cu12/ready .venv-volta/ready  ## the same without compose, for hosts without Docker
+	.venv/bin/pytest -n 2 -m long --durations 15 $(SUITES)
+	$(COMPUTING) .venv-model/bin/pytest -n 2 -m long --durations 15 tests/trainer tests/inference
+	$(COMPUTING) .venv-cu12/bin/pytest -n 2 --durations 15 tests/trainer
 
 # Chromium, Chinese letters for it, and Prometheus's promtool; in a container, where one is root, they are installed.
 browser:
@@ -48,9 +60,11 @@ browser:
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk prometheus >/dev/null; } || { \
 	  echo "the tests drive Chromium and ask promtool: apt-get install chromium fonts-noto-cjk prometheus"; exit 1; }
 
-test-compose: .venv/ready  ## build and run the compose stack on a CPU (needs a Docker engine)
-	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one, then make test-compose again"; exit 1; }
-	.venv/bin/pytest tests/compose
+engine:
+	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one and try again (make test-long needs none)"; exit 1; }
+
+test-compose: engine .venv/ready  ## build and run the compose stack on a CPU (needs a Docker engine)
+	.venv/bin/pytest --durations 15 tests/compose
 
 bench-train: .venv-model/ready  ## training speed against the baseline's recipe (DATA=ana.json, instruction rows)
 	.venv-model/bin/python bench/train.py --data "$(or $(DATA),examples/demo/train.jsonl)"

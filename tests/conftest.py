@@ -1,4 +1,8 @@
-"""Fixtures of all tests: where the project is, and a real Redis of one's own."""
+"""Fixtures of all tests: where the project is, a real Redis of one's own, and local mode.
+
+With `pytest -n` the tests of a file stay together, which share what its fixtures made, and so do
+the files whose tests ask the one running stack.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,31 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+if TYPE_CHECKING:  # not every environment has what it imports
+    from local_mode import SharedStack
+
 ROOT = Path(__file__).parent.parent
+ASK_THE_STACK = ("tests/page/test_page.py", "tests/e2e/test_local.py")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc, unused-ignore]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "the stack" if file in ASK_THE_STACK else file
+
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those first whose stack takes longest to start."""
+    items.sort(key=lambda item: not item.nodeid.startswith(ASK_THE_STACK))
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +77,23 @@ def redis_url(redis_server: str) -> str:
 
     Redis.from_url(redis_server).flushall()
     return redis_server
+
+
+@pytest.fixture(scope="session")
+def shared_stack(root: Path) -> Iterator[SharedStack]:
+    from local_mode import SharedStack
+
+    with SharedStack(root) as stack:
+        yield stack
+
+
+@pytest.fixture
+def local_stack(shared_stack: SharedStack) -> subprocess.Popen[str]:
+    """`quorum local up`, ready; all tests share one."""
+    return shared_stack.ready()
+
+
+@pytest.fixture
+def no_local_stack(shared_stack: SharedStack) -> None:
+    """The shared stack has ended: for tests that start one of their own."""
+    shared_stack.end()

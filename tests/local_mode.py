@@ -1,13 +1,17 @@
-"""Local mode as a user starts it: `quorum local up`, on the demo's model."""
+"""Local mode as a user starts it, on the demo's model."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import httpx2
 
@@ -15,30 +19,68 @@ from orchestrator.local.stack import API_PORT
 
 URL = f"http://127.0.0.1:{API_PORT}"
 UP_TIMEOUT_S = 400
+STARTED_BY = "QUORUM_TEST"  # in the environment of a command and of all that it starts
+
+
+def quorum(
+    root: Path,
+    *arguments: str,
+    timeout_s: float = 900,
+    environment: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    argv = [str(root / ".venv" / "bin" / "quorum"), *arguments]
+    return subprocess.run(
+        argv, cwd=root, env=environment, capture_output=True, text=True, timeout=timeout_s
+    )
+
+
+@contextmanager
+def nothing_left_behind() -> Iterator[dict[str, str]]:
+    """An environment for a command; whatever runs with it at the end fails the test."""
+    mark = uuid.uuid4().hex
+    yield {**os.environ, STARTED_BY: mark}
+    assert processes("environ", f"{STARTED_BY}={mark}") == []
+
+
+def processes(file: str, words: str) -> list[int]:
+    """Processes whose `file` in /proc, its words ended by NUL, holds `words`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            if words.encode() in (entry / file).read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def running(words: str) -> list[int]:
+    """Processes whose command line holds `words`."""
+    return processes("cmdline", words)
 
 
 @contextmanager
 def local_up(root: Path) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [str(root / ".venv" / "bin" / "quorum"), "local", "up"],
-        cwd=root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
+    with nothing_left_behind() as environment:
+        process = subprocess.Popen(
+            [str(root / ".venv" / "bin" / "quorum"), "local", "up"],
+            cwd=root,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(60)
 
 
 def wait_until_ready(process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + UP_TIMEOUT_S
     while True:
-        assert process.poll() is None
+        assert process.poll() is None, process.stdout and process.stdout.read()
         assert time.monotonic() < deadline, "the stack did not become ready"
         try:
             if httpx2.get(f"{URL}/readyz").status_code == 200:
@@ -46,3 +88,35 @@ def wait_until_ready(process: subprocess.Popen[str]) -> None:
         except httpx2.TransportError:
             pass
         time.sleep(1)
+
+
+class SharedStack:
+    """One `quorum local up` for all tests that ask it; one that needs the port ends it first."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._up = local_up(root)
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def ready(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            self._up = local_up(self._root)
+            self._process = self._up.__enter__()
+        wait_until_ready(self._process)
+        return self._process
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process = None
+            self._up.__exit__(None, None, None)

@@ -12,7 +12,7 @@ from orchestrator.client import Client
 from orchestrator.local.processes import Processes
 from orchestrator.local.stack import LocalStack, answers, free_port
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 
 def test_jobs_are_answered_by_transformers_own_server_one_sample_a_request(

@@ -1,16 +1,14 @@
 """Local mode with nothing stubbed: real training, real vLLM, real Redis, real workers.
 
-QUORUM_REAL_FILE may name a further problem file, which is then answered whole.
+The tests ask one stack, which those of the page ask too. QUORUM_REAL_FILE may name a further
+problem file, which is then answered whole.
 """
 
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx2
@@ -19,7 +17,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from contract import LABELS, parse_problems
 from dashboard import dashboard_metrics
-from local_mode import URL, local_up, wait_until_ready
+from local_mode import (
+    URL,
+    local_up,
+    nothing_left_behind,
+    quorum,
+    running,
+    wait_until_ready,
+)
 from orchestrator.intervals import compare
 from orchestrator.local.stack import API_PORT
 from orchestrator.store import all_asked
@@ -27,41 +32,11 @@ from orchestrator.store import all_asked
 pytestmark = pytest.mark.e2e
 
 
-def quorum(root: Path, *arguments: str, timeout_s: float = 900) -> subprocess.CompletedProcess[str]:
-    argv = [str(root / ".venv" / "bin" / "quorum"), *arguments]
-    return subprocess.run(argv, cwd=root, capture_output=True, text=True, timeout=timeout_s)
-
-
-def at_work(root: Path) -> set[int]:
-    """Processes that work in this checkout, those of the test run's own session left out."""
-    own, found = os.getsid(0), set()
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError, ValueError):
-            ours = (entry / "cwd").readlink().is_relative_to(root)
-            if ours and os.getsid(int(entry.name)) != own:
-                found.add(int(entry.name))
-    return found
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind(root: Path) -> Iterator[None]:
-    before = at_work(root)
-    yield
-    assert at_work(root) <= before
-
-
-def running(words: str) -> list[int]:
-    """Processes whose command line, its words ended by NUL, holds `words`."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError, ValueError):
-            if words.encode() in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-    return found
-
-
+@pytest.mark.long
+@pytest.mark.usefixtures("no_local_stack")
 def test_the_demo_raises_accuracy_by_forty_points_and_ends_everything(root: Path) -> None:
-    done = quorum(root, "local", "demo")
+    with nothing_left_behind() as environment:
+        done = quorum(root, "local", "demo", environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     for words in ("base model, letter forced", "one sample", "vote of 3", "drawn", "submission:"):
         assert words in done.stdout
@@ -99,57 +74,77 @@ def every_metric_of_the_dashboard_is_there(root: Path) -> None:
     assert named - scraped == set()
 
 
+@pytest.mark.usefixtures("local_stack")
+def test_a_faulty_file_is_refused_with_each_line(root: Path, tmp_path: Path) -> None:
+    faulty = tmp_path / "faulty.jsonl"
+    faulty.write_bytes(b'{"id": "a", "problem": "p", "questions": [{"question": "q"}]}\n{oops\n')
+    refused = quorum(root, "submit", str(faulty))
+    assert refused.returncode == 3
+    assert "line 1, questions[0].options: is missing" in refused.stderr.replace("\n", " ")
+    assert "line 2: not JSON" in refused.stderr.replace("\n", " ")
+
+
+def comes_back_whole(root: Path, file: Path, out: Path) -> None:
+    done = quorum(root, "submit", str(file), "--wait", "--out", str(out), timeout_s=1500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    given = parse_problems(file.read_bytes())
+    assert [row["id"] for row in rows] == [problem.row["id"] for problem in given]
+    for row, problem in zip(rows, given, strict=True):
+        for answered, question in zip(row["questions"], problem.questions, strict=True):
+            assert answered["answer"] in LABELS[: len(question.options)]
+
+
+@pytest.mark.usefixtures("local_stack")
 def test_a_file_posted_to_the_running_stack_comes_back_whole(root: Path, tmp_path: Path) -> None:
-    with local_up(root) as process:
-        wait_until_ready(process)
-
-        faulty = tmp_path / "faulty.jsonl"
-        faulty.write_bytes(
-            b'{"id": "a", "problem": "p", "questions": [{"question": "q"}]}\n{oops\n'
-        )
-        refused = quorum(root, "submit", str(faulty))
-        assert refused.returncode == 3
-        assert "line 1, questions[0].options: is missing" in refused.stderr.replace("\n", " ")
-        assert "line 2: not JSON" in refused.stderr.replace("\n", " ")
-
-        posted = root / "examples" / "demo" / "validation.jsonl"
-        file = Path(os.environ.get("QUORUM_REAL_FILE", posted))
-        out = tmp_path / "submission.jsonl"
-        done = quorum(root, "submit", str(file), "--wait", "--out", str(out), timeout_s=1500)
-        assert done.returncode == 0, done.stdout + done.stderr
-        rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
-        given = parse_problems(file.read_bytes())
-        assert [row["id"] for row in rows] == [problem.row["id"] for problem in given]
-        for row, problem in zip(rows, given, strict=True):
-            for answered, question in zip(row["questions"], problem.questions, strict=True):
-                assert answered["answer"] in LABELS[: len(question.options)]
-
-        every_metric_of_the_dashboard_is_there(root)
-        distil_what_was_missed(root, tmp_path)
-
-        (server,) = running("vllm.entrypoints")
-        os.kill(server, signal.SIGKILL)
-        while running("vllm.entrypoints") in ([], [server]):  # its launcher starts it again
-            assert process.poll() is None
-            time.sleep(0.5)
-        wait_until_ready(process)
-
-        (api,) = running("orchestrator.api")
-        os.kill(api, signal.SIGKILL)
-        assert process.wait(60) == 1
-        assert process.stdout is not None
-        said = process.stdout.read().replace("\n", "")
-        assert "api failed: was killed by signal 9" in said
-        assert "api.log" in said
+    comes_back_whole(
+        root, root / "examples" / "demo" / "validation.jsonl", tmp_path / "submission.jsonl"
+    )
+    every_metric_of_the_dashboard_is_there(root)
 
 
-def distil_what_was_missed(root: Path, folder: Path) -> None:
+@pytest.mark.long
+@pytest.mark.usefixtures("local_stack")
+def test_a_real_file_comes_back_whole(root: Path, tmp_path: Path) -> None:
+    demo = root / "examples" / "demo" / "problems.jsonl"
+    file = Path(os.environ.get("QUORUM_REAL_FILE", demo))
+    comes_back_whole(root, file, tmp_path / "submission.jsonl")
+
+
+@pytest.mark.long
+def test_a_killed_server_is_started_again_and_a_killed_api_ends_the_stack(
+    local_stack: subprocess.Popen[str],
+) -> None:
+    process = local_stack
+    (server,) = running("vllm.entrypoints")
+    os.kill(server, signal.SIGKILL)
+    while running("vllm.entrypoints") in ([], [server]):  # its launcher starts it again
+        assert process.poll() is None
+        time.sleep(0.5)
+    wait_until_ready(process)
+
+    (api,) = running("orchestrator.api")
+    os.kill(api, signal.SIGKILL)
+    assert process.wait(60) == 1
+    assert process.stdout is not None
+    said = process.stdout.read().replace("\n", "")
+    assert "api failed: was killed by signal 9" in said
+    assert "api.log" in said
+
+
+@pytest.mark.usefixtures("local_stack")
+def test_a_model_teaches_itself_what_it_missed(root: Path, tmp_path: Path) -> None:
     """A labelled job, and its own model as the teacher of the questions it got wrong."""
     rows = (root / "examples" / "demo" / "problems.jsonl").read_text().splitlines(keepends=True)
-    labelled = folder / "labelled.jsonl"
+    labelled = tmp_path / "labelled.jsonl"
     labelled.write_text("".join(rows[:40]))
     done = quorum(
-        root, "submit", str(labelled), "--wait", "--out", str(folder / "labelled.submission.jsonl")
+        root,
+        "submit",
+        str(labelled),
+        "--wait",
+        "--out",
+        str(tmp_path / "labelled.submission.jsonl"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     newest = httpx2.get(f"{URL}/jobs", params={"limit": 1}).json()["data"][0]
@@ -157,7 +152,7 @@ def distil_what_was_missed(root: Path, folder: Path) -> None:
     (server,) = running("vllm.entrypoints")
     arguments = Path(f"/proc/{server}/cmdline").read_bytes().decode().split("\0")
     url = f"http://127.0.0.1:{arguments[arguments.index('--port') + 1]}/v1"
-    taught = folder / "taught.jsonl"
+    taught = tmp_path / "taught.jsonl"
     trainer = [str(root / ".venv-model" / "bin" / "python"), "-m", "trainer", "distill"]
     recipe = root / "services" / "trainer" / "recipes" / "demo.toml"
     asked = ["--recipe", str(recipe), "--file", str(labelled), "--out", str(taught), "--hint"]
@@ -175,6 +170,8 @@ def distil_what_was_missed(root: Path, folder: Path) -> None:
     assert all(problem.questions[0].analysis for problem in kept)
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("no_local_stack")
 def test_ctrl_c_ends_every_process(root: Path) -> None:
     with local_up(root) as process:
         deadline = time.monotonic() + 60
@@ -185,11 +182,9 @@ def test_ctrl_c_ends_every_process(root: Path) -> None:
         assert process.wait(60) == 130
 
 
+@pytest.mark.usefixtures("local_stack")
 def test_a_taken_port_is_named_before_anything_starts(root: Path) -> None:
-    with closing(socket.socket()) as taken:
-        taken.bind(("127.0.0.1", API_PORT))
-        taken.listen()
-        done = quorum(root, "local", "demo", timeout_s=60)
+    done = quorum(root, "local", "demo", timeout_s=60)
     assert done.returncode == 1
     assert f"port {API_PORT} is taken" in done.stdout
 

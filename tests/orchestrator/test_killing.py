@@ -25,6 +25,8 @@ from orchestrator.local.stack import free_port
 from problem_files import problem_file
 from workers import kill_session
 
+pytestmark = pytest.mark.long
+
 LATENCY_S = "0.15"
 TAKEN_UP_S = 60.0
 FILE = problem_file(120)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -13,20 +12,13 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from contract.published import list_published
-from local_mode import URL, local_up, wait_until_ready
+from local_mode import URL
 from page_names import OpenPage, check_accessible, keep_screenshot, words
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("local_stack")]
 
 LANGUAGES = ("en", "zh")
 SHOTS = os.environ.get("QUORUM_SCREENSHOTS")  # a folder that keeps what the pages looked like
-
-
-@pytest.fixture(scope="module", autouse=True)
-def stack(root: Path) -> Iterator[None]:
-    with local_up(root) as process:
-        wait_until_ready(process)
-        yield
 
 
 @pytest.fixture(params=LANGUAGES)
