@@ -45,6 +45,8 @@ class StubServer:
         self.latency_s = 0.0
         self.tokens: list[int] | None = None
         self.served = MODEL
+        # what the calls beside completions are answered with instead, by path
+        self.instead: dict[str, Response] = {}
         self.log: TextIO | None = None
         self.requests: list[dict[str, Any]] = []
         self.samples: Counter[tuple[str, int]] = Counter()
@@ -87,10 +89,14 @@ class StubServer:
         return uvicorn.Server(config)
 
     async def _models(self, request: Request) -> Response:
+        if request.url.path in self.instead:
+            return self.instead[request.url.path]
         entry = {"id": self.served, "object": "model", "created": 0, "owned_by": "stub"}
         return JSONResponse({"object": "list", "data": [entry]})
 
     async def _tokenize(self, request: Request) -> Response:
+        if request.url.path in self.instead:
+            return self.instead[request.url.path]
         if self.tokens is None:
             return JSONResponse({"error": "not here"}, 404)
         return JSONResponse({"count": len(self.tokens), "tokens": self.tokens})

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from contract import Probe, PromptFormat, Sampling
 from contract.tenancy import trainer_at_work
@@ -14,21 +15,21 @@ from stub_server import MODEL, StubServer
 PROBE = Probe(messages=({"role": "user", "content": "?"},), token_ids=(1, 2, 3))
 
 
-def check(settings: Settings, name: str = MODEL) -> None:
+def check(settings: Settings, name: str = MODEL) -> str | None:
     model = ServedModel(name, "digest", PromptFormat(), Sampling(), PROBE)
 
-    async def run() -> None:
+    async def run() -> str | None:
         async with make_client(settings).with_options(max_retries=0) as client:
-            await check_server(client, model)
+            return await check_server(client, model)
 
-    asyncio.run(run())
+    return asyncio.run(run())
 
 
 def test_a_server_that_tokenizes_the_probe_as_trained_is_fit(
     settings: Settings, server: StubServer
 ) -> None:
     server.tokens = [1, 2, 3]
-    check(settings)
+    assert check(settings) is None
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,53 @@ def test_a_server_with_another_chat_template_or_tokenizer_is_not_asked(
 
 
 def test_a_server_without_a_tokenize_call_is_taken_as_it_is(settings: Settings) -> None:
-    check(settings)
+    assert check(settings) == "/tokenize answers 404"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        JSONResponse({"count": 3, "ids": [1, 2, 3]}),
+        JSONResponse({"tokens": []}),
+        JSONResponse({"tokens": [{"id": 1, "piece": "a"}]}),
+        JSONResponse(None),
+        JSONResponse({"error": "no such method"}, 405),
+        JSONResponse({"error": "not here"}, 501),
+        JSONResponse({"error": "not allowed"}, 403),
+        HTMLResponse("<html>welcome</html>"),
+        Response(b"{oops", media_type="application/json"),
+        Response(b"", media_type="application/json"),
+    ],
+)
+def test_a_tokenize_call_of_another_kind_cannot_be_probed(
+    settings: Settings, server: StubServer, reply: Response
+) -> None:
+    server.instead["/tokenize"] = reply
+    assert "/tokenize answers" in (check(settings) or "")
+
+
+def test_a_tokenize_call_that_is_busy_is_waited_for(settings: Settings, server: StubServer) -> None:
+    server.instead["/tokenize"] = JSONResponse({"error": {"message": "loading"}}, 503)
+    with pytest.raises(WaitingForModelError, match=r"does not answer: .*loading"):
+        check(settings)
+
+
+UNUSABLE = [
+    HTMLResponse("<html>welcome</html>"),
+    JSONResponse(None),
+    JSONResponse([]),
+    JSONResponse({"data": [{"name": "stub"}]}),
+    Response(b"", media_type="application/json"),
+]
+
+
+@pytest.mark.parametrize("reply", UNUSABLE)
+def test_a_list_of_models_that_is_none_is_waited_out(
+    settings: Settings, server: StubServer, reply: Response
+) -> None:
+    server.instead["/v1/models"] = reply
+    with pytest.raises(WaitingForModelError, match="does not answer /models with a list"):
+        check(settings)
 
 
 def test_a_server_of_another_model_is_named_with_what_it_serves(settings: Settings) -> None:

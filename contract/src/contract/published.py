@@ -5,11 +5,14 @@ A reader that follows `current` finds a whole model or none.
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.contract import CONTRACT_FILE, Contract
+from contract.contract import CONTRACT_FILE, Contract, ContractError
+
+log = logging.getLogger("quorum")
 
 CURRENT = "current"
 
@@ -25,15 +28,23 @@ class Published:
 
 
 def list_published(models_dir: Path) -> list[Published]:
-    """Every published model, by name and then the newest first."""
+    """Every published model, by name and then the newest first.
+
+    One whose contract cannot be read is passed over, and that is logged.
+    """
     found = []
     for path in models_dir.glob(f"*/*/{CONTRACT_FILE}"):
         directory = path.parent
         if directory.is_symlink():
             continue
+        try:
+            contract = Contract.load(directory)
+        except (ContractError, OSError) as error:
+            log.warning("passed over: %s", error)
+            continue
         current = (directory.parent / CURRENT).resolve() == directory.resolve()
         size = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
-        found.append(Published(directory, Contract.load(directory), current, size))
+        found.append(Published(directory, contract, current, size))
     found.sort(key=lambda model: model.contract.provenance.created, reverse=True)
     return sorted(found, key=lambda model: model.contract.model)
 

@@ -98,14 +98,10 @@ def create_app(settings: Settings) -> FastAPI:
         for left in uploads.iterdir():  # by a process that was killed while it received a file
             left.unlink(missing_ok=True)
         before, tempfile.tempdir = tempfile.tempdir, str(uploads)  # /tmp may be memory
-        tasks = [
-            asyncio.create_task(service.scan_now_and_then()),
-            asyncio.create_task(service.check_model_now_and_then()),
-        ]
+        watching = asyncio.create_task(service.watch())
         yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
         tempfile.tempdir = before
 
     app = FastAPI(

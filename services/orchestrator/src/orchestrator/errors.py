@@ -6,6 +6,7 @@ Each knows the HTTP status that one handler renders it with (RFC 9457).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from contract import FileFault, ProblemFileError
@@ -55,7 +56,17 @@ class ModelNotFoundError(QuorumError):
 
 
 class JobDamagedError(QuorumError):
+    """One of the job's own records cannot be read: nothing can go on with it as it is."""
+
     title = "The job cannot be read"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        mend = (
+            "remove that file alone, and the job is ended again from its journals"
+            if path.name == "end.json"
+            else "put back a copy of it, or delete the job and post its problems.jsonl again"
+        )
+        super().__init__(f"{path} {reason}; {mend}")
 
 
 class NotReadyError(QuorumError):

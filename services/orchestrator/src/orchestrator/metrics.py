@@ -24,7 +24,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq import Worker
 
-from orchestrator.errors import JobDamagedError, JobNotFoundError
+from orchestrator.errors import JobNotFoundError
 from orchestrator.metering import COUNTS_KEY, FAMILIES, IN_FLIGHT_KEY
 from orchestrator.queueing import QUEUES, oldest_waiting_s, queue_length
 from orchestrator.schemas import ENDED, Status
@@ -52,12 +52,14 @@ class QuorumCollector(Collector):
         for job_id in store.ids():
             try:
                 status = self._service.status(job_id)
-            except (JobDamagedError, JobNotFoundError):  # its view says why
+                waits = status not in ENDED
+                written_at_s = store.last_written_at_s(job_id) if waits else 0.0
+            except JobNotFoundError:  # deleted meanwhile
                 continue
             statuses[status] += 1
-            if status not in ENDED:
-                idle_s = max(idle_s, time.time() - store.last_written_at_s(job_id))
-        jobs = GaugeMetricFamily("quorum_jobs", "Jobs on the volume.", labels=["status"])
+            if waits:
+                idle_s = max(idle_s, time.time() - written_at_s)
+        jobs = GaugeMetricFamily("quorum_jobs", "Jobs; a damaged one is failed.", labels=["status"])
         for status in get_args(Status):
             jobs.add_metric([status], statuses[status])
         yield jobs

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from contract import CONTRACT_FILE, Contract, ContractError, Probe, PromptFormat, Sampling
 from contract.tenancy import NO_TRAINER, what_trains
@@ -43,7 +47,7 @@ def find_model(settings: Settings) -> ServedModel:
     """The model the settings name: the published one, or an endpoint asked in the default format.
 
     Raises:
-        WaitingForModelError: nothing is published (yet) under that name.
+        WaitingForModelError: nothing is published (yet) under that name, or cannot be read.
     """
     if settings.model_contract == "default":
         return ServedModel(settings.model_name, None, PromptFormat(), Sampling(), None)
@@ -55,6 +59,10 @@ def find_model(settings: Settings) -> ServedModel:
             raise WaitingForModelError(str(error)) from error
         where = contract_dir(settings)
         raise WaitingForModelError(f"no model is published in {where} yet: {trains}") from error
+    except OSError as error:
+        raise WaitingForModelError(
+            f"the models volume cannot be read: {contract_dir(settings)}: {error.strerror}"
+        ) from error
 
 
 def contract_dir(settings: Settings) -> Path:
@@ -71,11 +79,35 @@ def make_client(settings: Settings) -> AsyncOpenAI:
     )
 
 
-async def check_server(client: AsyncOpenAI, model: ServedModel) -> None:
+class _Entry(BaseModel):
+    id: str
+
+
+class _Listing(BaseModel):
+    data: list[_Entry]
+
+
+class _Tokens(BaseModel):
+    tokens: list[int]
+
+
+# What may pass, unlike the other statuses of a /tokenize that cannot be used.
+PASSING = (
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
+SHOWN_CHARS = 80
+
+
+async def check_server(client: AsyncOpenAI, model: ServedModel) -> str | None:
     """Return if the server is up, serves this model and tokenizes the contract's probe as the
     trainer did.
 
-    A server without /tokenize (not vLLM) cannot be probed and is taken as it is.
+    A server whose /tokenize is missing, or not vLLM's, cannot be probed and is taken as it is;
+    the reason is returned.
 
     Raises:
         OtherModelServedError: it serves another model.
@@ -84,21 +116,32 @@ async def check_server(client: AsyncOpenAI, model: ServedModel) -> None:
     """
     where = f"the model server at {client.base_url}"
     try:
-        listed = [entry.id async for entry in client.models.list()]
+        listed = await _listed(client, where)
         if model.name not in listed and (listed or not await _answers_to(client, model.name)):
             raise OtherModelServedError(
                 f"{where} serves {', '.join(listed) or 'nothing'}, not {model.name} yet: it takes "
                 "up what is published once no job asks for other weights; or set MODEL_NAME",
                 listed,
             )
-        if model.probe is not None:
-            await _check_probe(client, model, model.probe)
+        return None if model.probe is None else await _check_probe(client, model, model.probe)
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
         raise WaitingForModelError(
             f"{where} refuses the key; set INFERENCE_API_KEY to the server's ({error})"
         ) from error
     except openai.APIError as error:
         raise WaitingForModelError(f"{where} does not answer: {error}") from error
+
+
+async def _listed(client: AsyncOpenAI, where: str) -> list[str]:
+    reply = await client.get("/models", cast_to=httpx2.Response)
+    try:
+        return [entry.id for entry in _Listing.model_validate_json(reply.content).data]
+    except ValidationError as error:
+        shown = reply.text[:SHOWN_CHARS].strip()
+        raise WaitingForModelError(
+            f"{where} does not answer /models with a list of models but with {shown!r}; "
+            "INFERENCE_URL must be an OpenAI API, which ends in /v1"
+        ) from error
 
 
 async def _answers_to(client: AsyncOpenAI, name: str) -> bool:
@@ -116,33 +159,49 @@ async def _answers_to(client: AsyncOpenAI, name: str) -> bool:
 
 async def server_version(client: AsyncOpenAI) -> str:
     """vLLM's version, "unknown" for a server that does not tell."""
-    url = str(client.base_url).rstrip("/").removesuffix("/v1") + "/version"
     try:
-        reply = await client.get(url, cast_to=object)
-    except openai.APIError:
+        reply = await client.get(_beside_v1(client, "version"), cast_to=httpx2.Response)
+        found: Any = TypeAdapter(JsonValue).validate_json(reply.content)
+    except (openai.APIError, ValidationError):
         return "unknown"
-    return str(reply.get("version", "unknown")) if isinstance(reply, dict) else "unknown"
+    return str(found.get("version", "unknown")) if isinstance(found, dict) else "unknown"
 
 
-async def _check_probe(client: AsyncOpenAI, model: ServedModel, probe: Probe) -> None:
-    url = str(client.base_url).rstrip("/").removesuffix("/v1") + "/tokenize"
+def _beside_v1(client: AsyncOpenAI, name: str) -> str:
+    return f"{str(client.base_url).rstrip('/').removesuffix('/v1')}/{name}"
+
+
+async def _check_probe(client: AsyncOpenAI, model: ServedModel, probe: Probe) -> str | None:
+    """Why the server cannot be probed, if it cannot.
+
+    Raises:
+        WaitingForModelError: it renders the probe differently.
+    """
     body = {"model": model.name, "messages": list(probe.messages), "add_generation_prompt": True}
     try:
-        reply = await client.post(url, cast_to=object, body=body)
-    except openai.NotFoundError:
-        return
-    got = tuple(reply["tokens"]) if isinstance(reply, dict) else ()
-    if got != probe.token_ids:
-        place = next(
-            (i for i, (a, b) in enumerate(zip(got, probe.token_ids, strict=False)) if a != b), None
-        )
-        where = (
-            f"at token {place}"
-            if place is not None
-            else f"in length ({len(got)}, trained {len(probe.token_ids)})"
-        )
-        raise WaitingForModelError(
-            f"the server renders the contract's probe differently {where}: it would be asked "
-            "something else than was trained. Serve the published directory itself, with its own "
-            "chat template and tokenizer."
-        )
+        url = _beside_v1(client, "tokenize")
+        reply = await client.post(url, cast_to=httpx2.Response, body=body)
+        got = tuple(_Tokens.model_validate_json(reply.content).tokens)
+    except openai.APIStatusError as error:
+        if error.status_code in PASSING:
+            raise
+        return f"/tokenize answers {error.status_code}"
+    except ValidationError:
+        return f"/tokenize answers {reply.text[:SHOWN_CHARS].strip()!r}"
+    if not got:  # llama.cpp's, which knows no messages
+        return "/tokenize answers no tokens"
+    if got == probe.token_ids:
+        return None
+    place = next(
+        (i for i, (a, b) in enumerate(zip(got, probe.token_ids, strict=False)) if a != b), None
+    )
+    different = (
+        f"at token {place}"
+        if place is not None
+        else f"in length ({len(got)}, trained {len(probe.token_ids)})"
+    )
+    raise WaitingForModelError(
+        f"the server renders the contract's probe differently {different}: it would be asked "
+        "something else than was trained. Serve the published directory itself, with its own "
+        "chat template and tokenizer."
+    )

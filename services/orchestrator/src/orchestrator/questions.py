@@ -18,7 +18,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from contract import CONTRACT_FILE, Contract, PromptFormat, iter_problems, label_place
+from contract import PromptFormat, iter_problems, label_place
 from orchestrator.comparison import Verdict
 from orchestrator.errors import QuestionNotFoundError
 from orchestrator.journal import journal_lines
@@ -274,9 +274,8 @@ class QuestionIndex:
 
     def _format(self) -> PromptFormat:
         """What the job's replies were read by."""
-        directory = self.store.directory(self.job.id)
-        pinned = (directory / CONTRACT_FILE).exists()
-        return Contract.load(directory).format if pinned else PromptFormat()
+        pinned = self.store.contract(self.job.id)
+        return pinned.format if pinned else PromptFormat()
 
     def figures(self, *, ended: bool) -> Figures:
         return Figures(

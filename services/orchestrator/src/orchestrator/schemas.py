@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -43,7 +44,8 @@ class Job(BaseModel):
     """A job.
 
     Rates are per second; `eta_s` is in seconds; `accuracy` is there where every question has a key.
-    `note` says what the job waits for.
+    `note` says what the job waits for. A job whose files are damaged is failed too, and `error`
+    names the file.
     """
 
     model_config = ConfigDict(
@@ -123,6 +125,26 @@ class Job(BaseModel):
             if job.labelled and answered
             else None,
         )
+
+    @classmethod
+    def damaged(cls, job_id: str, job: JobFile | None, error: str) -> Job:
+        """A job whose records cannot be read; `job` is None where that holds for job.json too."""
+        if job is None:
+            accepted = datetime.strptime(job_id.split("_")[1] + "000", "%Y%m%d%H%M%S%f")
+            job = JobFile(
+                id=job_id,
+                created_at=accepted.replace(tzinfo=UTC).isoformat(timespec="milliseconds"),
+                filename="problems.jsonl",
+                sha256="",
+                problems=0,
+                questions=0,
+                labelled=False,
+                shards=(),
+                settings=JobSettings(),
+            )
+        view = cls.of(job, Counts(), "failed", None, None, None)
+        view.error = error
+        return view
 
 
 class JobList(BaseModel):

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import redis.asyncio
 import structlog
+from openai import AsyncOpenAI
 from redis import Redis
 from redis.exceptions import RedisError
 
-from contract import CONTRACT_FILE, Contract, ContractError
-from orchestrator.errors import NotReadyError, OtherModelServedError, QuorumError
+from contract import Contract, ContractError
+from orchestrator.background import repeat
+from orchestrator.errors import JobDamagedError, NotReadyError, OtherModelServedError, QuorumError
 from orchestrator.model import (
     ServedModel,
     check_server,
@@ -51,11 +53,25 @@ class Service:
         self.model_state = "not checked yet"
         self.served: frozenset[str] = frozenset()
         self.has_workers = True
+        self.scan_state = "ok"
 
     # ---- jobs ---------------------------------------------------------------------------------
 
     def view(self, job_id: str) -> Job:
-        job = self.store.load(job_id)
+        """The job as it is now. One that is damaged is failed, with the reason."""
+        try:
+            return self._view(self.store.load_whole(job_id))
+        except JobDamagedError as error:
+            return Job.damaged(job_id, self._readable(job_id), str(error))
+
+    def _readable(self, job_id: str) -> JobFile | None:
+        try:
+            return self.store.load(job_id)
+        except JobDamagedError:
+            return None
+
+    def _view(self, job: JobFile) -> Job:
+        job_id = job.id
         started = self.store.started(job_id)
         started_at = started.started_at if started else None
         end = self.store.end(job_id)  # before the counts: an ended job's counts are final
@@ -73,8 +89,11 @@ class Service:
         return view
 
     def status(self, job_id: str) -> Status:
-        end = self.store.end(job_id)
-        return end.status if end else self._status(self.store.load(job_id), None)
+        try:
+            end = self.store.end(job_id)
+            return end.status if end else self._status(self.store.load_whole(job_id), None)
+        except JobDamagedError:
+            return "failed"
 
     def _status(self, job: JobFile, end: EndFile | None) -> Status:
         if end is not None:
@@ -91,11 +110,13 @@ class Service:
                 f"waiting for room: {self.settings.data_dir} has {free >> 20} MiB left; "
                 "delete jobs or enlarge the volume"
             )
+        if self.scan_state != "ok":
+            return self.scan_state
         if not self.has_workers:
             return "waiting for a worker: none is running; start one (docker compose up -d worker)"
-        pinned = self.store.directory(job_id)
-        if (pinned / CONTRACT_FILE).exists():
-            name = ServedModel.from_contract(Contract.load(pinned)).name
+        pinned = self.store.contract(job_id)
+        if pinned is not None:
+            name = ServedModel.from_contract(pinned).name
             if name in self.served:
                 return None
             if self.served:
@@ -166,33 +187,46 @@ class Service:
             return f"{self.settings.data_dir} cannot be written: {error.strerror}"
         return "ok"
 
-    async def scan_now_and_then(self) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(self._scan)
-            except (RedisError, OSError) as error:
-                log.warning("the recovery scan will be tried again", reason=str(error))
-            await asyncio.sleep(SCAN_EVERY_S)
+    # ---- what goes on beside the calls --------------------------------------------------------
 
-    def _scan(self) -> None:
-        self.scheduler.scan()
-        self.has_workers = self.scheduler.has_workers()
+    async def watch(self) -> None:
+        """Keep the recovery scan and the model check going until cancelled."""
+        async with (
+            make_client(self.settings).with_options(
+                timeout=PROBE_TIMEOUT_S, max_retries=0
+            ) as client,
+            asyncio.TaskGroup() as group,
+        ):
+            scan = repeat("the recovery scan", self._scan, SCAN_EVERY_S, self._scan_failed)
+            group.create_task(scan)
 
-    async def check_model_now_and_then(self) -> None:
-        async with make_client(self.settings).with_options(
-            timeout=PROBE_TIMEOUT_S, max_retries=0
-        ) as client:
-            said = ""
-            while True:
-                try:
-                    model = find_model(self.settings)
-                    await check_server(client, model)
-                    self.model_state, self.served = "ok", frozenset([model.name])
-                except OtherModelServedError as error:
-                    self.model_state, self.served = str(error), error.served
-                except (QuorumError, ContractError) as error:
-                    self.model_state, self.served = str(error), frozenset()
-                if self.model_state != said:
-                    said = self.model_state
-                    log.info("model server", state=said)
-                await asyncio.sleep(MODEL_CHECK_EVERY_S)
+            async def check() -> None:
+                await self._check_model(client)
+
+            group.create_task(repeat("the model check", check, MODEL_CHECK_EVERY_S, self._model_is))
+
+    async def _scan(self) -> None:
+        await asyncio.to_thread(self.scheduler.scan)
+        self.has_workers = await asyncio.to_thread(self.scheduler.has_workers)
+        self.scan_state = "ok"
+
+    def _scan_failed(self, reason: str) -> None:
+        self.scan_state = reason
+
+    async def _check_model(self, client: AsyncOpenAI) -> None:
+        try:
+            model = await asyncio.to_thread(find_model, self.settings)
+            not_probed = await check_server(client, model)
+        except OtherModelServedError as error:
+            self._model_is(str(error), error.served)
+        except (QuorumError, ContractError) as error:
+            self._model_is(str(error))
+        else:
+            self._model_is("ok", frozenset([model.name]), not_probed)
+
+    def _model_is(
+        self, state: str, served: frozenset[str] = frozenset(), not_probed: str | None = None
+    ) -> None:
+        if state != self.model_state:
+            log.info("model server", state=state, not_probed=not_probed)
+        self.model_state, self.served = state, served

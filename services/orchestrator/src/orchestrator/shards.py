@@ -18,9 +18,15 @@ from openai import AsyncOpenAI
 from redis import Redis
 from redis.exceptions import RedisError
 
-from contract import CONTRACT_FILE, Contract
+from contract import CONTRACT_FILE
+from contract.published import sync
 from orchestrator.asking import Server, chosen_sampling
-from orchestrator.errors import OtherModelServedError, WaitingForModelError
+from orchestrator.errors import (
+    JobDamagedError,
+    JobNotFoundError,
+    OtherModelServedError,
+    WaitingForModelError,
+)
 from orchestrator.journal import Journal, open_journal
 from orchestrator.leases import LeaseLostError, hold_lease, lease_key
 from orchestrator.metering import Meter
@@ -82,6 +88,9 @@ def answer_shard(job_id: str, shard: int) -> None:
         log.info("left for another worker: this one stops")
     except LeaseLostError as error:
         log.info("left to the worker that has it", reason=str(error))
+    except (JobNotFoundError, JobDamagedError) as error:
+        # deleted meanwhile, or shown as damaged until its file is put back
+        log.error("left as it is", reason=str(error))
     except WaitingForModelError as error:
         # its worker is free for jobs that can go on; the recovery scan enqueues it again
         log.info("put back, waiting for the model", reason=str(error))
@@ -109,7 +118,7 @@ async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int
     """
     if store.has_ended(job_id):
         return
-    job = store.load(job_id)
+    job = store.load_whole(job_id)
     connection = Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S)
     if store.done_counts(job_id, shard) is None:
         await _answer_open(settings, store, job, shard, connection)
@@ -243,10 +252,8 @@ async def ready_model(
     give_up_at = time.monotonic() + PATIENCE_S
     while True:
         try:
-            if (directory / CONTRACT_FILE).exists():
-                model = ServedModel.from_contract(Contract.load(directory))
-            else:
-                model = find_model(settings)
+            pinned = store.contract(job.id)
+            model = ServedModel.from_contract(pinned) if pinned else find_model(settings)
             await check_server(client, model)
         except OtherModelServedError:
             raise
@@ -257,10 +264,11 @@ async def ready_model(
                 raise
             await asyncio.sleep(MODEL_POLL_S)
             continue
-        if model.digest is not None and not (directory / CONTRACT_FILE).exists():
+        if model.digest is not None and pinned is None:
             contract = (contract_dir(settings) / CONTRACT_FILE).read_bytes()
             _write_once(directory / CONTRACT_FILE, contract)
-        if model.digest is None or Contract.load(directory).digest == model.digest:
+            pinned = store.contract(job.id)  # another shard may have been first
+        if model.digest is None or (pinned is not None and pinned.digest == model.digest):
             if not (directory / "start.json").exists():
                 start = await _start_file(job, model, client)
                 _write_once(directory / "start.json", start.model_dump_json(indent=2).encode())
@@ -284,6 +292,8 @@ def _write_once(path: Path, data: bytes) -> None:
     """Write the file unless another shard was first."""
     own = path.with_name(f".{path.name}.{os.getpid()}")
     own.write_bytes(data)
+    sync(own)
     with suppress(FileExistsError):
         os.link(own, path)
     own.unlink()
+    sync(path.parent)

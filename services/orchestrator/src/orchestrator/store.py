@@ -20,15 +20,24 @@ import secrets
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from contract import FileFault, Problem, ProblemFileError, Question, iter_problems
+from contract import (
+    CONTRACT_FILE,
+    Contract,
+    FileFault,
+    Problem,
+    ProblemFileError,
+    Question,
+    iter_problems,
+)
 from contract.published import sync
 from orchestrator.errors import (
     InvalidFileError,
@@ -53,7 +62,7 @@ log = logging.getLogger("quorum")
 
 RESULTS = ("answers.jsonl", "errors.jsonl", "submission.jsonl", "report.json")
 MAX_LINE_BYTES = 16 << 20
-Record = TypeVar("Record", StartFile, EndFile)
+Record = TypeVar("Record", bound=BaseModel)
 JOB_ID_PATTERN = r"^job_[0-9]{17}_[0-9a-f]{8}$"
 _JOB_ID = re.compile(JOB_ID_PATTERN)
 
@@ -84,6 +93,7 @@ class JobStore:
     def __init__(self, data_dir: Path) -> None:
         self._jobs = data_dir / "jobs"
         self._accepting = threading.Lock()
+        self._said_damaged: set[str] = set()
 
     # ---- accepting ----------------------------------------------------------------------------
 
@@ -176,13 +186,19 @@ class JobStore:
         )
 
     def open_jobs(self) -> Iterator[JobFile]:
-        """Jobs that have not ended, oldest first; those that cannot be read are passed over."""
+        """Jobs that have not ended, oldest first; damaged ones are passed over."""
         for job_id in reversed(self.ids()):
             if not self.has_ended(job_id):
                 try:
-                    yield self.load(job_id)
-                except (JobDamagedError, JobNotFoundError) as error:
-                    log.error("passed over: %s", error)
+                    yield self.load_whole(job_id)
+                except JobDamagedError as error:
+                    if job_id not in self._said_damaged:
+                        self._said_damaged.add(job_id)
+                        log.error("%s is passed over: %s", job_id, error)
+                except JobNotFoundError:  # deleted meanwhile
+                    continue
+                else:
+                    self._said_damaged.discard(job_id)
 
     def directory(self, job_id: str) -> Path:
         """Where the job's files are.
@@ -202,10 +218,25 @@ class JobStore:
             JobNotFoundError, JobDamagedError.
         """
         path = self.directory(job_id) / "job.json"
-        try:
-            return JobFile.model_validate_json(path.read_bytes())
-        except (ValidationError, FileNotFoundError) as error:
-            raise JobDamagedError(f"{path} is damaged, or of another version: {error}") from error
+        found = _read(path, JobFile)
+        if found is None:
+            raise JobDamagedError(path, "is missing")
+        return found
+
+    def load_whole(self, job_id: str) -> JobFile:
+        """job.json of a job all of whose records can be read.
+
+        Raises:
+            JobNotFoundError, JobDamagedError: the latter names the first file that cannot be.
+        """
+        job = self.load(job_id)
+        self.started(job_id)
+        if self.end(job_id) is None:
+            self.contract(job_id)
+            posted = self.directory(job_id) / "problems.jsonl"
+            if not posted.is_file():
+                raise JobDamagedError(posted, "is missing")
+        return job
 
     def problems(self, job: JobFile, shard: int) -> list[Problem]:
         """The problems of one shard, in the file's order."""
@@ -229,20 +260,28 @@ class JobStore:
         return found
 
     def done_counts(self, job_id: str, shard: int) -> Counts | None:
-        """The counts of a shard that is done, else None."""
+        """The counts of a shard that is done, else None.
+
+        Where they cannot be read, the shard is open again: its journal holds what they are made of.
+        """
         try:
-            return Counts.model_validate_json(self._done(job_id, shard).read_bytes())
-        except FileNotFoundError:
+            return _read(self._done(job_id, shard), Counts)
+        except JobDamagedError as error:
+            log.warning("counted anew: %s", error)
             return None
 
     def last_written_at_s(self, job_id: str) -> float:
         """When an answer was last journaled, or else the job accepted, as a time.time()."""
         directory = self.directory(job_id)
         written = [*directory.glob("shards/*.jsonl"), directory / "job.json"]
-        return max(path.stat().st_mtime for path in written)
+        times = [0.0]
+        for path in written:
+            with suppress(FileNotFoundError):  # the job may be deleted meanwhile
+                times.append(path.stat().st_mtime)
+        return max(times)
 
     def open_shards(self, job: JobFile) -> list[int]:
-        return [n for n in range(len(job.shards)) if not self._done(job.id, n).exists()]
+        return [n for n in range(len(job.shards)) if self.done_counts(job.id, n) is None]
 
     def started(self, job_id: str) -> StartFile | None:
         return _read(self.directory(job_id) / "start.json", StartFile)
@@ -250,11 +289,17 @@ class JobStore:
     def end(self, job_id: str) -> EndFile | None:
         return _read(self.directory(job_id) / "end.json", EndFile)
 
+    def contract(self, job_id: str) -> Contract | None:
+        """What the job is answered under; None before it has started, or without a contract."""
+        return _read(self.directory(job_id) / CONTRACT_FILE, Contract)
+
     def has_ended(self, job_id: str) -> bool:
         return (self._jobs / job_id / "end.json").exists()
 
     def is_cancelling(self, job_id: str) -> bool:
-        return (self._jobs / job_id / "cancel").exists()
+        """Whether someone asked for the job's end, or deleted it as damaged."""
+        directory = self._jobs / job_id
+        return (directory / "cancel").exists() or not directory.exists()
 
     # ---- a job's life -------------------------------------------------------------------------
 
@@ -269,7 +314,9 @@ class JobStore:
 
         Raises:
             StateError: it has ended.
+            JobDamagedError.
         """
+        self.load_whole(job_id)
         end = self.end(job_id)
         if end is not None and end.status != "cancelled":
             raise StateError(f"{job_id} has ended already, it is {end.status}")
@@ -282,8 +329,11 @@ class JobStore:
 
         Raises:
             StateError: it has not ended, or nothing is left to do.
+            JobDamagedError.
         """
-        job, end, directory = self.load(job_id), self.end(job_id), self.directory(job_id)
+        job, directory = self.load_whole(job_id), self.directory(job_id)
+        self.contract(job_id)
+        end = self.end(job_id)
         if end is None:
             raise StateError(f"{job_id} has not ended; wait for it, or cancel it first")
         if end.status == "completed" and end.counts is not None and not end.counts.failed:
@@ -300,18 +350,25 @@ class JobStore:
         sync(directory)
 
     def delete(self, job_id: str) -> None:
-        """Remove an ended job.
+        """Remove an ended job, or a damaged one.
 
         Raises:
             StateError: it has not ended.
         """
         directory = self.directory(job_id)
-        if not self.has_ended(job_id):
+        if not self.has_ended(job_id) and not self._is_damaged(job_id):
             raise StateError(f"{job_id} has not ended; cancel it first")
         gone = self._jobs / f".deleted-{job_id}"
         directory.rename(gone)
         sync(self._jobs)
         shutil.rmtree(gone, ignore_errors=True)
+
+    def _is_damaged(self, job_id: str) -> bool:
+        try:
+            self.load_whole(job_id)
+        except JobDamagedError:
+            return True
+        return False
 
     def _done(self, job_id: str, shard: int) -> Path:
         return self._jobs / job_id / "shards" / f"{shard:04d}.done"
@@ -324,10 +381,22 @@ def all_asked(problems: Iterable[Problem]) -> Iterator[Asked]:
 
 
 def _read(path: Path, kind: type[Record]) -> Record | None:
+    """A record, None where it is not there.
+
+    Raises:
+        JobDamagedError: it cannot be read.
+    """
     try:
         return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        reason = f"is damaged, or of another version ({place or 'as a whole'}: {first['msg']})"
+        raise JobDamagedError(path, reason) from error
+    except OSError as error:
+        raise JobDamagedError(path, f"cannot be read ({error.strerror})") from error
 
 
 def _copy(source: BinaryIO, target: Path) -> str:
