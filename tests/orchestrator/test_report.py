@@ -1,5 +1,6 @@
 """What a finished job tells, against what can be counted by hand; and two jobs side by side."""
 
+import hashlib
 import json
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 from orchestrator.comparison import Verdict, compare_jobs
 from orchestrator.intervals import clustered, wilson
 from orchestrator.records import Answer, JobSettings, Sample
-from orchestrator.report import Report, slots_of, winner
+from orchestrator.report import Report, answer_by, first_draw, slots_of, winner
 from orchestrator.vote import Slot, draws_needed, outcome
 from problem_files import problem_file
+from stub_server import StubServer, hashed_reply
 from workers import Bench
 
 
@@ -83,8 +85,11 @@ def test_the_report_counts_what_the_answers_say(bench: Bench) -> None:
     assert (report.accuracy.correct, report.accuracy.total) == (right, 80)
     assert [entry.votes for entry in report.accuracy_by_votes] == [1, 3, 5]
     assert report.accuracy_by_votes[-1].accuracy.correct == right
-    first = sum(slots_of(answer)[0].label == "A" for answer in answers)
-    assert report.accuracy_by_votes[0].accuracy.correct == first
+    single = sum(answer_by(1, answer) == "A" for answer in answers)
+    assert report.accuracy_by_votes[0].accuracy.correct == single
+    first = sum(answer.samples[0].label == "A" for answer in answers)
+    assert report.accuracy_first_draw is not None
+    assert report.accuracy_first_draw.correct == first < single
     assert report.labels == {label: [a.answer for a in answers].count(label) for label in "AB"}
     assert report.keys == {"A": 80}
     for flag, count in report.flags.items():
@@ -106,6 +111,36 @@ def test_the_report_counts_what_the_answers_say(bench: Bench) -> None:
     assert report.provenance.settings.samples == 5
 
 
+def test_one_sample_is_what_a_job_of_one_sample_answers(bench: Bench, server: StubServer) -> None:
+    """Redrawn where it names no option, and held to the labels where it never does."""
+
+    def reply(prompt: str, seed: int) -> str:  # of every 30th question no reply names an option
+        number = hashlib.sha256(prompt.encode()).digest()[0]
+        return "不知道。" if number % 30 == 0 else hashed_reply(prompt, seed)
+
+    server.reply = reply
+    found = []
+    for samples in (1, 5):
+        job = bench.post(problem_file(60), JobSettings(samples=samples, allow_partial=True))
+        if not found:
+            bench.start_worker()
+        bench.wait(job)
+        lines = bench.read(job, "answers.jsonl").splitlines()
+        found.append([Answer.model_validate_json(line) for line in lines])
+    pairs = list(zip(*found, strict=True))
+    known = [(one, five) for one, five in pairs if "forced" not in one.flags]
+    assert [answer_by(1, five) for _, five in known] == [one.answer for one, _ in known]
+    assert any("resampled" in one.flags for one, _ in known)
+    forced = [(one, five) for one, five in pairs if "forced" in one.flags]
+    for one, five in forced:
+        if "forced" in five.flags:
+            assert answer_by(1, five) == one.answer
+        else:  # what a reply held to the labels would have been was not asked
+            assert answer_by(1, five) is None
+        assert first_draw(one) is None
+    assert any("forced" in five.flags for _, five in forced)
+
+
 def test_a_report_without_keys_has_no_accuracy(bench: Bench) -> None:
     job = bench.post(problem_file(3, labelled=False))
     bench.start_worker()
@@ -113,6 +148,7 @@ def test_a_report_without_keys_has_no_accuracy(bench: Bench) -> None:
     report = json.loads(bench.read(job, "report.json"))
     assert report["accuracy"] is report["accuracy_by_problem"] is None
     assert report["accuracy_by_votes"] == report["missed"] == []
+    assert report["accuracy_first_draw"] is None
     assert report["keys"] == {}
 
 

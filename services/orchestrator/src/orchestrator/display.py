@@ -177,6 +177,8 @@ def report_view(report: Report) -> RenderableType:
         for entry in report.accuracy_by_votes:
             found = entry.accuracy
             table.add_row(str(entry.votes), percent(found), _cells(found.value))
+        if first := report.accuracy_first_draw:
+            table.add_row("1, never drawn again", percent(first), _cells(first.value))
         parts.append(table)
     if report.agreement_levels:
         parts.append(_levels(report))

@@ -51,7 +51,10 @@ class AgreementLevel(BaseModel):
 
 
 class VotesAccuracy(BaseModel):
-    """Accuracy that a vote of so many samples would have had, from the samples of this job."""
+    """Accuracy that a job with so many samples would have had, from the samples of this job.
+
+    A vote of 1 is one sample, drawn again while it named no option.
+    """
 
     votes: int
     accuracy: Accuracy
@@ -91,6 +94,8 @@ class Sums(BaseModel):
     failed: int
     accuracy: Accuracy | None
     accuracy_by_votes: list[VotesAccuracy]
+    # of one sample that is never drawn again; reports of earlier versions lack it
+    accuracy_first_draw: Accuracy | None = None
     agreement: float | None
     agreement_levels: list[AgreementLevel]
     labels: dict[str, int]
@@ -125,6 +130,7 @@ class AnswerSums:
         k = job.settings.samples
         self._votes = sorted({*range(1, k + 1, 2), k})
         self._right_by_votes: Counter[int] = Counter()
+        self._right_first = 0
         self._levels = [[0, 0] for _ in LEVELS]  # questions, right ones
         self._labels: Counter[str] = Counter()
         self._keys: Counter[str] = Counter()
@@ -153,9 +159,9 @@ class AnswerSums:
             level = next(i for i, edge in enumerate(LEVELS) if answer.agreement <= edge)
             self._levels[level][0] += 1
             self._levels[level][1] += right
-        slots = slots_of(answer)
+        self._right_first += first_draw(answer) == answer.key
         for votes in self._votes[:-1]:
-            self._right_by_votes[votes] += winner(slots, votes) == answer.key
+            self._right_by_votes[votes] += answer_by(votes, answer) == answer.key
         self._right_by_votes[self._votes[-1]] += right
 
     def sums(self) -> Sums:
@@ -174,6 +180,7 @@ class AnswerSums:
             ]
             if labelled
             else [],
+            accuracy_first_draw=accuracy(self._right_first, total) if labelled else None,
             agreement=self._agreement_sum / self._voted if self._voted else None,
             agreement_levels=[
                 AgreementLevel(
@@ -247,6 +254,23 @@ def slots_of(answer: Answer) -> list[Slot]:
         return [Slot(None)] * (max(sample.slot for sample in answer.samples))
     last = {sample.slot: sample for sample in answer.samples}
     return [slot_of(last[slot]) for slot in sorted(last)]
+
+
+def answer_by(votes: int, answer: Answer) -> str | None:
+    """What a job with `samples=votes` would have answered, redraws and held replies included.
+
+    A reply held to the labels depends on nothing but the question, so it is the same after fewer
+    samples. None where such a job would have needed one and this job did not: what that reply would
+    have been is not known, and it counts as wrong.
+    """
+    if "forced" in answer.flags:
+        return answer.answer
+    return winner(slots_of(answer), votes)
+
+
+def first_draw(answer: Answer) -> str | None:
+    """What the very first sample names, before any is drawn again."""
+    return answer.samples[0].label if answer.samples and "forced" not in answer.flags else None
 
 
 def winner(slots: Sequence[Slot], votes: int) -> str | None:

@@ -22,6 +22,7 @@ from orchestrator.intervals import Comparison, Estimate, compare, wilson
 from orchestrator.local.processes import Processes, StepError
 from orchestrator.local.stack import LocalStack
 from orchestrator.records import Answer
+from orchestrator.report import answer_by, first_draw
 from orchestrator.schemas import Job
 from orchestrator.store import all_asked
 
@@ -209,7 +210,8 @@ def summary(
     if base is not None:
         keys = [asked.question.answer for asked in all_asked(problems)]
         forced = [answer == key for answer, key in zip(base, keys, strict=True)]
-        single = [first_label(answer) == key for answer, key in zip(answers, keys, strict=True)]
+        first = [first_draw(answer) == key for answer, key in zip(answers, keys, strict=True)]
+        single = [answer_by(1, answer) == key for answer, key in zip(answers, keys, strict=True)]
         voted = [answer.answer == key for answer, key in zip(answers, keys, strict=True)]
         for name, right in (
             ("base model, letter forced", forced),
@@ -219,6 +221,7 @@ def summary(
             table.add_row(name, f"{_percent(wilson(sum(right), len(right)))} right")
         table.add_row("vote against base", _points(compare(forced, voted)))
         table.add_row("vote against one sample", _points(compare(single, voted)))
+        table.add_row("drawing one sample again", _points(compare(first, single)))
     if job.agreement is not None:
         table.add_row(
             "agreement", f"{job.agreement:.1%} of the valid samples back the answer, on average"
@@ -235,11 +238,6 @@ def summary(
         "time", ", ".join(f"{name} {duration(seconds)}" for name, seconds in times.items())
     )
     return table
-
-
-def first_label(answer: Answer) -> str | None:
-    """What a single sample would have answered: the label of the first one drawn."""
-    return answer.samples[0].label if answer.samples else None
 
 
 def _percent(estimate: Estimate) -> str:

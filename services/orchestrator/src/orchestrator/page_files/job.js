@@ -9,6 +9,13 @@ import { bars, html, interval, nothing, render, status } from "./ui.js";
 
 const FIGURES_EVERY_MS = 1000;
 
+const votesBar = (name, accuracy) => ({ name, share: accuracy.value, low: accuracy.low, high: accuracy.high, text: interval(accuracy), tone: "good" });
+
+function votesBars(sums) {
+  const votes = sums.accuracy_by_votes.map(({ votes, accuracy }) => votesBar(votes === 1 ? t("chart.sample") : t("chart.vote", { votes }), accuracy));
+  return sums.accuracy_first_draw ? [votesBar(t("chart.firstdraw"), sums.accuracy_first_draw), ...votes] : votes;
+}
+
 export function jobView(main, { subject: id, detail, parameters, signal, fail }) {
   let job = null;
   let sums = null;
@@ -110,7 +117,7 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
             ...(keyed ? [{ name: t("chart.key"), tone: "key", share: share(sums.keys[label] || 0, keyed), text: percent(share(sums.keys[label] || 0, keyed)) }] : []),
           ]))}</div>
         ${sums.accuracy_by_votes.length ? html`<div class="card"><h2>${t("chart.votes")}</h2>
-          ${bars(t("chart.votes"), sums.accuracy_by_votes.map(({ votes, accuracy }) => ({ name: t("chart.vote", { votes }), share: accuracy.value, low: accuracy.low, high: accuracy.high, text: interval(accuracy), tone: "good" })))}
+          ${bars(t("chart.votes"), votesBars(sums))}
           <p class="muted">${t("chart.interval")}</p></div>` : nothing}
       </div>`}`, host("sums"));
   };

@@ -122,6 +122,8 @@ export const en = {
   "chart.key": "key",
   "chart.votes": "Accuracy by number of votes",
   "chart.vote": "vote of {votes}",
+  "chart.sample": "one sample",
+  "chart.firstdraw": "one sample, never drawn again",
   "chart.interval": "Lines are 95 % intervals (Wilson).",
   "chart.rate": "questions/s",
   "chart.seconds": "seconds since the first answer",

@@ -122,6 +122,8 @@ export const zh = {
   "chart.key": "标准答案",
   "chart.votes": "各票数的正确率",
   "chart.vote": "{votes} 票",
+  "chart.sample": "单个样本",
+  "chart.firstdraw": "单个样本，不重抽",
   "chart.interval": "横线为 95% 区间（Wilson）。",
   "chart.rate": "题/秒",
   "chart.seconds": "距首个答案的秒数",
