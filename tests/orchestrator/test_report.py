@@ -119,7 +119,7 @@ def test_one_sample_is_what_a_job_of_one_sample_answers(bench: Bench, server: St
         return "不知道。" if number % 30 == 0 else hashed_reply(prompt, seed)
 
     server.reply = reply
-    found = []
+    found: list[list[Answer]] = []
     for samples in (1, 5):
         job = bench.post(problem_file(60), JobSettings(samples=samples, allow_partial=True))
         if not found:

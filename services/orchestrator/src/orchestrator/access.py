@@ -51,8 +51,8 @@ class GuardedRoute(CheckedRoute):
         wanted = get_service(request).settings.api_key
         if wanted and not _holds(request, wanted):
             raise UnauthorizedError(
-                "send the header Authorization: Bearer <API_KEY>; quorum takes --api-key or "
-                "QUORUM_API_KEY"
+                "send the header Authorization: Bearer <API_KEY>; the command line has --api-key "
+                "and QUORUM_API_KEY for it"
             )
 
 

@@ -59,7 +59,7 @@ def make_model_current(digest: str, service: ServiceDep) -> ModelList:
             raise
         raise StateError(
             f"{model.directory.parent} cannot be written ({error.strerror}): mount the models "
-            "volume writable for the API, or run `python -m trainer rollback` where it is"
+            f"volume writable for the API, or run `python -m trainer publish {digest}` where it is"
         ) from error
     log.info("model made current", model=model.contract.model, digest=digest)
     return list_models(service)

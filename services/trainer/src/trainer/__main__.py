@@ -179,14 +179,18 @@ def list_models() -> None:
 def publish(
     digest: Annotated[str, typer.Argument(help="the digest, or as much of it as is unique")],
 ) -> None:
-    """Make a published model the current one again; the server takes it when it next starts."""
+    """Make a published model the current one again; the server takes it up by itself."""
     from contract.published import make_current
     from trainer.publishing import find_published
     from trainer.settings import Settings
 
     model = find_published(Settings().models_dir, digest)
     make_current(model.directory)
-    log.info("current is now %s; restart the server to serve it", model.directory)
+    log.info(
+        "current is now %s; the server takes it up once no job asks for other weights "
+        "(with ENGINE=transformers when it next starts)",
+        model.directory,
+    )
 
 
 @app.command()

@@ -48,7 +48,7 @@ export const sentences = [
   [/^(\d+) of (\d+) questions are done$/, "$2 题中已完成 $1 题"],
   [/^(\d+) of (\d+) questions have no answer; errors.jsonl says why$/, "$2 题中有 $1 题没有答案；原因见“错误”文件"],
   [/^nothing was accepted; delete jobs or enlarge the volume$/, "未接受任何内容；请删除任务或扩大数据卷"],
-  [/^(\S+) cannot be written \((.*)\): mount the models volume writable.*$/, "$1 不可写（$2）：请为 API 以可写方式挂载模型卷，或在卷所在处运行 python -m trainer rollback"],
+  [/^(\S+) cannot be written \((.*)\): mount the models volume writable.*`(.*)` where it is$/, "$1 不可写（$2）：请为 API 以可写方式挂载模型卷，或在卷所在处运行 $3"],
   [/^(\w+): (.*), is (.*)$/, "$1：$2（现为 $3）"],
   [/^Input should be greater than or equal to (\S+)$/, "应不小于 $1"],
   [/^Input should be less than or equal to (\S+)$/, "应不大于 $1"],
