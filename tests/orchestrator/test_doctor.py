@@ -1,14 +1,17 @@
 """Hosts as facts, and what the doctor says of each; and this very machine."""
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from orchestrator.doctor import Card, Facts, findings, gather, parse_cards, read_env
+from orchestrator.doctor import findings, needed_gb
+from orchestrator.host_facts import Card, Facts, gather, parse_cards, read_env
 
 ENV = {
     "STACK": "cu12",
@@ -25,6 +28,7 @@ GOOD = Facts(
     driver="530.30.02",
     cards=(A10,),
     free_bytes=200 * 10**9,
+    memory_bytes=64 * 10**9,
     env=ENV,
     password_file=True,
     training_files=("train.jsonl",),
@@ -57,8 +61,39 @@ def test_a_host_that_has_everything_passes() -> None:
         ({"cards": (Card("a card", 15.9, (8, 0)),)}, "GPU memory", "look", "QUANTIZATION=int4"),
         ({"cards": (Card("a card", 8, (8, 6)),)}, "GPU memory", "fail", "smaller base"),
         ({"free_bytes": 20 * 10**9}, "disk", "fail", "data-root"),
+        ({"free_bytes": 80 * 10**9}, "disk", "fail", "docker builder prune"),
+        ({"memory_bytes": 16 * 10**9}, "memory", "look", "smaller base"),
+        ({"env": None, "env_fault": "Permission denied: .env"}, ".env", "fail", "chown"),
+        ({"shadowed": ("STACK",)}, ".env", "look", "unset STACK"),
+        ({"env": {**ENV, "STACK": "cpu"}}, ".env", "fail", "make env STACK=cpu"),
+        ({"env": {**ENV, "API_PORT": "http"}}, "ports", "fail", "write a number"),
+        ({"env": {**ENV, "API_PUBLISHED_ON": "0.0.0.0"}}, "API", "fail", "set API_KEY"),
+        (
+            {"env": {**ENV, "HTTP_PROXY": "http://127.0.0.1:7890"}},
+            "HTTP_PROXY",
+            "fail",
+            "host.docker.internal",
+        ),
+        (
+            {"env": {**ENV, "https_proxy": "socks5://proxy:1080"}},
+            "https_proxy",
+            "fail",
+            "name an HTTP proxy",
+        ),
+        (
+            {
+                "env": {
+                    **ENV,
+                    "COMPOSE_PROFILES": "remote",
+                    "INFERENCE_URL": "http://localhost:8000/v1",
+                }
+            },
+            "INFERENCE_URL",
+            "fail",
+            "host.docker.internal",
+        ),
         ({"training_files": ()}, "training data", "look", "docs/training.md"),
-        ({"taken_ports": (8080,)}, "ports", "look", "set the variable in .env"),
+        ({"taken_ports": ("8080",)}, "ports", "look", "set the variable in .env"),
     ],
 )
 def test_what_is_missing_is_named_with_what_to_do(
@@ -72,10 +107,33 @@ def test_what_is_missing_is_named_with_what_to_do(
     assert all(finding.state == "ok" for finding in others if finding.what in unrelated)
 
 
-@pytest.mark.parametrize("changes", [{"STACK": "cpu"}, {"COMPOSE_PROFILES": "remote"}])
+CPU_FILES = "docker-compose.yml:compose.cpu.yml"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"STACK": "cpu", "COMPOSE_FILE": CPU_FILES},
+        {"COMPOSE_FILE": CPU_FILES},
+        {"COMPOSE_PROFILES": "remote"},
+    ],
+)
 def test_no_gpu_is_asked_for_where_none_is_used(changes: dict[str, str]) -> None:
+    """Nor the memory and the disk that a model for one needs, nor its training data."""
     facts = replace(GOOD, driver=None, cards=(), runtimes=(), env={**ENV, **changes})
-    assert {finding.state for finding in findings(facts)} == {"ok"}
+    small = replace(facts, memory_bytes=8 * 10**9, free_bytes=25 * 10**9, training_files=())
+    found = findings(small)
+    assert {finding.state for finding in found} == {"ok"}
+    assert not [finding for finding in found if "GPU" in finding.what]
+
+
+def test_the_disk_that_is_needed_is_a_sum_of_what_was_measured() -> None:
+    """Environments twice and packages once in GiB while building, and 15.2 GB for each weights."""
+    assert needed_gb("train", ["train", "serve"]) == pytest.approx(83, abs=1)
+    assert needed_gb("train", ["train"]) == pytest.approx(61, abs=1)
+    assert needed_gb("serve", ["serve"]) == pytest.approx(52, abs=1)
+    built = ("quorum-trainer", "quorum-inference", "quorum-redis")
+    assert needed_gb("train", ["train", "serve"], built) == pytest.approx(33, abs=1)
 
 
 def test_nvidia_smis_lines_are_read() -> None:
@@ -86,22 +144,66 @@ def test_nvidia_smis_lines_are_read() -> None:
     assert cards[0].memory_gib == pytest.approx(22.49, abs=0.01)
 
 
-def test_an_env_file_is_read_without_its_comments(tmp_path: Path) -> None:
+def test_an_env_file_is_read_as_compose_reads_it(tmp_path: Path) -> None:
     path = tmp_path / ".env"
-    path.write_text("# STACK=cpu\nSTACK=cu12\n\n#API_KEY=\nURL=http://a?b=c\n")
-    assert read_env(path) == {"STACK": "cu12", "URL": "http://a?b=c"}
+    path.write_text(
+        "# STACK=cpu\nSTACK=cu12\n\n#API_KEY=\nURL=http://a?b=c\n"
+        "API_PORT=9090  # not 8080\nMODEL_NAME='a # b'\nRECIPE=\"my recipe.toml\"\n"
+        "export TRAIN_DATA = ./data\r\nHASH=a#b\nEMPTY=\nDIR=${TRAIN_DATA}/more\n"
+    )
+    assert read_env(path) == {
+        "STACK": "cu12",
+        "URL": "http://a?b=c",
+        "API_PORT": "9090",
+        "MODEL_NAME": "a # b",
+        "RECIPE": "my recipe.toml",
+        "TRAIN_DATA": "./data",
+        "HASH": "a#b",
+        "EMPTY": "",
+        "DIR": "./data/more",
+    }
     assert read_env(tmp_path / "none") is None
 
 
-def test_the_command_works_where_there_is_nothing(tmp_path: Path) -> None:
-    """In an empty folder, with no program to ask."""
-    argv = [sys.executable, "-m", "orchestrator.cli", "doctor", "--root", str(tmp_path), "--json"]
-    done = subprocess.run(argv, capture_output=True, text=True, env={"PATH": "/nowhere"})
+def test_an_env_file_of_someone_else_is_told_from_none() -> None:
+    """Mode 0600 and another's: this process is nobody for a moment where the tests run as root."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / ".env").write_text("STACK=cu12\n")
+        (Path(folder) / ".env").chmod(0o600 if os.getuid() == 0 else 0)
+        user = os.geteuid()
+        os.seteuid(65534 if user == 0 else user)
+        try:
+            facts = gather(Path(folder))
+        finally:
+            os.seteuid(user)
+    (found,) = (finding for finding in findings(facts) if finding.what == ".env")
+    assert "Permission denied" in found.found
+    assert "chown" in found.do
+
+
+def test_what_the_shell_sets_otherwise_is_named(tmp_path: Path) -> None:
+    lines = [f"{name}={value}" for name, value in ENV.items()]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    found = doctor(tmp_path, STACK="volta", RECIPE=ENV["RECIPE"])
+    assert found[".env"]["found"] == "the shell sets STACK otherwise"
+
+
+def doctor(root: Path, **variables: str) -> dict[str, dict[str, str]]:
+    """What the command finds in a folder, with no program to ask."""
+    argv = [sys.executable, "-m", "orchestrator.cli", "doctor", "--root", str(root), "--json"]
+    environment = {"PATH": "/nowhere", **variables}
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment)
     assert done.returncode == 1, done.stderr
-    found = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    return {finding["what"]: finding for finding in json.loads(done.stdout)}
+
+
+def test_the_command_works_where_there_is_nothing(tmp_path: Path) -> None:
+    found = doctor(tmp_path)
     assert found["Docker"]["found"] == "none answers"
     assert found["driver and GPU"]["found"] == "no NVIDIA driver answers"
     assert found[".env"]["do"] == "make env"
+    assert "0 GB" not in found["memory"]["found"]
 
 
 def test_this_machine_is_looked_at(root: Path) -> None:

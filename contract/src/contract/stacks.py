@@ -33,7 +33,7 @@ def stack_fault(
     if not cards or driver is None:
         return (
             f"STACK={stack} needs an NVIDIA GPU and none is visible here: install the driver and "
-            "the NVIDIA container toolkit, or run the CPU stack with compose.cpu.yml"
+            "the NVIDIA container toolkit, or run the CPU stack (make env STACK=cpu)"
         )
     oldest, major = OLDEST_DRIVER[stack], int(driver.split(".")[0])
     if major < oldest:

@@ -285,7 +285,8 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Whether this host can run the compose stack, and what to do where it cannot."""
-    from orchestrator.doctor import findings, gather
+    from orchestrator.doctor import findings
+    from orchestrator.host_facts import gather
 
     found = findings(gather(root.resolve()))
     if as_json:

@@ -1,57 +1,38 @@
 """`quorum doctor`: whether this host can run the compose stack, and what to do where it cannot.
 
-Facts are gathered by asking Docker, the driver and the file system; what they mean is decided by
-pure functions over them. Works without Docker and without a GPU, and says so.
+Pure functions over the facts that `host_facts` gathers. Works without Docker and without a GPU, and
+says so.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import socket
-import subprocess
-from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, cast, get_args
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
 from contract import Stack, stack_fault
+from contract.addresses import is_near
+from orchestrator.host_facts import Facts, port_names
+from orchestrator.settings import is_loopback
 
-GB = 10**9
+GB, GIB = 10**9, 2**30
 OLDEST_COMPOSE = (2, 26)
-# Estimates for Qwen2-7B: base and merged weights of 15.2 GB each, a checkpoint, and the stack's
-# images, which have not been built for a GPU yet.
-DISK_GB = {"train": 50, "serve": 30}
-CPU_DISK_GB = 15
+# The environments of the stack cu12 and the cache of their packages, as measured on 2026-11-26; of
+# each environment there are two copies while images are built.
+TRAINER_GIB, SERVER_GIB, PACKAGES_GIB = 7.5, 10.3, 10.6
+# Qwen2-7B's weights, as the base and merged; base images, the orchestrator's and a checkpoint.
+WEIGHTS_GB, OTHER_GB = 15.2, 3.0
+CPU_IMAGES_GB, CPU_OTHER_GB = 20.0, 1.0
+# Estimates: 16 bits a weight are read once while merging, and once more while checking.
+MEMORY_GB = {"train": 32, "serve": 16, "cpu": 8, "remote": 2}
+# A machine of 32 GB shows somewhat less.
+MEMORY_SHOWN = 0.92
 SMALLEST_CARD_GIB = 15
 COMFORTABLE_CARD_GIB = 22
 REQUIRED = ("STACK", "RECIPE", "MODEL_NAME", "COMPOSE_PROFILES", "REDIS_PASSWORD_FILE")
-
-
-@dataclass(frozen=True)
-class Card:
-    name: str
-    memory_gib: float
-    capability: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What was found; None where nothing answered. Sizes are in bytes."""
-
-    docker: str | None = None
-    compose: str | None = None
-    runtimes: tuple[str, ...] = ()
-    driver: str | None = None
-    cards: tuple[Card, ...] = ()
-    free_bytes: int = 0
-    taken_ports: tuple[int, ...] = ()
-    env: dict[str, str] | None = None
-    password_file: bool = False
-    training_files: tuple[str, ...] = field(default=())
+CPU_FILE, CPU_FILES = "compose.cpu.yml", "docker-compose.yml:compose.cpu.yml"
 
 
 class Finding(BaseModel):
@@ -67,15 +48,18 @@ class Finding(BaseModel):
 def findings(facts: Facts) -> list[Finding]:
     """Every check, in the order in which one would mend them."""
     env = facts.env or {}
-    stack = env.get("STACK", "cu12")
-    profiles = env.get("COMPOSE_PROFILES", "train,serve").split(",")
+    stack = "cpu" if CPU_FILE in env.get("COMPOSE_FILE", "") else env.get("STACK", "cu12")
+    profiles = [name.strip() for name in env.get("COMPOSE_PROFILES", "train,serve").split(",")]
+    remote = "remote" in profiles and not {"train", "serve"} & set(profiles)
     checks = [_docker(facts), _compose(facts), _env(facts), _password(facts)]
-    if stack in get_args(Stack) and stack != "cpu" and "remote" not in profiles:
-        checks += [_stack(facts, cast(Stack, stack)), _toolkit(facts), _memory(facts)]
-    checks.append(_disk(facts, stack, profiles))
-    if "train" in profiles and stack != "cpu":
+    if stack in get_args(Stack) and stack != "cpu" and not remote:
+        checks += [_stack(facts, cast(Stack, stack)), _toolkit(facts), _cards(facts)]
+    kind = "remote" if remote else "cpu" if stack == "cpu" else "serve"
+    kind = "train" if kind == "serve" and "train" in profiles else kind
+    checks += [_memory(facts, kind), _disk(facts, kind, profiles)]
+    if kind == "train":
         checks.append(_data(facts, env))
-    checks.append(_ports(facts, env))
+    checks += [_ports(facts, env), _api(env), *_addresses(env, profiles)]
     return checks
 
 
@@ -110,6 +94,9 @@ def _compose(facts: Facts) -> Finding:
 
 def _env(facts: Facts) -> Finding:
     needed = "a file with " + ", ".join(REQUIRED)
+    if facts.env_fault:
+        do = "make it yours (sudo chown $USER .env), and save it as UTF-8"
+        return Finding(what=".env", state="fail", found=facts.env_fault, needed=needed, do=do)
     if facts.env is None:
         return Finding(what=".env", state="fail", found="none", needed=needed, do="make env")
     missing = [name for name in REQUIRED if not facts.env.get(name)]
@@ -118,6 +105,13 @@ def _env(facts: Facts) -> Finding:
         found, do = "without " + ", ".join(missing), "take the lines from .env.example"
     elif stack not in get_args(Stack):
         found, do = f"STACK={stack}", f"set STACK to one of {', '.join(get_args(Stack))}"
+    elif stack == "cpu" and CPU_FILE not in facts.env.get("COMPOSE_FILE", ""):
+        found = "STACK=cpu without compose.cpu.yml, so that a GPU is asked for"
+        do = f"set COMPOSE_FILE={CPU_FILES} (make env STACK=cpu writes it)"
+    elif facts.shadowed:
+        names = ", ".join(facts.shadowed)
+        found, do = f"the shell sets {names} otherwise", f"compose takes the shell's: unset {names}"
+        return Finding(what=".env", state="look", found=found, needed=needed, do=do)
     else:
         found = f"STACK={stack}, {facts.env['RECIPE']}, {facts.env['COMPOSE_PROFILES']}"
         return Finding(what=".env", state="ok", found=found, needed=needed)
@@ -163,7 +157,7 @@ def _toolkit(facts: Facts) -> Finding:
     )
 
 
-def _memory(facts: Facts) -> Finding:
+def _cards(facts: Facts) -> Finding:
     needed = f"{COMFORTABLE_CARD_GIB} GiB for Qwen2-7B in 16 bits"
     if not facts.cards:
         return Finding(
@@ -181,17 +175,44 @@ def _memory(facts: Facts) -> Finding:
     return Finding(what="GPU memory", state="fail", found=found, needed=needed, do=do)
 
 
-def _disk(facts: Facts, stack: str, profiles: list[str]) -> Finding:
-    kind = "train" if "train" in profiles else "serve"
-    needed = CPU_DISK_GB if stack == "cpu" else DISK_GB[kind]
+def _memory(facts: Facts, kind: str) -> Finding:
+    needed = MEMORY_GB[kind]
+    ok = facts.memory_bytes >= needed * GB * MEMORY_SHOWN
+    return Finding(
+        what="memory",
+        state="ok" if ok else "look",
+        found=f"{facts.memory_bytes / GB:.0f} GB of RAM",
+        needed=f"{needed} GB, for Qwen2-7B where there is a GPU",
+        do="" if ok else "add RAM or swap, or take a smaller base, Qwen2.5-1.5B-Instruct say",
+    )
+
+
+def needed_gb(kind: str, profiles: list[str], images: tuple[str, ...] = ()) -> float:
+    """Disk for images that are not there yet and for weights, in GB; docs/deploy.md has the sum."""
+    if kind == "remote":
+        return OTHER_GB
+    parts = [name for name, on in (("trainer", "train"), ("inference", "serve")) if on in profiles]
+    built = all(any(i.startswith(f"quorum-{part}") for i in images) for part in parts)
+    if kind == "cpu":
+        return CPU_OTHER_GB + (0 if built else CPU_IMAGES_GB)
+    environments = TRAINER_GIB * ("train" in profiles) + SERVER_GIB * ("serve" in profiles)
+    building = 0.0 if built else (2 * environments + PACKAGES_GIB) * GIB / GB
+    return building + WEIGHTS_GB * (2 if "train" in profiles else 1) + OTHER_GB
+
+
+def _disk(facts: Facts, kind: str, profiles: list[str]) -> Finding:
+    needed = needed_gb(kind, profiles, facts.images)
     free = facts.free_bytes / GB
     ok = free >= needed
     return Finding(
         what="disk",
         state="ok" if ok else "fail",
         found=f"{free:.0f} GB free",
-        needed=f"{needed} GB for images, base and merged weights",
-        do="" if ok else "free some, or move Docker's data-root to a larger disk",
+        needed=f"{needed:.0f} GB for images, base and merged weights",
+        do=""
+        if ok
+        else "free some (docker builder prune drops what building left behind), or move Docker's "
+        "data-root to a larger disk",
     )
 
 
@@ -207,92 +228,54 @@ def _data(facts: Facts, env: dict[str, str]) -> Finding:
 
 
 def _ports(facts: Facts, env: dict[str, str]) -> Finding:
-    names = _port_names(env)
+    names = port_names(env)
+    wrong = [f"{name}={port}" for name, port in names.items() if not port.isdigit()]
     taken = [f"{port} ({name})" for name, port in names.items() if port in facts.taken_ports]
+    found, do = "free", ""
+    if wrong:
+        found, do = f"no port: {', '.join(wrong)}", "write a number in .env"
+    elif taken:
+        found = f"taken: {', '.join(taken)}"
+        do = "the stack is up already, or another program has them: set the variable in .env"
     return Finding(
         what="ports",
-        state="look" if taken else "ok",
-        found=f"taken: {', '.join(taken)}" if taken else "free",
+        state="fail" if wrong else "look" if taken else "ok",
+        found=found,
         needed=", ".join(f"{port} ({name})" for name, port in names.items()),
-        do="the stack is up already, or another program has them: set the variable in .env"
-        if taken
-        else "",
+        do=do,
     )
 
 
-def _port_names(env: dict[str, str]) -> dict[str, int]:
-    return {
-        name: int(env.get(name) or default)
-        for name, default in (("API_PORT", 8080), ("INFERENCE_PORT", 8000))
-    }
-
-
-# ---- gathering ----------------------------------------------------------------------------------
-
-
-def gather(root: Path) -> Facts:
-    """Ask the host; `root` is the project's folder."""
-    env = read_env(root / ".env")
-    docker = _ask("docker", "version", "--format", "{{.Server.Version}}")
-    info = _ask("docker", "info", "--format", "{{json .}}") if docker else None
-    told = json.loads(info) if info else {}
-    place = Path(told.get("DockerRootDir") or root)
-    password = root / (env or {}).get("REDIS_PASSWORD_FILE", "secrets/redis_password")
-    data = root / (env or {}).get("TRAIN_DATA", "data")
-    driver, cards = _gpus()
-    return Facts(
-        docker=docker,
-        compose=_ask("docker", "compose", "version", "--short"),
-        runtimes=tuple(told.get("Runtimes") or ()),
-        driver=driver,
-        cards=cards,
-        free_bytes=shutil.disk_usage(place if place.exists() else root).free,
-        taken_ports=tuple(port for port in _port_names(env or {}).values() if _taken(port)),
-        env=env,
-        password_file=password.is_file() and bool(password.stat().st_mode & 0o004),
-        training_files=tuple(sorted(p.name for p in data.glob("*.json*"))),
+def _api(env: dict[str, str]) -> Finding:
+    where = env.get("API_PUBLISHED_ON") or "127.0.0.1"
+    ok = is_loopback(where) or bool(env.get("API_KEY"))
+    return Finding(
+        what="API",
+        state="ok" if ok else "fail",
+        found=f"published on {where}" + ("" if ok else " without a key: it answers nothing"),
+        needed="a key on any address but the loopback",
+        do="" if ok else "set API_KEY to a secret, or leave API_PUBLISHED_ON out",
     )
 
 
-def read_env(path: Path) -> dict[str, str] | None:
-    """The variables of an .env file, None where there is none."""
-    if not path.is_file():
-        return None
-    pairs = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
-    return {k.strip(): v.strip() for k, v in pairs if not k.lstrip().startswith("#")}
+def _addresses(env: dict[str, str], profiles: list[str]) -> list[Finding]:
+    """Addresses that mean something else inside a container, or that no container can use."""
+    found = []
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "INFERENCE_URL"):
+        value = env.get(name, "")
+        if name == "INFERENCE_URL" and "remote" not in profiles:
+            continue
+        if value.startswith("socks"):
+            what, do = "a SOCKS proxy, which the containers cannot use", "name an HTTP proxy"
+        elif is_near(value) and _is_this_machine(value):
+            what = f"{value} is the container itself, inside one"
+            do = "name this host host.docker.internal, and have the program listen on all addresses"
+        else:
+            continue
+        needed = "an address that containers reach"
+        found.append(Finding(what=name, state="fail", found=what, needed=needed, do=do))
+    return found
 
 
-def _ask(*argv: str) -> str | None:
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
-
-
-def _gpus() -> tuple[str | None, tuple[Card, ...]]:
-    query = "--query-gpu=driver_version,name,memory.total,compute_cap"
-    rows = _ask("nvidia-smi", query, "--format=csv,noheader,nounits")
-    if rows is None:
-        return None, ()
-    return parse_cards(rows)
-
-
-def parse_cards(rows: str) -> tuple[str | None, tuple[Card, ...]]:
-    """nvidia-smi's lines: driver, name, memory in MiB, compute capability."""
-    driver, cards = None, []
-    for row in rows.splitlines():
-        driver, name, memory, capability = (part.strip() for part in row.split(","))
-        major, minor = capability.split(".")
-        cards.append(Card(name, float(memory) / 1024, (int(major), int(minor))))
-    return driver, tuple(cards)
-
-
-def _taken(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
+def _is_this_machine(url: str) -> bool:
+    return is_loopback((urlsplit(url).hostname or "").rstrip("."))

@@ -80,7 +80,7 @@ class ApiSettings(Settings):
     @model_validator(mode="after")
     def _key_unless_on_loopback(self) -> Self:
         address = self.api_published_on or self.api_host
-        if not self.api_key and not _is_loopback(address):
+        if not self.api_key and not is_loopback(address):
             raise ValueError(
                 f"the API would be open to whoever reaches {address}: set API_KEY to a secret, "
                 "or bind it to 127.0.0.1"
@@ -101,7 +101,7 @@ def is_address(text: str) -> bool:
     return True
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
     if not is_address(address):
         return address == "localhost"
     return ipaddress.ip_address(address).is_loopback

@@ -1,0 +1,151 @@
+"""What `quorum doctor` looks at: this host's Docker, driver, disk, memory, ports and `.env`.
+
+Works without Docker and without a GPU; what does not answer is None.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from contextlib import closing
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+PORTS = {"API_PORT": "8080", "INFERENCE_PORT": "8000"}
+
+
+@dataclass(frozen=True)
+class Card:
+    name: str
+    memory_gib: float
+    capability: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found. Sizes are in bytes.
+
+    `env` is None where there is no `.env`; `env_fault` says why it cannot be read. `shadowed` are
+    variables that the shell sets otherwise than the file: compose takes the shell's. `images` are
+    those that Docker has.
+    """
+
+    docker: str | None = None
+    compose: str | None = None
+    runtimes: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    driver: str | None = None
+    cards: tuple[Card, ...] = ()
+    free_bytes: int = 0
+    memory_bytes: int = 0
+    taken_ports: tuple[str, ...] = ()
+    env: dict[str, str] | None = None
+    env_fault: str = ""
+    shadowed: tuple[str, ...] = ()
+    password_file: bool = False
+    training_files: tuple[str, ...] = ()
+
+
+def gather(root: Path) -> Facts:
+    """Ask the host; `root` is the project's folder."""
+    env_fault = ""
+    try:
+        file = read_env(root / ".env")
+    except (OSError, UnicodeDecodeError) as error:
+        file, env_fault = None, str(error)
+    shadowed = tuple(k for k, v in (file or {}).items() if os.environ.get(k, v) != v)
+    env = file and {**file, **{name: os.environ[name] for name in shadowed}}
+    docker = _ask("docker", "version", "--format", "{{.Server.Version}}")
+    info = _ask("docker", "info", "--format", "{{json .}}") if docker else None
+    told: dict[str, Any] = json.loads(info) if info else {}
+    images = _ask("docker", "image", "ls", "--format", "{{.Repository}}") if docker else None
+    place = Path(told.get("DockerRootDir") or root)
+    data = root / (env or {}).get("TRAIN_DATA", "data")
+    driver, cards = _gpus()
+    return Facts(
+        docker=docker,
+        compose=_ask("docker", "compose", "version", "--short"),
+        runtimes=tuple(told.get("Runtimes") or ()),
+        images=tuple((images or "").split()),
+        driver=driver,
+        cards=cards,
+        free_bytes=shutil.disk_usage(place if place.exists() else root).free,
+        memory_bytes=told.get("MemTotal") or _memory_bytes(),
+        taken_ports=tuple(p for p in port_names(env or {}).values() if p.isdigit() and _taken(p)),
+        env=env,
+        env_fault=env_fault,
+        shadowed=shadowed,
+        password_file=_all_can_read(
+            root / (env or {}).get("REDIS_PASSWORD_FILE", "secrets/redis_password")
+        ),
+        training_files=tuple(sorted(p.name for p in data.glob("*.json*"))),
+    )
+
+
+def read_env(path: Path) -> dict[str, str] | None:
+    """The variables of an `.env` file as compose reads them; None where there is none.
+
+    Raises:
+        OSError, UnicodeDecodeError: it cannot be read.
+    """
+    if not path.is_file():
+        return None
+    found = dotenv_values(stream=StringIO(path.read_text(encoding="utf-8")))
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def port_names(env: dict[str, str]) -> dict[str, str]:
+    """The published ports by the variable that sets each."""
+    return {name: env.get(name) or default for name, default in PORTS.items()}
+
+
+def parse_cards(rows: str) -> tuple[str | None, tuple[Card, ...]]:
+    """nvidia-smi's lines: driver, name, memory in MiB, compute capability."""
+    driver, cards = None, []
+    for row in rows.splitlines():
+        driver, name, memory, capability = (part.strip() for part in row.split(","))
+        major, minor = capability.split(".")
+        cards.append(Card(name, float(memory) / 1024, (int(major), int(minor))))
+    return driver, tuple(cards)
+
+
+def _ask(*argv: str) -> str | None:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _gpus() -> tuple[str | None, tuple[Card, ...]]:
+    query = "--query-gpu=driver_version,name,memory.total,compute_cap"
+    rows = _ask("nvidia-smi", query, "--format=csv,noheader,nounits")
+    return (None, ()) if rows is None else parse_cards(rows)
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _all_can_read(path: Path) -> bool:
+    try:
+        return path.is_file() and bool(path.stat().st_mode & 0o004)
+    except OSError:
+        return False
+
+
+def _taken(port: str) -> bool:
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", int(port)))
+        except (OSError, OverflowError):
+            return True
+    return False
