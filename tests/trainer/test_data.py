@@ -47,8 +47,76 @@ def test_an_instruction_row_is_taken_apart_again(tmp_path: Path) -> None:
 
 
 def test_an_announced_answer_line_is_read(tmp_path: Path) -> None:
-    (example,) = load(write(tmp_path, "因此，正确答案是：\n\n答案是：B")).rows
-    assert (example.label, example.question.analysis) == ("B", "因此，正确答案是：")
+    (example,) = load(write(tmp_path, "甲高。因此，正确答案是：\n\n答案是：B")).rows
+    assert (example.label, example.question.analysis) == ("B", "甲高。")
+
+
+@pytest.mark.parametrize(
+    "request_behind",
+    [
+        "请逐步分析",
+        "请逐步分析问题并在最后一行输出答案。",
+        "\n请选择正确的选项：",
+        "请给出答案",
+        "请从以上选项中选出一个。",
+        "\n让我们一步一步思考",
+        "Let's think step by step.",
+        "Please answer with one letter.",
+        "Answer:",
+        "答案：",
+        "### 答案:",
+        "【解析】",
+        '\n最后一行的格式为"答案是：A"。',
+        "\nWrite the letter of the right option in the last line.",
+        "\n任何别的话，与选项隔一空行",
+        "\\n\n",
+        "---\n请逐步分析",
+    ],
+)
+@pytest.mark.parametrize("where", ["instruction", "input"])
+def test_what_a_prompt_asks_for_at_its_end_is_no_option(
+    tmp_path: Path, request_behind: str, where: str
+) -> None:
+    asked = "### 题目:\n甲比乙高。\n\n### 问题:\n谁高？\nA. 甲\nB. 乙"
+    row = {"instruction": asked, "input": "", "output": "答案是：A"}
+    row[where] += ("\n" if where == "instruction" else "") + request_behind
+    (tmp_path / "ana.json").write_text(json.dumps([row], ensure_ascii=False), encoding="utf-8")
+    (example,) = load(str(tmp_path / "ana.json")).rows
+    assert example.question.options == ("甲", "乙")
+
+
+def test_a_request_on_the_last_options_line_is_left_out(tmp_path: Path) -> None:
+    asked = "### 题目:\n题\n\n### 问题:\n问\nA. 甲\nB. 乙。请逐步分析。"
+    (example,) = load(write(tmp_path, "答案是：A", asked)).rows
+    assert example.question.options == ("甲", "乙。")
+
+
+def test_options_of_several_lines_keep_them(tmp_path: Path) -> None:
+    asked = "### 题目:\n题\n\n### 问题:\n问\nA. 甲\n\n第二段\nB. 乙\n\n第二段\n# 注"
+    (example,) = load(write(tmp_path, "答案是：A", asked)).rows
+    assert example.question.options == ("甲\n\n第二段", "乙\n\n第二段\n# 注")
+
+
+def test_rows_of_other_types_are_left_out_with_their_reason(tmp_path: Path) -> None:
+    good = {"instruction": INSTRUCTION, "output": "答案是：A"}
+    rows = [good, good | {"input": None}, good | {"input": 7}, good | {"output": None}, None, [1]]
+    (tmp_path / "ana.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+    loaded = load(str(tmp_path / "ana.json"))
+    assert len(loaded.rows) == 2
+    assert loaded.dropped == {"no instruction and output": 4}
+
+
+def test_an_answer_at_the_end_of_a_written_analysis_is_not_trained_twice(tmp_path: Path) -> None:
+    analyses = ["甲高，因此答案是：A", "先看甲。答案是：B？不对，应选甲。", "甲高。"]
+    questions = [
+        {"question": f"问{i}", "options": ["甲", "乙"], "answer": "A", "analysis": analysis}
+        for i, analysis in enumerate(analyses)
+    ]
+    row = {"problem": "题", "questions": questions}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
+    rows = load(str(tmp_path / "a.jsonl")).rows
+    assert [e.question.analysis for e in rows] == ["甲高。", analyses[1], "甲高。"]
+    assert all(example.question in example.problem.questions for example in rows)
 
 
 @pytest.mark.parametrize(
@@ -146,5 +214,8 @@ def test_every_real_file_loads_without_hand_work() -> None:
     assert len(worked.rows) + worked.dropped.total() == 829
     assert len(worked.rows) >= 825
     assert all(example.question.analysis for example in worked.rows)
+    # options as the competition's file has them, nothing of the prompt behind them
+    given = {question.options for row in problems.rows for question in row.problem.questions}
+    assert sum(row.question.options in given for row in worked.rows) > 800
     with pytest.raises(TrainerError, match=r"no labelled question in .*1328 x no answer given"):
         load(str(folder / "test.jsonl"))

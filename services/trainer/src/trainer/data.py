@@ -27,15 +27,12 @@ from contract import (
     parse_problems,
     read_json,
 )
+from trainer.analyses import analysis_in
 from trainer.errors import TrainerError
 from trainer.recipe import DataFile
+from trainer.taking_apart import own_form, take_apart
 
-_COMPETITION_FORM = re.compile(
-    r"#+\s*题目\s*[:：]\s*\n(?P<problem>.*?)\n#+\s*问题\s*[:：]\s*\n(?P<question>.*)\Z", re.DOTALL
-)
-_OPTION = re.compile(r"^([A-Z])\s*[.．、:：]\s?(.*)$")
 _PATTERNS = PromptFormat().label_patterns
-_ANSWER_LINE = re.compile(_PATTERNS[0])
 _BARE_LABEL = re.compile(r"\s*([A-Z])\s*[.．。]?\s*")
 
 
@@ -107,10 +104,25 @@ def _read_problems(data: bytes, path: Path, _: PromptFormat) -> _Read:
                 dropped["no answer given"] += 1
             else:
                 source = f"{path.name}, {problem.id}, question {index + 1}"
-                rows.append(Example(problem, question, question.answer, source))
+                rows.append(
+                    _without_answer_line(Example(problem, question, question.answer, source))
+                )
     worked = sum(1 for row in rows if row.question.analysis)
     forms = Counter({"problem file with analyses": worked, "problem file": len(rows) - worked})
     return rows, +forms, dropped
+
+
+def _without_answer_line(example: Example) -> Example:
+    """`example` without the answer at the end of its analysis: the format's own follows there."""
+    question, problem = example.question, example.problem
+    if not question.analysis:
+        return example
+    analysis = analysis_in(question.analysis, example.label, question.options, _PATTERNS)
+    if analysis is None:
+        return example
+    cut = replace(question, analysis=analysis)
+    questions = tuple(cut if one is question else one for one in problem.questions)
+    return replace(example, question=cut, problem=replace(problem, questions=questions))
 
 
 def _read_instructions(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
@@ -122,7 +134,7 @@ def _read_instructions(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
         raise TrainerError(
             f"{path} must hold a list of rows with instruction and output; for JSONL name it .jsonl"
         )
-    own = _own_form(fmt)
+    own = own_form(fmt)
     rows, forms, dropped = [], Counter[str](), Counter[str]()
     for number, entry in enumerate(entries, start=1):
         example, form = _from_instruction(entry, f"{path.name}, row {number}", own)
@@ -134,64 +146,27 @@ def _read_instructions(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
     return rows, forms, dropped
 
 
-def _own_form(fmt: PromptFormat) -> re.Pattern[str]:
-    """What finds problem, question and options in a prompt made from `fmt`'s own template."""
-    template = re.escape(fmt.user_template)
-    for part in ("problem", "question", "options"):
-        template = template.replace(re.escape("{" + part + "}"), f"(?P<{part}>.+?)")
-    return re.compile(template + r"\s*\Z", re.DOTALL)
-
-
-def _from_instruction(
-    entry: Any, source: str, own_form: re.Pattern[str]
-) -> tuple[Example | None, str]:
+def _from_instruction(entry: Any, source: str, own: re.Pattern[str]) -> tuple[Example | None, str]:
     """The example that an instruction row holds and the form it was read in, or why it holds none.
 
     The prompt that the row was given is not kept: the contract's own takes its place.
     """
+    entry = entry if isinstance(entry, dict) else {}
+    instruction, output, more = entry.get("instruction"), entry.get("output"), entry.get("input")
     if not (
-        isinstance(entry, dict)
-        and isinstance(entry.get("instruction"), str)
-        and isinstance(entry.get("output"), str)
+        isinstance(instruction, str) and isinstance(output, str) and isinstance(more, str | None)
     ):
         return None, "no instruction and output"
-    prompt = entry["instruction"].rstrip() + (entry.get("input") or "")
-    if parts := _COMPETITION_FORM.search(prompt):
-        form = "instruction, competition's template (### 题目, ### 问题) taken out"
-        text, options = _split_options(parts["question"])
-    elif parts := own_form.search(prompt):
-        form = "instruction, this recipe's own template taken out"
-        text, options = _split_options(parts["question"] + "\n" + parts["options"])
-    else:
+    parts = take_apart(f"{instruction.rstrip()}\n{more or ''}".rstrip(), own)
+    if parts is None:
         return None, "no problem and question found in the instruction"
-    if not text or not options:
+    if not parts.question or not parts.options:
         return None, "no options found in the instruction"
-    output = entry["output"]
     bare = _BARE_LABEL.fullmatch(output)
-    label = bare[1] if bare else extract_label(output, options, _PATTERNS)
-    if label is None or label not in LABELS[: len(options)]:
+    label = bare[1] if bare else extract_label(output, parts.options, _PATTERNS)
+    if label is None or label not in LABELS[: len(parts.options)]:
         return None, "the output names none of the options"
-    lines = [match.start() for match in _ANSWER_LINE.finditer(output)]
-    analysis = output[: lines[-1]].rstrip() if lines else None
-    question = Question(text, tuple(options), label, analysis or None)
-    problem = Problem(source, parts["problem"].strip(), (question,), {})
-    return Example(problem, question, label, source), form
-
-
-def _split_options(text: str) -> tuple[str, list[str]]:
-    """Split "question, then lines A. ...
-
-    B. ..." into both; an option's text may go on over further lines.
-    """
-    lines = text.splitlines()
-    starts = [i for i, line in enumerate(lines) if (m := _OPTION.match(line)) and m[1] == "A"]
-    if not starts:
-        return text.strip(), []
-    options: list[str] = []
-    for line in lines[starts[-1] :]:
-        match = _OPTION.match(line)
-        if match and len(options) < len(LABELS) and match[1] == LABELS[len(options)]:
-            options.append(match[2])
-        else:
-            options[-1] += "\n" + line
-    return "\n".join(lines[: starts[-1]]).strip(), [option.strip() for option in options]
+    analysis = analysis_in(output, label, parts.options, _PATTERNS)
+    question = Question(parts.question, parts.options, label, analysis)
+    problem = Problem(source, parts.problem, (question,), {})
+    return Example(problem, question, label, source), parts.form

@@ -20,6 +20,7 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
 
 from contract import Message, PromptFormat, extract_label, split_reasoning
 from contract.addresses import is_near
+from trainer.analyses import analysis_in
 from trainer.data import Example
 from trainer.errors import TrainerError
 from trainer.publishing import digest_of
@@ -221,15 +222,13 @@ def analysis_of(drawn: Drawn, example: Example, fmt: PromptFormat) -> str | None
     _, text = split_reasoning(drawn.text)
     if text is None or drawn.finish_reason != "stop":
         return None
-    text = text.strip()
-    if extract_label(text, example.question.options, fmt.label_patterns) != example.label:
+    options, patterns = example.question.options, fmt.label_patterns
+    if extract_label(text, options, patterns) != example.label:
         return None
-    lines = [m.start() for pattern in fmt.label_patterns for m in re.finditer(pattern, text)]
-    # extraction reads NFKC, where a full-width answer line may match that does not match here
-    analysis = text[: max(lines)].rstrip(" \n*#`") if lines else ""
-    if drawn.hinted and _MENTIONS_HINT.search(analysis):
+    analysis = analysis_in(text.strip(), example.label, options, patterns)
+    if analysis and drawn.hinted and _MENTIONS_HINT.search(analysis):
         return None
-    return analysis or None
+    return analysis
 
 
 def most_different(analyses: Sequence[str], count: int) -> list[int]:

@@ -1,0 +1,113 @@
+"""Problem, question and options out of a prompt that was made from them.
+
+Two forms are known: the competition's (### 题目, ### 问题) and the recipe's own template. What a
+prompt asks for behind its options ("请逐步分析", "Answer:") belongs to none of the three.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from contract import LABELS, PromptFormat
+
+_COMPETITION = re.compile(
+    r"#+\s*题目\s*[:：]\s*\n(?P<problem>.*?)\n#+\s*问题\s*[:：]\s*\n(?P<question>.*)\Z", re.DOTALL
+)
+_OPTION = re.compile(r"^([A-Z])\s*[.．、:：]\s?(.*)$")
+# A line that is no option's: a heading, a rule, or words that ask for the answer.
+_REQUEST = re.compile(
+    r"\s*(?:(?:#{2,}|={3,}|-{3,}|\*{3,}|(?:\\n)+\s*$)|"
+    r"[#*_【>\s]*(?:"
+    r"请|"
+    r"(?:让我们|我们来?|现在|下面|首先)[^\n]{0,12}(?:分析|思考|推理|解答|回答|作答|开始)|"
+    r"(?:注意|要求|提示|说明|输出格式|回答格式|格式|最后一行)\s*[:：的]|"
+    r"(?:你的|您的|正确|最终|参考)?(?:答案?|解答?|解析|分析|回答|选择|输出|推理(?:过程)?)\s*(?:是|为)?\s*[】*_]*\s*[:：]?\s*$|"
+    r"(?:逐步|一步一步地?|仔细)(?:分析|思考|推理)|"
+    r"let(?:'|’)?s (?:think|work|solve|reason|go)\b|think (?:step|carefully|about)\b|"
+    r"(?:please|pls)\b|(?:choose|select|pick|give|provide|write|output|reply|respond|explain|"
+    r"answer|state|end|finish)\b[^\n]*\b(?:answer|option|choice|letter|reasoning|line|one|step)s?\b|"
+    r"(?:your |the |final |correct )*(?:answer|response|solution|explanation|reasoning|output|note)"
+    r"\s*[\]*_]*\s*[:：]"
+    r"))",
+    re.IGNORECASE,
+)
+# The same behind the last option on its own line.
+_REQUEST_BEHIND = re.compile(
+    r"(?:\s+|(?<=[。.；;]))请(?:你|您)?(?:[一逐]步|仔细|先|给出|选出|选择(?:正确|一个|最)|回答|作答|分析)[^\n]*\Z|"
+    r"\s+(?:let(?:'|’)?s think|think step by step|please (?:choose|select|think|answer))\b[^\n]*\Z",
+    re.IGNORECASE,
+)
+
+
+class Parts(NamedTuple):
+    """What a prompt holds. `form` says which of the known forms it was."""
+
+    problem: str
+    question: str
+    options: tuple[str, ...]
+    form: str
+
+
+def own_form(fmt: PromptFormat) -> re.Pattern[str]:
+    """What finds problem, question and options in a prompt made from `fmt`'s own template."""
+    template = re.escape(fmt.user_template)
+    for part in ("problem", "question", "options"):
+        template = template.replace(re.escape("{" + part + "}"), f"(?P<{part}>.+?)")
+    return re.compile(template + r"\s*\Z", re.DOTALL)
+
+
+def take_apart(prompt: str, own: re.Pattern[str]) -> Parts | None:
+    """The parts of `prompt`; None where it has none of the known forms."""
+    if parts := _COMPETITION.search(prompt):
+        form = "instruction, competition's template (### 题目, ### 问题) taken out"
+        text = parts["question"]
+    elif parts := own.search(prompt):
+        form = "instruction, this recipe's own template taken out"
+        text = parts["question"] + "\n" + parts["options"]
+    else:
+        return None
+    question, options = _split_options(text)
+    return Parts(parts["problem"].strip(), question, tuple(options), form)
+
+
+def _split_options(text: str) -> tuple[str, list[str]]:
+    """Split "question, then lines A. ...
+
+    B. ..." into both; an option's text may go on over further lines.
+    """
+    lines = text.splitlines()
+    starts = [i for i, line in enumerate(lines) if (m := _OPTION.match(line)) and m[1] == "A"]
+    if not starts:
+        return text.strip(), []
+    options: list[list[str]] = []
+    for line in lines[starts[-1] :]:
+        match = _OPTION.match(line)
+        if match and len(options) < len(LABELS) and match[1] == LABELS[len(options)]:
+            options.append([match[2]])
+        else:
+            options[-1].append(line)
+    options[-1] = _without_request(options)
+    question = "\n".join(lines[: starts[-1]]).strip()
+    return question, ["\n".join(option).strip() for option in options]
+
+
+def _without_request(options: list[list[str]]) -> list[str]:
+    """The last option's lines, up to where the prompt goes on to ask for the answer: at words that
+    do, or at an empty line, where no other option has one within.
+    """
+    *others, last = options
+    one_paragraph = not any("" in map(str.strip, _stripped(option)) for option in others)
+    for place, line in enumerate(last[1:], start=1):
+        if _REQUEST.match(line) or (one_paragraph and not line.strip()):
+            last = last[:place]
+            break
+    return [*last[:-1], _REQUEST_BEHIND.sub("", last[-1])]
+
+
+def _stripped(lines: list[str]) -> list[str]:
+    """`lines` without the empty ones at their end."""
+    count = len(lines)
+    while count and not lines[count - 1].strip():
+        count -= 1
+    return lines[:count]
