@@ -38,7 +38,8 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from contract import PromptFormat, extract_label, parse_problems
 from orchestrator.client import Client
-from orchestrator.local.processes import Processes, session_members
+from orchestrator.local.guardian import session_members
+from orchestrator.local.processes import Processes
 from orchestrator.local.stack import LocalStack, answers, free_port
 from orchestrator.sampling import ATTEMPT_STRIDE
 

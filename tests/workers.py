@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from redis import Redis
 
-from orchestrator.local.processes import session_members
+from orchestrator.local.guardian import session_members
 from orchestrator.queueing import QUEUES, Scheduler, make_queue
 from orchestrator.records import Answer, JobFile, JobSettings
 from orchestrator.settings import Settings

