@@ -27,7 +27,7 @@ ASK_THE_STACK = ("tests/page/test_page.py", "tests/e2e/test_local.py")
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByFile(LoadScopeScheduling):  # type: ignore[misc, unused-ignore]
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::", 1)[0]
             return "the stack" if file in ASK_THE_STACK else file

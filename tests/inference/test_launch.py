@@ -170,6 +170,8 @@ def test_memory_that_other_programs_hold_is_not_asked_for() -> None:
         ("tensor_parallel_size", 2, "--tensor-parallel-size 2"),
         ("enable_prefix_caching", False, "--no-enable-prefix-caching"),
         ("enable_chunked_prefill", False, "--no-enable-chunked-prefill"),
+        ("enforce_eager", True, "--enforce-eager"),
+        ("enforce_eager", False, "--no-enforce-eager"),
         ("attention_backend", "FLASHINFER", "--attention-backend FLASHINFER"),
         ("quantization", "fp8", "--quantization fp8"),
         ("drain_s", 5, "--shutdown-timeout 5"),
@@ -227,6 +229,21 @@ def test_a_cpu_is_not_prefilled_in_parts_because_seeded_requests_would_end_the_e
     assert flag(started, "--max-num-batched-tokens") == flag(started, "--max-model-len")
     assert "--gpu-memory-utilization" not in started.argv
     assert started.environment["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
+
+
+@pytest.mark.parametrize(
+    ("card", "stack", "megabytes", "eager"),
+    [
+        (None, "cpu", 4, True),
+        (None, "cpu", 300, False),
+        ("A10-24G", "cu12", 4, False),
+    ],
+)
+def test_only_a_small_model_on_a_cpu_is_not_compiled(
+    card: str | None, stack: str, megabytes: int, eager: bool
+) -> None:
+    weights = Weights(**{**vars(QWEN2_7B), "size_bytes": megabytes * 10**6, "embedding_bytes": 0})
+    assert ("--enforce-eager" in start(host(card), stack, weights=weights).argv) == eager
 
 
 def test_a_key_reaches_the_server_by_its_environment_not_its_command_line() -> None:

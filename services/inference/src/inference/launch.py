@@ -20,6 +20,8 @@ GIB = 2**30
 # Room for problems longer than any that was trained on, in tokens.
 PROMPT_ROOM = 4096
 CPU_SEQUENCES = 64
+# Weights up to here are run as they are written on a CPU: compiling takes longer than it saves.
+EAGER_BYTES = GIB // 4
 # vLLM's own defaults, by the size of the card.
 LARGE_CARD_BYTES = 70 * GIB
 MOST_SEQUENCES, MOST_ON_LARGE, FEWEST_SEQUENCES = 256, 1024, 8
@@ -96,7 +98,7 @@ def launch(
         if fault := stack_fault(settings.stack, host.driver, cards):
             raise RefusedError(fault)
         _on_gpus(plan, host, contract, weights, settings)
-    _engine(plan, host, settings)
+    _engine(plan, host, weights, settings)
     return Launch(plan.argv, plan.environment, plan.decisions)
 
 
@@ -282,7 +284,7 @@ def _does_not_fit(
     return f"the model does not fit: {numbers}; {', or '.join([*ways, 'take a smaller base'])}"
 
 
-def _engine(plan: _Plan, host: Host, settings: Settings) -> None:
+def _engine(plan: _Plan, host: Host, weights: Weights, settings: Settings) -> None:
     """Caching, attention, and what differs between the stacks' versions of vLLM."""
     old = settings.stack == "volta"
     old_card = host.capability is not None and host.capability < (8, 0)
@@ -292,6 +294,10 @@ def _engine(plan: _Plan, host: Host, settings: Settings) -> None:
         plan.switch("enable-prefix-caching", False, "not on cards below capability 8.0")
     else:
         plan.switch("enable-prefix-caching", True, "the samples of a question share its prompt")
+    if settings.enforce_eager is not None:
+        plan.switch("enforce-eager", settings.enforce_eager, "ENFORCE_EAGER")
+    elif settings.stack == "cpu" and weights.size_bytes <= EAGER_BYTES:
+        plan.switch("enforce-eager", True, "to compile so small a model takes longer than it saves")
     if settings.stack != "cpu":
         if settings.enable_chunked_prefill is not None:
             plan.switch("enable-chunked-prefill", settings.enable_chunked_prefill, "the setting")

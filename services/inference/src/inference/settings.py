@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     quantization: Literal["fp8", "int4"] | None = None
     enable_prefix_caching: bool | None = None
     enable_chunked_prefill: bool | None = None
+    enforce_eager: bool | None = None
     attention_backend: str | None = None
     cpu_kv_cache_gib: int = Field(1, ge=1)
     drain_s: int = Field(60, ge=0)

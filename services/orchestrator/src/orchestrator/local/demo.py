@@ -157,7 +157,7 @@ def _bring_up(
         stack.start_service(processes)
         with bar(console) as progress:
             task = progress.add_task(
-                "starting vLLM", total=None, note="a minute or two, most of it compilation"
+                "starting vLLM", total=None, note="most of a minute, its imports above all"
             )
             stack.wait_for_server(processes, server, progress.refresh)
             progress.update(task, total=1, completed=1, note="")
