@@ -425,10 +425,19 @@ def test_a_trainer_started_again_has_nothing_to_do(stack: Stack) -> None:
     assert "nothing to do" in stack.do("run", "--rm", "-T", "trainer")
 
 
-def test_beyond_the_loopback_the_api_starts_only_with_a_key(stack: Stack) -> None:
-    done = stack.compose("run", "--rm", "-T", "--no-deps", "-e", "API_PUBLISHED_ON=0.0.0.0", "api")
-    assert done.returncode == 1
-    assert "set API_KEY to a secret" in done.stdout + done.stderr
+def test_beyond_the_loopback_the_api_without_a_key_is_unhealthy_and_says_why(stack: Stack) -> None:
+    name = f"{PROJECT}-open"
+    open_api = ("run", "-d", "--no-deps", "--name", name, "-e", "API_PUBLISHED_ON=0.0.0.0", "api")
+    stack.do(*open_api)
+    try:
+        until(lambda: "set API_KEY to a secret" in run(*HEALTH, name), 60)
+        until(lambda: "unhealthy" in run("docker", "ps", "-f", f"name={name}"), 120)
+        assert "set API_KEY to a secret" in run("docker", "logs", name)
+        run("docker", "stop", "-t", "10", name)
+        code = run("docker", "inspect", "-f", "{{.State.ExitCode}}", name)
+        assert int(code) == 1
+    finally:
+        subprocess.run(["docker", "rm", "-f", name], capture_output=True)
 
 
 LONG = {"samples": 21, "early_stop": False}

@@ -50,9 +50,9 @@ class Launcher:
         self.root = root
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *arguments: str) -> None:
         with self.log.open("ab") as log:
-            argv = [sys.executable, "-m", "inference"]
+            argv = [sys.executable, "-m", "inference", *arguments]
             self.process = subprocess.Popen(argv, env=self.environment, stdout=log, stderr=log)
 
     def publish(self, digest: str) -> None:
@@ -239,3 +239,11 @@ def test_a_stack_must_be_named(launcher: Launcher) -> None:
     assert launcher.process is not None
     assert launcher.process.wait(30) == 1
     assert "STACK: Field required" in launcher.log.read_text()
+
+
+def test_in_a_container_settings_that_cannot_be_taken_are_told(launcher: Launcher) -> None:
+    """Rather than a container that is started again and again."""
+    launcher.environment |= {"MAX_MODEL_LEN": "many"}
+    launcher.start("--stay")
+    launcher.until(lambda: "MAX_MODEL_LEN: Input should be a valid integer" in told(launcher))
+    assert launcher.stop() == 1

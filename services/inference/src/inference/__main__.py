@@ -7,6 +7,7 @@ import sys
 
 from pydantic import ValidationError
 
+from contract.stand_in import refuse_to_start
 from inference.serving import serve
 from inference.settings import Settings
 
@@ -20,7 +21,8 @@ def main() -> None:
     try:
         settings = Settings()
     except ValidationError as error:
-        sys.exit("\n".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()))
+        faults = (f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        refuse_to_start("\n".join(faults), "INFERENCE", 8000)
     serve(settings)
 
 

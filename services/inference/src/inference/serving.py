@@ -21,13 +21,13 @@ from pathlib import Path
 from types import FrameType
 
 from contract import CONTRACT_FILE, Contract, ContractError
+from contract.stand_in import standing_in
 from contract.tenancy import AT_WORK, NO_TRAINER, what_trains
 from inference.adapters import Adapter, arguments, prepare_adapters
 from inference.checks import Server, faults, recorded_replies, reply_faults
 from inference.host import this_host
 from inference.launch import Launch, RefusedError, check_versions, launch
 from inference.settings import Settings
-from inference.stand_in import standing_in
 from inference.weights import read_weights
 
 log = logging.getLogger("inference")

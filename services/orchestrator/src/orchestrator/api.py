@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -21,6 +20,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contract.stand_in import refuse_to_start
 from orchestrator import logs, page
 from orchestrator.access import session_router
 from orchestrator.doors import Doors
@@ -138,7 +138,7 @@ def main() -> None:
         settings = ApiSettings()
     except ValidationError as error:
         reasons = [f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors()]
-        sys.exit("\n".join(reasons))
+        refuse_to_start("\n".join(reasons), "API", 8080)
     logs.configure(settings.log_format)
     uvicorn.run(
         create_app(settings),

@@ -1,17 +1,24 @@
 """A server in the place of one that cannot be: it answers everything with 503 and the reason.
 
-So whoever asks, a job's note included, reads why nothing is served.
+So whoever asks, a job's note and a container's health check included, reads why nothing is served.
+A container that ends instead is started again and again, and says why in its log alone.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NoReturn
 
 RETRY_AFTER_S = 30
+# The argument that compose's containers are started with.
+STAY = "--stay"
 
 
 @contextmanager
@@ -44,3 +51,22 @@ def standing_in(host: str, port: int, reason: Callable[[], str]) -> Iterator[Non
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def refuse_to_start(reason: str, service: str, port: int) -> NoReturn:
+    """End with `reason`, why settings cannot be taken; with `STAY`, stand in until a stop comes.
+
+    `service` begins the names of its own host and port variables; `port` is the default.
+    """
+    if STAY in sys.argv[1:]:
+        # read here, because there are no settings
+        host = os.environ.get(f"{service}_HOST") or "127.0.0.1"
+        chosen = os.environ.get(f"{service}_PORT", "")
+        port = int(chosen) if chosen.isdigit() else port
+        print(reason, file=sys.stderr, flush=True)
+        stops = (signal.SIGTERM, signal.SIGINT)
+        signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+        with standing_in(host, port, lambda: reason):
+            signal.sigwait(stops)
+        sys.exit(1)
+    sys.exit(reason)
