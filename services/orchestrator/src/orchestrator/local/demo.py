@@ -147,13 +147,13 @@ def _bring_up(
     processes: Processes,
     times: dict[str, float],
     console: Console,
-    before_serving: Callable[[], None],
+    while_it_starts: Callable[[], None],
 ) -> None:
     with _step("train", times, console):
         _train(stack, processes, console)
-    before_serving()
-    with _step("start the server", times, console):
-        server = stack.start_server(processes)
+    server = stack.start_server(processes)  # its imports take one core; the other is put to use
+    while_it_starts()
+    with _step("wait for the server", times, console):
         stack.start_service(processes)
         with bar(console) as progress:
             task = progress.add_task(

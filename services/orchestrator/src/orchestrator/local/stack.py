@@ -113,8 +113,11 @@ class LocalStack:
 
     def start_baseline(self, processes: Processes, file: Path, out: Path) -> Child:
         argv = [self.model_python, "-m", "trainer", "baseline", "--recipe", str(self.recipe)]
+        # one thread: it runs beside the server's start, and two programs that each take every core
+        # wait for one another
+        environment = {**self.environment(), "OMP_NUM_THREADS": "1"}
         return processes.start(
-            "baseline", [*argv, "--file", str(file), "--out", str(out)], self.environment()
+            "baseline", [*argv, "--file", str(file), "--out", str(out)], environment
         )
 
     def start_server(self, processes: Processes) -> Child:
