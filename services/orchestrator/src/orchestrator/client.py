@@ -20,12 +20,12 @@ import httpx2
 from contract import FileFault
 from orchestrator.comparison import JobComparison
 from orchestrator.proxies import proxy_fault, proxy_options
+from orchestrator.replies import retry_after_s
 from orchestrator.report import Report
 from orchestrator.schemas import Deleted, Job, JobList, Model
 
 MAX_RETRIES = 4
 LONGEST_RETRY_S = 8.0
-LONGEST_RETRY_AFTER_S = 60.0
 MAY_PASS = (429, 502, 503, 504)
 
 
@@ -140,21 +140,12 @@ class Client:
             response.read()
             if response.status_code not in MAY_PASS or attempt == MAX_RETRIES:
                 raise _refusal(response)
-            time.sleep(_retry_after_s(response) or _backoff_s(attempt))
+            time.sleep(retry_after_s(response.headers) or _backoff_s(attempt))
         raise AssertionError("the last attempt returns or raises")
 
 
 def _backoff_s(attempt: int) -> float:
     return random.uniform(0.75, 1) * min(LONGEST_RETRY_S, 0.5 * 2.0**attempt)
-
-
-def _retry_after_s(response: httpx2.Response) -> float | None:
-    """The header in seconds; None where it is missing, a date, or out of reason."""
-    try:
-        seconds = float(response.headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    return seconds if 0 < seconds <= LONGEST_RETRY_AFTER_S else None
 
 
 def _refusal(response: httpx2.Response) -> ApiError:

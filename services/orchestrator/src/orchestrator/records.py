@@ -114,7 +114,8 @@ class Sample(_Frozen):
     `slot` is its place in the vote, `attempt` counts redraws of an invalid one. `label` is the
     question's own; `order` holds the question's labels as this sample saw them, where options were
     permuted: the first letter is the option that it saw as A. `logprob` is the mean over its
-    tokens, in nats, where votes are weighted by it.
+    tokens, in nats, where votes are weighted by it. `reasoning` is what the server sent apart from
+    the text; no label is read from it.
     """
 
     slot: int
@@ -125,6 +126,7 @@ class Sample(_Frozen):
     tokens: int
     order: str | None = None
     logprob: float | None = None
+    reasoning: str | None = None
     text: str
 
 

@@ -6,21 +6,26 @@ repeats its samples (as far as the server's arithmetic is the same for another b
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import random
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import openai
+import structlog
 
 from contract import LABELS, Message, Question, extract_label, options_may_move
-from orchestrator.asking import CannotHoldError, Completion, Server, chosen_sampling
+from orchestrator.asking import Server, all_of, chosen_sampling
+from orchestrator.endpoint import RequestFailedError
+from orchestrator.errors import WaitingForModelError
 from orchestrator.records import Answer, Flag, JobSettings, Sample
+from orchestrator.replies import Completion, writable
 from orchestrator.store import Asked
 from orchestrator.vote import Outcome, Slot, draws_needed, outcome, slot_of
+
+log = structlog.get_logger("quorum")
 
 # Seeds of the redraws of a slot lie this far apart, well beyond the largest vote.
 ATTEMPT_STRIDE = 1000
@@ -28,34 +33,33 @@ UNANSWERED = "no sample named an option, and neither did a reply held to the lab
 NO_LOGPROBS = "the server gives no log-probabilities to weigh votes by; post it with vote=plurality"
 
 
-class _UnweighableError(Exception):
-    """The server does not tell log-probabilities."""
-
-
 @dataclass(frozen=True)
 class Sampler:
     server: Server
     settings: JobSettings
+    _logged: set[str] = field(default_factory=set)
 
-    async def answer(self, asked: Asked) -> Answer:
-        """The voted answer, or a record with `error` where the question itself cannot be asked.
+    async def answer(self, asked: Asked, earlier: Iterable[Sample] = ()) -> Answer:
+        """The voted answer, or a record with `error` where there is none, whatever the reason.
+
+        `earlier` holds samples of this question that were drawn before; they are not drawn again.
 
         Raises:
-            OtherModelServedError: the server was restarted with other weights.
+            WaitingForModelError: what keeps every question from its answer; the job waits.
         """
         began = time.monotonic()
-        vote = _Vote(self.server, self.settings, asked)
-        error = None
+        vote = _Vote(self.server, self.settings, asked, earlier)
+        result, error = Outcome(None, None, {}, tie=False), None
         try:
             result = await vote.hold()
-        except openai.APIStatusError as refusal:
-            error = f"the server refused it: {refusal}"
-        except _UnweighableError:
-            error = NO_LOGPROBS
-        if error is not None:
-            result = Outcome(None, None, {}, tie=False)
-        elif result.answer is None:
-            error = await vote.force()
+            if result.answer is None:
+                error = await vote.force()
+        except RequestFailedError as failure:
+            error = str(failure)
+        except WaitingForModelError:
+            raise
+        except Exception as fault:  # noqa: BLE001 # whatever it is, it is this question's alone
+            error = self._name(fault, asked)
         flags: dict[Flag, bool] = {
             "tie": result.tie,
             "early_stop": error is None and len(vote.slots) < self.settings.samples,
@@ -79,18 +83,36 @@ class Sampler:
             error=error,
         )
 
+    def _name(self, fault: Exception, asked: Asked) -> str:
+        """A sentence about an unexpected error; its traceback is logged once a place and kind."""
+        frame = traceback.extract_tb(fault.__traceback__)[-1]
+        kind = f"{type(fault).__name__} at {frame.filename}:{frame.lineno}"
+        if kind not in self._logged:
+            self._logged.add(kind)
+            log.error(
+                "a question failed by an error of ours; others that fail so are not logged",
+                id=asked.problem.id,
+                index=asked.index,
+                exc_info=fault,
+            )
+        said = writable(f"{type(fault).__name__}: {fault}")
+        return f"an unexpected error ({said}); the worker's log has its traceback"
 
-@dataclass
+
 class _Vote:
     """The vote over one question while it is held."""
 
-    server: Server
-    settings: JobSettings
-    asked: Asked
-    slots: list[Slot] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
-    forced: str | None = None
-    prompt_tokens: int = 0
+    def __init__(
+        self, server: Server, settings: JobSettings, asked: Asked, earlier: Iterable[Sample]
+    ) -> None:
+        self.server = server
+        self.settings = settings
+        self.asked = asked
+        self.slots: list[Slot] = []
+        self.samples: list[Sample] = []
+        self.forced: str | None = None
+        self.prompt_tokens = 0
+        self._drawn = {(sample.slot, sample.attempt): sample for sample in earlier}
 
     @cached_property
     def permutes(self) -> bool:
@@ -102,7 +124,7 @@ class _Vote:
         k = self.settings.samples
         while count := draws_needed(self.slots, k, early_stop=self.settings.early_stop):
             first_draws = await self._draw(len(self.slots), count)
-            for attempts in await asyncio.gather(*map(self._settle, first_draws)):
+            for attempts in await all_of(map(self._settle, first_draws)):
                 self.slots.append(slot_of(attempts[-1]))
                 self.samples += attempts
         return outcome(self.slots, k)
@@ -115,11 +137,11 @@ class _Vote:
             reply = await self.server.choose(
                 self._messages(question), lead, list(question.labels), seed
             )
-        except (openai.APIStatusError, CannotHoldError) as refusal:
-            return f"{UNANSWERED} ({str(refusal) or 'this server knows no way to do that'})"
+        except RequestFailedError as failure:
+            return f"{UNANSWERED} ({failure})"
         self.forced = reply.text
         self.prompt_tokens += reply.prompt_tokens
-        sample = self._sample(reply, len(self.slots), 0, seed, None)
+        sample = self._sample(reply, len(self.slots), 0, None)
         text = lead + reply.text
         self.samples.append(sample.model_copy(update={"label": reply.text, "text": text}))
         return None
@@ -132,24 +154,27 @@ class _Vote:
         return attempts
 
     async def _draw(self, first_slot: int, count: int, attempt: int = 0) -> list[Sample]:
-        """`count` samples for consecutive slots."""
+        """The samples of consecutive slots; those that were drawn before are taken as they are."""
         slots = range(first_slot, first_slot + count)
-        if not self.permutes:
-            replies = await self._ask(self.asked.question, first_slot, count, attempt)
-            orders: list[tuple[int, ...] | None] = [None] * count
-        else:
-            orders = [option_order(self.settings.seed, self.asked, slot) for slot in slots]
-            singles = (
-                self._ask(permuted(self.asked.question, order), slot, 1, attempt)
-                for slot, order in zip(slots, orders, strict=True)
-                if order is not None
-            )
-            replies = [reply for drawn in await asyncio.gather(*singles) for reply in drawn]
+        missing = [slot for slot in slots if (slot, attempt) not in self._drawn]
+        runs = consecutive(missing)
+        if self.permutes:  # then each slot is asked something else
+            runs = [(slot, 1) for slot in missing]
+        for samples in await all_of(self._draw_run(*run, attempt) for run in runs):
+            self._drawn.update(((sample.slot, attempt), sample) for sample in samples)
+        return [self._drawn[slot, attempt] for slot in slots]
+
+    async def _draw_run(self, first_slot: int, count: int, attempt: int) -> list[Sample]:
+        """Samples of consecutive slots that are asked the same."""
+        question, order = self.asked.question, None
+        if self.permutes:
+            order = option_order(self.settings.seed, self.asked, first_slot)
+            question = permuted(question, order)
+        replies = await self._ask(question, first_slot, count, attempt)
         if self.settings.vote == "weighted" and any(reply.logprob is None for reply in replies):
-            raise _UnweighableError
+            raise RequestFailedError(NO_LOGPROBS)
         return [
-            self._sample(reply, slot, attempt, self._seed(slot, attempt), order)
-            for reply, slot, order in zip(replies, slots, orders, strict=True)
+            self._sample(reply, first_slot + i, attempt, order) for i, reply in enumerate(replies)
         ]
 
     async def _ask(
@@ -166,7 +191,7 @@ class _Vote:
         return replies
 
     def _sample(
-        self, reply: Completion, slot: int, attempt: int, seed: int, order: Sequence[int] | None
+        self, reply: Completion, slot: int, attempt: int, order: Sequence[int] | None
     ) -> Sample:
         question, patterns = self.asked.question, self.server.model.format.label_patterns
         if order is None:
@@ -178,11 +203,12 @@ class _Vote:
             slot=slot,
             attempt=attempt,
             label=label,
-            seed=seed,
+            seed=self._seed(slot, attempt),
             finish_reason=reply.finish_reason,
             tokens=reply.tokens,
             order=None if order is None else "".join(LABELS[i] for i in order),
             logprob=reply.logprob,
+            reasoning=reply.reasoning,
             text=reply.text,
         )
 
@@ -199,6 +225,13 @@ def sample_seed(job_seed: int, asked: Asked, slot: int, attempt: int) -> int:
     Slots of one attempt have consecutive seeds, as the server gives `n` children.
     """
     return (_digest(job_seed, asked) >> 2) + attempt * ATTEMPT_STRIDE + slot
+
+
+def consecutive(slots: Sequence[int]) -> list[tuple[int, int]]:
+    """Rising numbers as runs without gaps, each by its first number and its length."""
+    firsts = [slot for slot in slots if slot - 1 not in slots]
+    lasts = [slot for slot in slots if slot + 1 not in slots]
+    return [(first, last - first + 1) for first, last in zip(firsts, lasts, strict=True)]
 
 
 def option_order(job_seed: int, asked: Asked, slot: int) -> tuple[int, ...]:

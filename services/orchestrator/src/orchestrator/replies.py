@@ -1,0 +1,239 @@
+"""What a model server sends, read without trust.
+
+Every field is optional, unknown ones are ignored, and a value of another type counts as missing.
+What can be used of a reply is used; a body with nothing to use raises with the server's own words.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+
+LONGEST_WORDS = 300
+# A server that stops, or whose engine fails, ends what is under way with these.
+BROKEN_OFF = ("abort", "error")
+UNKNOWN = "unknown"
+
+Value = TypeVar("Value")
+
+
+def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+Maybe = Annotated[Value | None, WrapValidator(_or_none)]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+LogProb = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+
+
+class _Usage(BaseModel):
+    prompt_tokens: Maybe[Count] = None
+    completion_tokens: Maybe[Count] = None
+
+
+class _Likely(BaseModel):
+    token: Maybe[str] = None
+    logprob: Maybe[LogProb] = None
+
+
+class _Token(_Likely):
+    top_logprobs: Maybe[list[Maybe[_Likely]]] = None
+
+
+class _Logprobs(BaseModel):
+    content: Maybe[list[Maybe[_Token]]] = None
+
+
+class _Message(BaseModel):
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+
+
+class _Choice(BaseModel):
+    index: Maybe[Count] = None
+    finish_reason: Maybe[str] = None
+    message: Maybe[_Message] = None
+    logprobs: Maybe[_Logprobs] = None
+
+
+class _Body(BaseModel):
+    choices: Maybe[list[Maybe[_Choice]]] = None
+    usage: Maybe[_Usage] = None
+
+
+class Completion(NamedTuple):
+    """One reply.
+
+    `reasoning` is what the server keeps apart from the text. `tokens` are the reply's own;
+    `logprob` is their mean, None where any is missing; `likeliest` has the first token's likeliest
+    with their log-probabilities.
+    """
+
+    text: str
+    reasoning: str | None
+    finish_reason: str
+    tokens: int
+    prompt_tokens: int
+    logprob: float | None
+    likeliest: dict[str, float]
+
+
+class UnusableReplyError(Exception):
+    """Nothing in a reply can be used; the message has the server's words.
+
+    `code` is the status that an error in the body gives itself, if any.
+    """
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def read_completions(body: bytes) -> list[Completion]:
+    """The completions of a chat reply, in the order of their seeds.
+
+    Where only their tokens together are known, each has its share.
+
+    Raises:
+        UnusableReplyError: the body holds no completion, or only what the server broke off.
+    """
+    found = _load(body)
+    reply = _Body.model_validate(found) if isinstance(found, dict) else _Body()
+    given = [choice for choice in reply.choices or () if choice and choice.message]
+    if not given:
+        reason = f"its reply holds no completion: {server_words(body)}"
+        raise UnusableReplyError(reason, _error_code(found))
+    for choice in given:
+        if choice.finish_reason in BROKEN_OFF:
+            raise UnusableReplyError(f"it broke the reply off ({choice.finish_reason})")
+    given.sort(key=lambda choice: choice.index or 0)
+    usage = reply.usage or _Usage()
+    together, count = usage.completion_tokens or 0, len(given)
+    return [
+        _completion(
+            choice,
+            tokens=together // count + (i < together % count),
+            prompt_tokens=0 if i else usage.prompt_tokens or 0,
+        )
+        for i, choice in enumerate(given)
+    ]
+
+
+def _completion(choice: _Choice, *, tokens: int, prompt_tokens: int) -> Completion:
+    message = choice.message or _Message()
+    apart = (_text(message.reasoning_content), _text(message.reasoning), _thought(message.content))
+    drawn = (choice.logprobs.content if choice.logprobs else None) or []
+    logprobs = [token.logprob if token else None for token in drawn]
+    known = [logprob for logprob in logprobs if logprob is not None]
+    first = (drawn[0].top_logprobs if drawn and drawn[0] else None) or []
+    return Completion(
+        text=_text(message.content) or "",
+        reasoning=next((text for text in apart if text), None),
+        finish_reason=choice.finish_reason or UNKNOWN,
+        tokens=tokens,
+        prompt_tokens=prompt_tokens,
+        logprob=math.fsum(known) / len(known) if known and len(known) == len(logprobs) else None,
+        likeliest={
+            entry.token: entry.logprob
+            for entry in first
+            if entry and entry.token is not None and entry.logprob is not None
+        },
+    )
+
+
+def _text(content: Any) -> str | None:
+    """A text, or the texts of a list of parts; None where there is none."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return None
+    texts = [part if isinstance(part, str) else part.get("text") for part in _parts(content)]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _thought(content: Any) -> str | None:
+    """What the parts of a content hold of reasoning, as Mistral's servers send it."""
+    if not isinstance(content, list):
+        return None
+    thoughts = [part.get("thinking") for part in _parts(content) if isinstance(part, dict)]
+    return "".join(text for text in map(_text, thoughts) if text)
+
+
+def _parts(content: list[Any]) -> Iterator[str | dict[str, Any]]:
+    return (part for part in content if isinstance(part, str | dict))
+
+
+def server_words(body: bytes) -> str:
+    """What a body says in one short line, whatever it is: an error's message, a page's text."""
+    found = _load(body)
+    words = _message_of(found)
+    if words is None:
+        plain = writable(body[:20_000].decode("utf-8", "replace"))
+        plain = re.sub(r"(?is)<(script|style)\b.*?</\1\s*>|<[^>]*>", " ", plain)
+        words = plain if plain.strip() else "an empty body"
+    words = " ".join(words.split())
+    return words if len(words) <= LONGEST_WORDS else words[: LONGEST_WORDS - 1] + "…"
+
+
+def _message_of(found: Any) -> str | None:
+    """The message of an error's document, as the servers that are known write it."""
+    if isinstance(found, str):
+        return found.strip() or None
+    if isinstance(found, dict):
+        for key in ("error", "message", "detail", "error_msg", "msg", "title"):
+            if words := _message_of(found.get(key)):
+                return words
+    return None
+
+
+def _error_code(found: Any) -> int | None:
+    error = found.get("error") if isinstance(found, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) and 400 <= code < 600 else None
+
+
+def _load(body: bytes) -> Any:
+    """The body's JSON, all of it fit to be written as UTF-8; None where it is no JSON."""
+    try:
+        found = json.loads(body.decode("utf-8-sig", "replace"), parse_int=_int)
+        return _writable(found) if b"\\u" in body else found
+    except (ValueError, RecursionError):
+        return None
+
+
+def _int(digits: str) -> int | None:
+    """None for a number that no count has: Python refuses the longest ones."""
+    return int(digits) if len(digits) < 20 else None
+
+
+def _writable(found: Any) -> Any:
+    if isinstance(found, str):
+        return writable(found)
+    if isinstance(found, list):
+        return [_writable(entry) for entry in found]
+    if isinstance(found, dict):
+        return {writable(key): _writable(value) for key, value in found.items()}
+    return found
+
+
+def writable(text: str) -> str:
+    """`text` with U+FFFD for each half of a surrogate pair, which UTF-8 cannot hold."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def retry_after_s(headers: Mapping[str, str], longest_s: float = 60.0) -> float | None:
+    """The header in seconds; None where it is missing, a date, or out of reason."""
+    try:
+        seconds = float(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return seconds if 0 < seconds <= longest_s else None
