@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from redis import Redis
@@ -83,3 +84,10 @@ def kill_session(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):  # a work horse may end by itself meanwhile
             os.kill(pid, signal.SIGKILL)
     process.wait()
+
+
+def until(holds: Callable[[], bool], timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.05)

@@ -4,8 +4,6 @@ import io
 import json
 import shutil
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
@@ -19,7 +17,7 @@ from orchestrator.shards import TURN_S
 from orchestrator.store import JobStore
 from problem_files import problem_file
 from stub_server import StubServer
-from workers import Bench
+from workers import Bench, until
 
 
 def post(api: httpx2.Client, data: bytes, **form: object) -> str:
@@ -28,13 +26,6 @@ def post(api: httpx2.Client, data: bytes, **form: object) -> str:
     assert reply.status_code == 202, reply.text
     job_id: str = reply.json()["id"]
     return job_id
-
-
-def until(holds: Callable[[], bool], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.05)
 
 
 def status(api: httpx2.Client, job_id: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from fastapi.responses import JSONResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract import parse_problems
+from contract import PromptFormat, parse_problems
 from orchestrator.asking import Server
 from orchestrator.errors import OtherModelServedError
 from orchestrator.metering import Meter
@@ -161,9 +162,50 @@ def test_an_error_that_may_pass_is_waited_for(
 def test_a_server_restarted_with_other_weights_ends_the_asking(
     settings: Settings, server: StubServer
 ) -> None:
+    server.served = "other"
     server.fail = lambda body: JSONResponse({"message": "no such model"}, 404)
     with pytest.raises(OtherModelServedError):
         ask(settings)
+
+
+def test_an_error_of_ours_fails_its_question_and_is_logged_once(
+    settings: Settings, server: StubServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # a pattern without a group, which no contract can have
+    broken = PromptFormat().model_copy(update={"label_patterns": ("答案",)})
+    model = replace(find_model(settings), format=broken)
+
+    async def run() -> list[Answer]:
+        async with make_client(settings) as client:
+            sampler = Sampler(Server(client, model, Meter()), JobSettings())
+            return [await sampler.answer(asked) for asked in many(3)]
+
+    server.reply = lambda prompt, seed: "答案是：A"
+    answers = asyncio.run(run())
+    assert all(answer.answer is None for answer in answers)
+    assert all("IndexError: no such group" in (answer.error or "") for answer in answers)
+    assert capsys.readouterr().out.count("IndexError: no such group") == 1
+
+
+def test_samples_that_were_drawn_before_are_not_drawn_again(
+    settings: Settings, server: StubServer
+) -> None:
+    whole = ask(settings, samples=5, early_stop=False)
+    kept = [sample for sample in whole.samples if sample.slot in (1, 2, 4)]
+    server.samples.clear()
+
+    async def run() -> Answer:
+        async with make_client(settings) as client:
+            sampler = Sampler(
+                Server(client, find_model(settings), Meter()),
+                JobSettings(samples=5, early_stop=False),
+            )
+            return await sampler.answer(ASKED, kept)
+
+    again = asyncio.run(run())
+    assert again.samples == whole.samples
+    asked = {seed for _, seed in server.samples}
+    assert asked == {sample.seed for sample in whole.samples if sample.slot in (0, 3)}
 
 
 def test_a_server_that_ignores_n_is_asked_again_for_the_rest(

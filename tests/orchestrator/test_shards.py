@@ -2,10 +2,13 @@
 
 import io
 import json
+import re
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from contracts import make_contract
 from orchestrator.journal import read_journal
@@ -13,9 +16,11 @@ from orchestrator.leases import lease_key
 from orchestrator.records import JobSettings
 from orchestrator.settings import Settings
 from orchestrator.store import JobStore
+from orchestrator.waiting import read_waits
 from problem_files import problem_file
+from strange_replies import UNUSABLE, USABLE
 from stub_server import StubServer
-from workers import Bench, kill_session
+from workers import Bench, kill_session, until
 
 
 def test_a_job_ends_with_every_question_answered_in_the_order_posted(bench: Bench) -> None:
@@ -122,6 +127,59 @@ def test_a_question_without_an_answer_fails_the_job_and_is_listed(
     rows = [json.loads(line) for line in bench.read(partial, "submission.jsonl").splitlines()]
     assert [question["answer"] for question in rows[1]["questions"]] == [None, None]
     assert all(question["answer"] for question in rows[0]["questions"] + rows[2]["questions"])
+
+
+def by_question(bodies: dict[str, bytes]) -> Callable[[dict[str, Any]], Response | None]:
+    """One body for each problem of a file, in their order; other requests are answered well."""
+    rest = list(bodies.values())
+
+    def reply(body: dict[str, Any]) -> Response | None:
+        asked = re.search(r"第(\d+)题", json.dumps(body["messages"], ensure_ascii=False))
+        number = int(asked[1]) if asked else len(rest)
+        return Response(rest[number]) if number < len(rest) else None
+
+    return reply
+
+
+def test_no_strange_reply_ends_a_job(settings: Settings, server: StubServer) -> None:
+    limits = {"give_up_tries": 2, "give_up_after_s": 0, "concurrency": 64}
+    bench = Bench(settings.model_copy(update=limits))
+    bodies = USABLE | {kind: body for kind, (body, _) in UNUSABLE.items()}
+    server.fail = by_question(bodies)
+    job = bench.post(problem_file(len(bodies) + 1, 1))
+    try:
+        bench.start_worker()
+        bench.wait(job)
+        answers = {int(key[0][1:]): answer for key, answer in bench.answers(job).items()}
+        errors = [json.loads(line) for line in bench.read(job, "errors.jsonl").splitlines()]
+        assert [answers[i].answer for i in range(len(USABLE))] == ["A"] * len(USABLE)
+        failed = dict(zip(UNUSABLE, errors, strict=True))
+        for kind, (_, words) in UNUSABLE.items():
+            assert words in failed[kind]["error"], kind
+        assert answers[len(bodies)].answer
+
+        server.fail = lambda body: None
+        bench.store.resume(job.id)
+        bench.scheduler.see_to(job)
+        bench.wait(job)
+        end = bench.store.end(job.id)
+        assert end is not None
+        assert end.status == "completed"
+    finally:
+        bench.stop_workers()
+
+
+def test_what_stops_a_shard_makes_its_job_wait_and_not_fail(bench: Bench) -> None:
+    job = bench.post(problem_file(1))
+    in_the_way = bench.store.journal(job.id, 0)
+    in_the_way.mkdir()
+    bench.start_worker()
+    until(lambda: job.id in read_waits(bench.redis))
+    assert str(in_the_way) in read_waits(bench.redis)[job.id]
+    assert bench.store.end(job.id) is None
+    in_the_way.rmdir()
+    bench.wait(job, scan=True)
+    assert len(bench.answers(job)) == 2
 
 
 def test_a_minimal_submission_holds_ids_and_answers_alone(bench: Bench) -> None:

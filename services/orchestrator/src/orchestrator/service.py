@@ -29,6 +29,7 @@ from orchestrator.records import EndFile, JobFile
 from orchestrator.schemas import Job, Model, Status
 from orchestrator.settings import Settings
 from orchestrator.store import JobStore
+from orchestrator.waiting import read_waits
 
 log = structlog.get_logger("quorum")
 
@@ -54,6 +55,7 @@ class Service:
         self.served: frozenset[str] = frozenset()
         self.has_workers = True
         self.scan_state = "ok"
+        self.waits: dict[str, str] = {}
 
     # ---- jobs ---------------------------------------------------------------------------------
 
@@ -114,6 +116,8 @@ class Service:
             return self.scan_state
         if not self.has_workers:
             return "waiting for a worker: none is running; start one (docker compose up -d worker)"
+        if job_id in self.waits:
+            return self.waits[job_id]
         pinned = self.store.contract(job_id)
         if pinned is not None:
             name = ServedModel.from_contract(pinned).name
@@ -208,6 +212,7 @@ class Service:
     async def _scan(self) -> None:
         await asyncio.to_thread(self.scheduler.scan)
         self.has_workers = await asyncio.to_thread(self.scheduler.has_workers)
+        self.waits = await asyncio.to_thread(read_waits, self.scheduler.connection)
         self.scan_state = "ok"
 
     def _scan_failed(self, reason: str) -> None:

@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     shard_questions: int = Field(2048, ge=1)
     concurrency: int = Field(256, ge=1)
     request_timeout_s: float = Field(600, gt=0)
+    give_up_tries: int = Field(10, ge=1)
+    give_up_after_s: float = Field(300, ge=0)
     log_format: Literal["json", "text"] = "json"
     log_prompts: bool = False
 

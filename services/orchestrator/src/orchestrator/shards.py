@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from contract import CONTRACT_FILE
 from contract.published import sync
 from orchestrator.asking import Server, chosen_sampling
+from orchestrator.endpoint import Limits
 from orchestrator.errors import (
     JobDamagedError,
     JobNotFoundError,
@@ -46,10 +47,12 @@ from orchestrator.queueing import (
     others_wait,
     running_worker,
 )
-from orchestrator.records import EndFile, JobFile, StartFile
+from orchestrator.records import JobFile, StartFile
+from orchestrator.replies import writable
 from orchestrator.sampling import Sampler
 from orchestrator.settings import Settings
 from orchestrator.store import Asked, JobStore, now
+from orchestrator.waiting import say_wait
 
 log = structlog.get_logger("quorum")
 
@@ -75,7 +78,8 @@ class WorkerStoppingError(Exception):
 def answer_shard(job_id: str, shard: int) -> None:
     """What RQ calls.
 
-    A failure that no retry mends ends the job with its reason; answers so far are kept.
+    Whatever stops it, the job goes on later: the recovery scan enqueues what is open. Nothing but
+    questions without an answer makes a job fail.
     """
     settings = Settings()
     store = JobStore(settings.data_dir)
@@ -92,19 +96,25 @@ def answer_shard(job_id: str, shard: int) -> None:
         # deleted meanwhile, or shown as damaged until its file is put back
         log.error("left as it is", reason=str(error))
     except WaitingForModelError as error:
-        # its worker is free for jobs that can go on; the recovery scan enqueues it again
+        # its worker is free for jobs that can go on
         log.info("put back, waiting for the model", reason=str(error))
+        _leave_word(settings, job_id, shard, f"waiting for the model: {error}")
     except (RedisError, OSError) as error:
-        # Redis away, the volume full: the recovery scan enqueues the shard until it passes
         log.error("left for another try", reason=str(error))
+        _leave_word(settings, job_id, shard, f"waiting for another try: {error}")
         raise
     except Exception as error:
-        log.exception("the job cannot go on")
-        if store.end(job_id) is None:
-            store.write_end(job_id, EndFile(status="failed", finished_at=now(), error=str(error)))
+        log.exception("left for another try")
+        said = f"{type(error).__name__}: {error}"
+        _leave_word(settings, job_id, shard, f"waiting for another try: {said}")
         raise
     finally:
         structlog.contextvars.clear_contextvars()
+
+
+def _leave_word(settings: Settings, job_id: str, shard: int, reason: str) -> None:
+    with suppress(RedisError), Redis.from_url(settings.redis_url, socket_timeout=5) as connection:
+        say_wait(connection, job_id, shard, writable(reason))
 
 
 async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int) -> None:
@@ -150,7 +160,8 @@ async def _answer_open(
         )
         del answers
         meter = Meter()
-        server = Server(client, model, meter, log_prompts=settings.log_prompts)
+        limits = Limits(settings.give_up_tries, settings.give_up_after_s)
+        server = Server(client, model, meter, limits, log_prompts=settings.log_prompts)
         sampler = Sampler(server, job.settings)
         turn = Turn(sampler, journal, tally, open_questions, meter)
         if await turn.take(settings.concurrency, store, job, connection):

@@ -31,10 +31,14 @@ def read_waits(connection: Redis) -> dict[str, str]:
     Raises:
         RedisError: Redis is away.
     """
-    keys = sorted(connection.scan_iter(f"{KEY}*", count=1000), reverse=True)
+    keys = sorted(_text(key) for key in connection.scan_iter(f"{KEY}*", count=1000))
     reasons = connection.mget(keys) if keys else []
     found: dict[str, str] = {}
     for key, reason in zip(keys, reasons, strict=True):
         if reason is not None:
-            found[key.decode().removeprefix(KEY).rsplit(":", 1)[0]] = reason.decode()
+            found.setdefault(key.removeprefix(KEY).rsplit(":", 1)[0], _text(reason))
     return found
+
+
+def _text(value: bytes | str) -> str:
+    return value if isinstance(value, str) else value.decode()

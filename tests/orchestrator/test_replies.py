@@ -1,0 +1,101 @@
+"""What is read of a server's reply, whatever it holds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.replies import (
+    LONGEST_WORDS,
+    UnusableReplyError,
+    read_completions,
+    server_words,
+    writable,
+)
+from strange_replies import TEXT, UNUSABLE, USABLE
+
+
+@pytest.mark.parametrize("kind", USABLE)
+def test_a_reply_with_a_text_is_used(kind: str) -> None:
+    (completion,) = read_completions(USABLE[kind])
+    assert completion.text.endswith(TEXT)
+    assert completion.tokens == completion.prompt_tokens == 0
+    assert completion.logprob is None
+    completion.text.encode()
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_what_cannot_be_used_is_told_in_the_servers_words(kind: str) -> None:
+    body, words = UNUSABLE[kind]
+    with pytest.raises(UnusableReplyError) as caught:
+        read_completions(body)
+    assert words in str(caught.value)
+    assert len(str(caught.value)) < LONGEST_WORDS + 100
+    str(caught.value).encode()
+
+
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+NAMES = ("index", "finish_reason", "message", "logprobs", "content", "reasoning", "usage")
+FIELDS = dict.fromkeys(NAMES, JSON)
+
+
+@settings(max_examples=40)
+@given(
+    choices=JSON | st.lists(st.fixed_dictionaries({}, optional=FIELDS)),
+    message=JSON | st.fixed_dictionaries({}, optional=FIELDS),
+    rest=st.fixed_dictionaries({}, optional={**FIELDS, "error": JSON}),
+)
+def test_no_json_raises_anything_else(choices: Any, message: Any, rest: dict[str, Any]) -> None:
+    one = {"message": message, "logprobs": {"content": choices}}
+    for given_choices in (choices, [one, one]):
+        try:
+            completions = read_completions(json.dumps({"choices": given_choices, **rest}).encode())
+        except UnusableReplyError as error:
+            str(error).encode()
+        else:
+            assert all(completion.text.encode() is not None for completion in completions)
+
+
+@given(st.binary())
+def test_no_bytes_raise_anything_else(body: bytes) -> None:
+    with pytest.raises(UnusableReplyError):
+        read_completions(body)
+
+
+def test_reasoning_is_kept_apart_from_the_text() -> None:
+    for name in ("reasoning_content", "reasoning"):
+        message: dict[str, Any] = {"content": None, name: "假设答案是：A"}
+        choice = {"message": message, "finish_reason": "length"}
+        (completion,) = read_completions(json.dumps({"choices": [choice]}).encode())
+        assert (completion.text, completion.reasoning) == ("", "假设答案是：A")
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hmm."}]}
+    message = {"content": [thought, {"type": "text", "text": "B"}]}
+    (completion,) = read_completions(json.dumps({"choices": [{"message": message}]}).encode())
+    assert (completion.text, completion.reasoning) == ("B", "Hmm.")
+
+
+def test_completions_stand_in_the_order_of_their_index() -> None:
+    choices = [{"index": i, "message": {"content": str(i)}} for i in (2, 0, 1)]
+    body = {"choices": choices, "usage": {"prompt_tokens": 9, "completion_tokens": 4}}
+    found = read_completions(json.dumps(body).encode())
+    assert [one.text for one in found] == ["0", "1", "2"]
+    assert [one.tokens for one in found] == [2, 1, 1]
+    assert [one.prompt_tokens for one in found] == [9, 0, 0]
+
+
+def test_long_words_are_cut_and_stand_on_one_line() -> None:
+    words = server_words(json.dumps({"detail": "no\n room " * 1000}).encode())
+    assert len(words) == LONGEST_WORDS
+    assert words.startswith("no room no room")
+
+
+def test_a_whole_surrogate_pair_is_one_character() -> None:
+    assert writable("\ud83d\ude00") == "😀"
+    assert writable("a\ude00") == "a\N{REPLACEMENT CHARACTER}"
