@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.replies import (
@@ -38,15 +38,19 @@ def test_what_cannot_be_used_is_told_in_the_servers_words(kind: str) -> None:
     str(caught.value).encode()
 
 
+NAMES = ("index", "finish_reason", "message", "logprobs", "content", "reasoning", "usage", "text")
+LEAVES: list[Any] = [None, True, -1, 3, 2**80, float("nan"), -1e308, "", "x", "\ud800", [], {}]
 JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.sampled_from(LEAVES),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=2)
+    ),
+    max_leaves=4,
 )
-NAMES = ("index", "finish_reason", "message", "logprobs", "content", "reasoning", "usage")
 FIELDS = dict.fromkeys(NAMES, JSON)
 
 
-@settings(max_examples=40)
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a machine that is busy
 @given(
     choices=JSON | st.lists(st.fixed_dictionaries({}, optional=FIELDS)),
     message=JSON | st.fixed_dictionaries({}, optional=FIELDS),
