@@ -49,7 +49,7 @@ def test_a_reply_is_reasoning_and_then_an_answer(
 @pytest.mark.parametrize(("reply", "label", "marked"), READ)
 def test_only_the_answer_is_read(reply: str, label: str | None, marked: str | None) -> None:
     assert extract_label(reply, PEOPLE, PATTERNS) == label
-    place = label_place(reply, PATTERNS)
+    place = label_place(reply, PEOPLE, PATTERNS)
     assert (place and reply[slice(*place)]) == marked
 
 

@@ -16,7 +16,8 @@ from contract.contract import (
     Provenance,
     Sampling,
 )
-from contract.labels import LABELS, extract_label, label_place
+from contract.labels import extract_label, label_place
+from contract.options import LABELS, own_texts
 from contract.permuting import options_may_move
 from contract.problems import (
     FileFault,
@@ -51,6 +52,7 @@ __all__ = [
     "iter_problems",
     "label_place",
     "options_may_move",
+    "own_texts",
     "parse_problems",
     "read_json",
     "split_reasoning",

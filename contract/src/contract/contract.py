@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from typing_extensions import TypedDict
 
-from contract.labels import LABELS
+from contract.options import LABELS, own_texts
 from contract.problems import Problem, Question
 
 CONTRACT_FILE = "contract.json"
@@ -97,7 +97,7 @@ class PromptFormat(_Frozen):
 
     def messages(self, problem: Problem, question: Question) -> list[Message]:
         """The conversation that asks `question`, without a reply."""
-        lines = zip(LABELS, question.options, strict=False)
+        lines = zip(LABELS, own_texts(question.options), strict=False)
         parts = {
             "problem": problem.text,
             "question": question.text,

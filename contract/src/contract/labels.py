@@ -9,97 +9,78 @@ between tags is not read at all.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from contract.naming import named_option
+from contract.plain import PlainLines
 from contract.reasoning import split_reasoning
 
-LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-_WRAPPING = " \t*_`\"'“”‘’()[]{}<>【】「」《》〈〉〔〕$"
-_OPENING = r"(?:\\boxed|\\text|[\s*_`\"'“‘$(\[{【「《〈〔])*"
-_LETTER = re.compile(rf"(?:选项|option\s)?{_OPENING}([A-Za-z])(?![A-Za-z0-9])", re.IGNORECASE)
-_SECOND_LETTER = re.compile(
-    r"[\s)\]】」》〉〕*]*"
-    r"(?:(?:[、,;/&+和与或及]|或者|以及|and\b|or\b)\s*(?:选项)?"
-    rf"{_OPENING}([A-Za-z])(?![A-Za-z0-9])|\s([A-Za-z])\W*$)"
-)
-_CLOSING = ".。!！,，;；"
-# A character with what combines with it: what normalization may join is never cut apart.
-_PIECE = re.compile(r"(?s).[\u0300-\u036f\u1160-\u11ff\u20d0-\u20ff\u3099\u309a\ufe20-\ufe2f]*")
+class _Read(NamedTuple):
+    """A label, and the place in the reply that it was read from."""
+
+    label: str
+    start: int
+    end: int
 
 
 def extract_label(reply: str, options: Sequence[str], patterns: Sequence[str]) -> str | None:
     """The label of the option that `reply` settles on; None where it names no option, an unknown
-    one or several.
-
-    The named text may be a letter (any case, full-width, in brackets or bold, with or without the
-    option's text behind it) or the text of exactly one option. Where several options share the
-    text, the first of them is meant.
+    one or several. Where several options share the text, the first of them is meant.
     """
-    _, answer = split_reasoning(reply)
-    match = None if answer is None else _last_match(_plain(answer), patterns)
-    return None if match is None else _label_of(match.group(1), options)
+    read = _read(reply, options, patterns)
+    return read and read.label
 
 
-def label_place(reply: str, patterns: Sequence[str]) -> tuple[int, int] | None:
-    """Start and end, in characters of `reply`, of the text that `extract_label` reads.
-
-    Of a letter it is the letter, else all of the named text. None where no pattern matches.
+def label_place(
+    reply: str, options: Sequence[str], patterns: Sequence[str]
+) -> tuple[int, int] | None:
+    """Start and end, in characters of `reply`, of the letter or text that `extract_label` reads;
+    None where it reads none.
     """
+    read = _read(reply, options, patterns)
+    return read and (read.start, read.end)
+
+
+def _read(reply: str, options: Sequence[str], patterns: Sequence[str]) -> _Read | None:
     _, answer = split_reasoning(reply)
     if answer is None:
         return None
-    pieces = _PIECE.findall(answer)
-    plain, origins, start = "", [], len(reply) - len(answer)
-    for piece in pieces:
-        normal = unicodedata.normalize("NFKC", piece)
-        plain += normal
-        origins += [(start, start + len(piece))] * len(normal)
-        start += len(piece)
-    while (bold := plain.find("**")) >= 0:
-        plain = plain[:bold] + plain[bold + 2 :]
-        del origins[bold : bold + 2]
-    match = _last_match(plain, patterns)
-    if match is None or not match.group(1).strip():
+    place = _naming_place(answer, patterns)
+    if place is None:
         return None
-    letter = _LETTER.match(match.group(1))
-    first, last = match.span(1) if letter is None else letter.span(1)
-    if letter is not None:
-        first, last = match.start(1) + first, match.start(1) + last
-    return origins[first][0], origins[last - 1][1]
-
-
-def _last_match(plain: str, patterns: Sequence[str]) -> re.Match[str] | None:
-    matches = [match for pattern in patterns for match in re.finditer(pattern, plain)]
-    return max(matches, key=lambda match: match.start(1), default=None)
-
-
-def _label_of(named: str, options: Sequence[str]) -> str | None:
-    bare = _bare(named)
-    for label, option in zip(LABELS, options, strict=False):
-        if bare and bare == _bare(option):
-            return (
-                label
-                if len(bare) > 1 or bare.upper() not in LABELS[: len(options)]
-                else bare.upper()
-            )
-    letter = _LETTER.match(named)
-    if letter is None:
+    start, end = place
+    named = named_option(answer[start : _end_of_text(answer, start, end, options)], options)
+    if named is None:
         return None
-    label = letter.group(1).upper()
-    if label not in LABELS[: len(options)]:
+    start += len(reply) - len(answer)
+    return _Read(named.label, start + named.start, start + named.end)
+
+
+def _naming_place(answer: str, patterns: Sequence[str]) -> tuple[int, int] | None:
+    """Where the text stands that the last match says should name an option, with the spaces and the
+    marks around it.
+    """
+    lines = PlainLines(answer)
+    matches = [match for pattern in patterns for match in re.finditer(pattern, lines.plain)]
+    if not matches:
         return None
-    second = _SECOND_LETTER.match(named, letter.end())
-    other = (second.group(1) or second.group(2)).upper() if second else label
-    return label if other == label or other not in LABELS[: len(options)] else None
+    first, last = max(matches, key=lambda match: match.start(1)).span(1)
+    if first < 0 or first == last:
+        return None
+    start = lines.place(first, before=True)
+    while start and answer[start - 1] in " \t":
+        start -= 1
+    return start, lines.place(last, before=False)
 
 
-def _bare(text: str) -> str:
-    """Plain text without the marks that people put around an answer."""
-    return _plain(text).strip().strip(_WRAPPING).rstrip(_CLOSING).strip(_WRAPPING)
-
-
-def _plain(text: str) -> str:
-    """`text` in NFKC, without Markdown's bold."""
-    return unicodedata.normalize("NFKC", text).replace("**", "")
+def _end_of_text(answer: str, start: int, end: int, options: Sequence[str]) -> int:
+    """`end`, or beyond it the end of an option of several lines that begins before it."""
+    ends = [end]
+    for option in options:
+        text = option.strip()
+        at = answer.find(text, start) if "\n" in text else -1
+        if 0 <= at < end:
+            ends.append(at + len(text))
+    return max(ends)

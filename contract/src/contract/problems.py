@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from contract.labels import LABELS
+from contract.options import LABELS, own_texts
 from contract.strict_json import StrictJsonError, read_json
 
 MAX_FAULTS_KEPT = 20
@@ -129,7 +129,7 @@ def _parse_row(line: bytes, number: int) -> Problem | list[FileFault]:
         return faults
     row.setdefault("id", str(number))
     questions = tuple(
-        Question(q["question"], tuple(q["options"]), q.get("answer"), q.get("analysis"))
+        Question(q["question"], own_texts(q["options"]), q.get("answer"), q.get("analysis"))
         for q in row["questions"]
     )
     return Problem(str(row["id"]), row["problem"], questions, row, number)

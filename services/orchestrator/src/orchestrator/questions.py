@@ -18,11 +18,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from contract import PromptFormat, iter_problems, label_place
+from contract import LABELS, PromptFormat, Question, iter_problems, label_place
 from orchestrator.comparison import Verdict
 from orchestrator.errors import QuestionNotFoundError
 from orchestrator.journal import journal_lines
-from orchestrator.records import Answer, Flag, JobFile
+from orchestrator.records import Answer, Flag, JobFile, Sample
 from orchestrator.report import AnswerSums, Sums
 from orchestrator.store import JobStore, Lines
 
@@ -264,7 +264,10 @@ class QuestionIndex:
             question=question.text,
             options=list(question.options),
             answer=answer,
-            places=[label_place(s.text, patterns) if s.label else None for s in samples],
+            places=[
+                label_place(s.text, _options_seen(question, s), patterns) if s.label else None
+                for s in samples
+            ],
         )
 
     def _answer(self, entry: _Entry) -> Answer:
@@ -282,6 +285,12 @@ class QuestionIndex:
             sums=self._sums.sums(),
             rate=rate_points(self._finished_at, None if ended else time.time()),
         )
+
+
+def _options_seen(question: Question, sample: Sample) -> list[str]:
+    """The options in the order that the sample was asked in."""
+    order = sample.order or question.labels
+    return [question.options[LABELS.index(label)] for label in order]
 
 
 def rate_points(finished_at: list[float], now_s: float | None) -> list[RatePoint]:
