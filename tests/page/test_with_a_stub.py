@@ -57,6 +57,25 @@ def test_the_key_is_asked_for_once_a_session(
     expect(page.get_by_role("heading", name=w["key.title"])).to_be_visible()
 
 
+def test_one_sample_is_shown_with_and_without_redraws(
+    bench: Bench, api: httpx2.Client, open_page: OpenPage
+) -> None:
+    bench.start_worker()
+    job = bench.post(problem_file(20))
+    bench.wait(job)
+    report = api.get(f"/jobs/{job.id}/report").json()
+    page = open_page(f"{api.base_url}/#/jobs/{job.id}")
+    w = words("en")
+    card = page.locator(".card").filter(has=page.get_by_role("heading", name=w["chart.votes"]))
+    for name, found in (
+        ("chart.firstdraw", report["accuracy_first_draw"]),
+        ("chart.sample", report["accuracy_by_votes"][0]["accuracy"]),
+    ):
+        row = card.get_by_text(w[name], exact=True).locator("..")
+        share = f"{100 * found['value']:.1f}".removesuffix(".0")
+        expect(row).to_contain_text(f"{share}%")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_what_a_model_writes_is_shown_as_text(
     server: StubServer, bench: Bench, api: httpx2.Client, open_page: OpenPage, theme: str
