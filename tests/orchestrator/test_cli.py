@@ -131,6 +131,49 @@ def test_an_api_that_is_not_there_is_named_with_what_to_set(tmp_path: Path) -> N
     assert "is the API running? Set QUORUM_URL or --url" in gone.stderr
 
 
+@pytest.mark.parametrize("job_id", ["..", "../model", "job/x?y#z", "%2e%2e", "题"])
+def test_an_odd_job_id_is_no_job_and_no_other_address(quorum: Quorum, job_id: str) -> None:
+    said = quorum("show", job_id, code=REFUSED).stderr
+    assert "(404)" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--api-key", "ключ", "list"),
+        ("submit", "my.jsonl", "--idempotency-key", "题"),
+        ("submit", "my.jsonl", "--idempotency-key", "x" * 256),
+        ("list", "--after", "job_1"),
+    ],
+)
+def test_what_no_header_or_query_may_hold_is_one_line(
+    quorum: Quorum, arguments: tuple[str, ...]
+) -> None:
+    said = quorum(*arguments, code=REFUSED).stderr
+    assert len(said.splitlines()) == 1, said
+
+
+def test_an_address_that_is_not_the_apis_is_told(tmp_path: Path) -> None:
+    class Welcome(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>welcome</html>")
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Welcome) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{other.server_port}"
+        for command in (("list",), ("report", "job_1")):
+            said = Quorum(url, tmp_path)(*command, code=REFUSED)
+            assert "is the address right?" in said.stderr
+            assert len(said.stderr.splitlines()) == 1
+        other.shutdown()
+
+
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(
     quorum: Quorum, bench: Bench, server: StubServer, api: httpx2.Client
 ) -> None:

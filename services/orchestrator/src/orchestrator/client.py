@@ -12,10 +12,12 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TypeVar
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx2
+from pydantic import BaseModel, ValidationError
 
 from contract import FileFault
 from orchestrator.comparison import JobComparison
@@ -24,6 +26,7 @@ from orchestrator.replies import retry_after_s
 from orchestrator.report import Report
 from orchestrator.schemas import Deleted, Job, JobList, Model
 
+Record = TypeVar("Record", bound=BaseModel)
 MAX_RETRIES = 4
 LONGEST_RETRY_S = 8.0
 MAY_PASS = (429, 502, 503, 504)
@@ -47,6 +50,7 @@ class Client:
         if fault := proxy_fault(url):
             raise UnreachableError(fault)
         self._url = url
+        _check_header("the API key", api_key)
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._http = httpx2.Client(base_url=url, timeout=60, headers=headers, **proxy_options(url))
 
@@ -70,6 +74,7 @@ class Client:
         """
         chosen = {key: str(value) for key, value in form.items() if value is not None}
         headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
+        _check_header("the idempotency key", headers["Idempotency-Key"])
         try:
             with file.open("rb") as data:
 
@@ -78,41 +83,50 @@ class Client:
                     files = {"file": (file.name, data)}
                     return self._http.post("/jobs", data=chosen, files=files, headers=headers)
 
-                return Job.model_validate_json(self._patiently(post).content)
+                return self._parsed(Job, self._patiently(post))
         except OSError as error:
             raise ApiError(f"cannot read {file}: {error.strerror}") from error
 
     def show(self, job_id: str) -> Job:
-        return Job.model_validate_json(self._call("GET", f"/jobs/{job_id}").content)
+        return self._parsed(Job, self._call("GET", _path(job_id)))
 
     def list(self, limit: int, after: str | None) -> JobList:
         asked = {"limit": str(limit)} | ({"after": after} if after else {})
-        return JobList.model_validate_json(self._call("GET", "/jobs", params=asked).content)
+        return self._parsed(JobList, self._call("GET", "/jobs", params=asked))
 
     def cancel(self, job_id: str) -> Job:
-        return Job.model_validate_json(self._call("POST", f"/jobs/{job_id}/cancel").content)
+        return self._parsed(Job, self._call("POST", f"{_path(job_id)}/cancel"))
 
     def resume(self, job_id: str) -> Job:
-        return Job.model_validate_json(self._call("POST", f"/jobs/{job_id}/resume").content)
+        return self._parsed(Job, self._call("POST", f"{_path(job_id)}/resume"))
 
     def delete(self, job_id: str) -> Deleted:
-        return Deleted.model_validate_json(self._call("DELETE", f"/jobs/{job_id}").content)
+        return self._parsed(Deleted, self._call("DELETE", _path(job_id)))
 
     def report(self, job_id: str) -> Report:
-        return Report.model_validate_json(self._call("GET", f"/jobs/{job_id}/report").content)
+        return self._parsed(Report, self._call("GET", f"{_path(job_id)}/report"))
 
     def model(self) -> Model:
-        return Model.model_validate_json(self._call("GET", "/model").content)
+        return self._parsed(Model, self._call("GET", "/model"))
 
     def download(self, job_id: str, what: str, target: BinaryIO) -> None:
         """Write a job's file to `target`, in pieces."""
-        with self._stream(f"/jobs/{job_id}/{what}") as reply:
+        with self._stream(f"{_path(job_id)}/{what}") as reply:
             for piece in reply.iter_bytes():
                 target.write(piece)
 
     def compare(self, first: str, second: str) -> JobComparison:
-        found = self._call("GET", f"/jobs/{first}/comparison", params={"to": second})
-        return JobComparison.model_validate_json(found.content)
+        found = self._call("GET", f"{_path(first)}/comparison", params={"to": second})
+        return self._parsed(JobComparison, found)
+
+    def _parsed(self, kind: type[Record], response: httpx2.Response) -> Record:
+        try:
+            return kind.model_validate_json(response.content)
+        except ValidationError as error:
+            raise ApiError(
+                f"{self._url} gives replies that are not this API's ({response.url.path}); is the "
+                "address right? Set QUORUM_URL or --url"
+            ) from error
 
     def _stream(self, path: str) -> closing[httpx2.Response]:
         def send() -> httpx2.Response:
@@ -142,6 +156,16 @@ class Client:
                 raise _refusal(response)
             time.sleep(retry_after_s(response.headers) or _backoff_s(attempt))
         raise AssertionError("the last attempt returns or raises")
+
+
+def _path(job_id: str) -> str:
+    """A job's address, whatever was given for its id: dots and slashes lead nowhere else."""
+    return f"/jobs/{quote(job_id, safe='').replace('.', '%2E')}"
+
+
+def _check_header(what: str, value: str) -> None:
+    if not (value.isascii() and value.isprintable()):
+        raise ApiError(f"{what} may hold printable ASCII characters alone")
 
 
 def _backoff_s(attempt: int) -> float:

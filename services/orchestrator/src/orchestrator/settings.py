@@ -90,6 +90,12 @@ class ApiSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _key_fits_a_header(self) -> Self:
+        if not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise ValueError("API_KEY may hold printable ASCII characters alone, as headers do")
+        return self
+
+    @model_validator(mode="after")
     def _hosts_are_names(self) -> Self:
         _ = self.host_names
         return self
