@@ -33,7 +33,7 @@ GRACE_S = {"trainer": 120, "inference": 120, "worker": 60, "api": 10, "redis": 1
 # Compiles a shared object into every folder that a variable names for caches or as home; loads it.
 LOAD = r"""
 import ctypes, os, pathlib, re, subprocess
-names = [name for name in os.environ if re.search("CACHE|HOME$", name)]
+names = [name for name in os.environ if re.search("CACHE|HOME$|EXTENSIONS", name)]
 for name in sorted(names):
     folder = pathlib.Path(os.environ[name])
     folder.mkdir(parents=True, exist_ok=True)
