@@ -67,7 +67,7 @@ def test_compose_passes_every_setting_on_with_the_default_that_is_told(
     root: Path, source: dict[str, Any]
 ) -> None:
     told = values(source)
-    used = re.findall(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)?\}", compose_text(root))
+    used = re.findall(r"\$\{([A-Z_]+)(?::-([^}]*)|:\?[^}]*)?\}", compose_text(root))
     for name, default in used:
         if name in told and default:
             assert default == told[name], name

@@ -187,6 +187,8 @@ def test_what_the_shell_sets_otherwise_is_named(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("\n".join(lines))
     found = doctor(tmp_path, STACK="volta", RECIPE=ENV["RECIPE"])
     assert found[".env"]["found"] == "the shell sets STACK otherwise"
+    found = doctor(tmp_path, http_proxy="http://127.0.0.1:7890")  # which compose passes on
+    assert "is the container itself" in found["http_proxy"]["found"]
 
 
 def doctor(root: Path, **variables: str) -> dict[str, dict[str, str]]:

@@ -19,6 +19,8 @@ from typing import Any
 from dotenv import dotenv_values
 
 PORTS = {"API_PORT": "8080", "INFERENCE_PORT": "8000"}
+# What compose takes from the shell, where people set it for other programs too.
+PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ def gather(root: Path) -> Facts:
     except (OSError, UnicodeDecodeError) as error:
         file, env_fault = None, str(error)
     shadowed = tuple(k for k, v in (file or {}).items() if os.environ.get(k, v) != v)
-    env = file and {**file, **{name: os.environ[name] for name in shadowed}}
+    shell = {name: os.environ[name] for name in (*shadowed, *PASSED_ON) if name in os.environ}
+    env = file and {**file, **shell}
     docker = _ask("docker", "version", "--format", "{{.Server.Version}}")
     info = _ask("docker", "info", "--format", "{{json .}}") if docker else None
     told: dict[str, Any] = json.loads(info) if info else {}
