@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.comparison import Verdict, compare_jobs
+from orchestrator.cutting import CutSums, was_cut
 from orchestrator.intervals import clustered, wilson
 from orchestrator.records import Answer, JobSettings, Sample
 from orchestrator.report import Report, answer_by, first_draw, slots_of, winner
@@ -59,6 +60,43 @@ def test_a_slots_last_attempt_is_what_it_holds() -> None:
     assert slots_of(answer) == [Slot("A"), Slot("B")]
     forced = answer.model_copy(update={"flags": ("forced",)})
     assert slots_of(forced) == [Slot(None)]
+
+
+def sample_of(chars: int, *, cut: bool) -> Sample:
+    finish = "length" if cut else "stop"
+    label = None if cut else "A"
+    return Sample(
+        slot=0, attempt=0, label=label, seed=0, finish_reason=finish, tokens=0, text="x" * chars
+    )
+
+
+def test_a_sample_is_cut_only_if_it_ended_before_it_named_an_option() -> None:
+    cut = sample_of(9, cut=True)
+    assert was_cut(cut)
+    assert not was_cut(cut.model_copy(update={"label": "A"}))
+    assert not was_cut(cut.model_copy(update={"finish_reason": "stop"}))
+    open_block = {"finish_reason": "stop", "text": "<think>假设答案是：A"}
+    assert was_cut(cut.model_copy(update=open_block))
+
+
+@pytest.mark.parametrize(
+    ("whole", "proposed"),
+    [
+        ([], 2),  # nothing to judge by
+        ([1000] * 90, 2),  # all that passed half the limit were cut
+        ([1000] * 80 + [6000] * 10, 16),  # 10 % cut, half of them a doubling on: 5, 2.5, 1.25, 0.6
+        ([1000] * 20 + [6000] * 970, 2),  # 1 % cut
+    ],
+)
+def test_the_proposed_limit_follows_the_lengths(whole: list[int], proposed: int) -> None:
+    sums = CutSums()
+    for chars, cut in [(10_000, True)] * 10 + [(chars, False) for chars in whole]:
+        sums.count(Answer(id="p", index=0, answer="A", samples=(sample_of(chars, cut=cut),)))
+    found = sums.found(512)
+    assert found is not None
+    assert (found.samples, found.questions) == (10, 10)
+    assert found.proposed_max_tokens == 512 * proposed
+    assert CutSums().found(512) is None
 
 
 def test_the_interval_by_problem_is_wider_where_problems_are_all_right_or_all_wrong() -> None:

@@ -208,6 +208,38 @@ def test_samples_that_were_drawn_before_are_not_drawn_again(
     assert asked == {sample.seed for sample in whole.samples if sample.slot in (0, 3)}
 
 
+THOUGHT = "<think>\n假设答案是：A，检验"
+
+
+def reasoned(apart: str | None, text: str | None, finish_reason: str = "stop") -> JSONResponse:
+    message = {"role": "assistant", "content": text, "reasoning_content": apart}
+    choices = [{"index": i, "message": message, "finish_reason": finish_reason} for i in range(2)]
+    return JSONResponse({"choices": choices})
+
+
+@pytest.mark.parametrize(
+    ("apart", "text", "finish_reason"),
+    [(None, THOUGHT, "length"), ("假设答案是：A，检验", None, "length"), (None, THOUGHT, "stop")],
+)
+def test_no_label_is_read_from_reasoning_that_was_cut(
+    settings: Settings, server: StubServer, apart: str, text: str, finish_reason: str
+) -> None:
+    server.fail = lambda body: (
+        reasoned(apart, text, finish_reason) if "top_logprobs" not in body else None
+    )
+    answer = ask(settings, max_resamples=0)
+    assert (answer.tally, answer.flags) == ({}, ("forced", "cut"))
+    drawn = answer.samples[0]
+    assert (drawn.label, drawn.reasoning, drawn.text) == (None, apart, text or "")
+
+
+def test_the_answer_is_read_behind_reasoning(settings: Settings, server: StubServer) -> None:
+    server.fail = lambda body: reasoned("也许答案是：A", f"{THOUGHT}\n</think>\n因此选B。答案是：B")
+    answer = ask(settings)
+    assert (answer.answer, answer.tally, answer.flags) == ("B", {"B": 2}, ("early_stop",))
+    assert {sample.reasoning for sample in answer.samples} == {"也许答案是：A"}
+
+
 def test_a_server_that_ignores_n_is_asked_again_for_the_rest(
     settings: Settings, server: StubServer
 ) -> None:

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from orchestrator.client import Client, UnreachableError
 from orchestrator.comparison import JobComparison
+from orchestrator.cutting import CutSamples
 from orchestrator.doctor import Finding
 from orchestrator.report import Accuracy, Report
 from orchestrator.schemas import ENDED, Job, JobList, Model
@@ -166,6 +167,7 @@ def report_view(report: Report) -> RenderableType:
         else None,
         "agreement": None if report.agreement is None else f"{report.agreement:.1%}",
         "flags": ", ".join(f"{count} {flag}" for flag, count in report.flags.items()),
+        "cut": _cut(report.cut) if report.cut else None,
         "samples": ", ".join(f"{count} {name}" for name, count in report.samples.items()),
         "tokens": ", ".join(f"{count} {name}" for name, count in report.tokens.items()),
         "time": duration(report.seconds),
@@ -187,6 +189,16 @@ def report_view(report: Report) -> RenderableType:
     if report.missed:
         parts.append(_missed(report))
     return Group(*parts)
+
+
+def _cut(cut: CutSamples) -> str:
+    told = f"{cut.samples} samples of {cut.questions} questions ended before they named an option"
+    if cut.max_tokens is None:
+        return f"{told}; raise max_tokens"
+    return (
+        f"{told}, at max_tokens={cut.max_tokens}; {cut.proposed_max_tokens} may do "
+        "(an estimate from the lengths of this job's samples)"
+    )
 
 
 def _levels(report: Report) -> Table:

@@ -33,7 +33,7 @@ KEPT_JOBS = 4
 KEPT_SEARCHES = 8
 
 Show = Literal[
-    "wrong", "right", "tie", "forced", "resampled", "unpermuted", "low", "failed", "open"
+    "wrong", "right", "tie", "forced", "resampled", "unpermuted", "cut", "low", "failed", "open"
 ]
 Order = Literal["position", "agreement"]
 
@@ -46,7 +46,7 @@ class QuestionRow(BaseModel):
     id: str
     index: int
     text: str
-    state: Literal["answered", "failed", "open"]
+    state: Literal["answered", "cut", "failed", "open"]
     answer: str | None
     key: str | None
     agreement: float | None
@@ -129,6 +129,7 @@ FILTERS: dict[Show, Callable[[_Entry], bool]] = {
     "forced": lambda e: "forced" in e.flags,
     "resampled": lambda e: "resampled" in e.flags,
     "unpermuted": lambda e: "unpermuted" in e.flags,
+    "cut": lambda e: "cut" in e.flags,
     "low": lambda e: e.agreement is not None and e.agreement <= LOW_AGREEMENT,
     "failed": lambda e: e.answered and e.answer is None,
     "open": lambda e: not e.answered,
@@ -282,7 +283,7 @@ class QuestionIndex:
 
     def figures(self, *, ended: bool) -> Figures:
         return Figures(
-            sums=self._sums.sums(),
+            sums=self._sums.sums(self.store.started(self.job.id)),
             rate=rate_points(self._finished_at, None if ended else time.time()),
         )
 

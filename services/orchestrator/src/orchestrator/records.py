@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Flag = Literal["tie", "early_stop", "resampled", "forced", "unpermuted"]
+Flag = Literal["tie", "early_stop", "resampled", "forced", "unpermuted", "cut"]
 Priority = Literal["high", "normal", "low"]
 
 

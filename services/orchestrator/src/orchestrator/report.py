@@ -12,6 +12,7 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from contract import Problem
+from orchestrator.cutting import CutSamples, CutSums
 from orchestrator.intervals import clustered, wilson
 from orchestrator.records import Answer, JobFile, JobSettings, StartFile
 from orchestrator.vote import Slot, draws_needed, outcome, slot_of
@@ -96,6 +97,8 @@ class Sums(BaseModel):
     accuracy_by_votes: list[VotesAccuracy]
     # of one sample that is never drawn again; reports of earlier versions lack it
     accuracy_first_draw: Accuracy | None = None
+    # None where no sample was cut; reports of earlier versions lack it
+    cut: CutSamples | None = None
     agreement: float | None
     agreement_levels: list[AgreementLevel]
     labels: dict[str, int]
@@ -135,16 +138,18 @@ class AnswerSums:
         self._labels: Counter[str] = Counter()
         self._keys: Counter[str] = Counter()
         self._flags: Counter[str] = Counter(
-            tie=0, forced=0, resampled=0, early_stop=0, unpermuted=0
+            tie=0, forced=0, resampled=0, early_stop=0, unpermuted=0, cut=0
         )
         self._samples: Counter[str] = Counter(drawn=0, saved=0, invalid=0)
         self._tokens: Counter[str] = Counter(prompt=0, completion=0)
+        self._cut = CutSums()
         self._agreement_sum = 0.0
         self._voted = 0
 
     def count(self, answer: Answer) -> None:
         right = answer.answer is not None and answer.answer == answer.key
         self._flags.update(answer.flags)
+        self._cut.count(answer)
         self._samples["drawn"] += len(answer.samples)
         self._samples["saved"] += answer.samples_saved
         self._samples["invalid"] += sum(sample.label is None for sample in answer.samples)
@@ -164,7 +169,8 @@ class AnswerSums:
             self._right_by_votes[votes] += answer_by(votes, answer) == answer.key
         self._right_by_votes[self._votes[-1]] += right
 
-    def sums(self) -> Sums:
+    def sums(self, start: StartFile | None) -> Sums:
+        """`start` tells the token limit that samples met."""
         failed = self._labels["none"]
         labels = {label: n for label, n in sorted(self._labels.items()) if label != "none"}
         total = failed + sum(labels.values())
@@ -181,6 +187,7 @@ class AnswerSums:
             if labelled
             else [],
             accuracy_first_draw=accuracy(self._right_first, total) if labelled else None,
+            cut=self._cut.found(start.max_tokens if start else None),
             agreement=self._agreement_sum / self._voted if self._voted else None,
             agreement_levels=[
                 AgreementLevel(
@@ -230,7 +237,7 @@ class ReportBuilder:
     def build(self) -> Report:
         job, started = self._job, self._start.started_at if self._start else None
         return Report(
-            **self._sums.sums().model_dump(),
+            **self._sums.sums(self._start).model_dump(),
             job=job.id,
             created_at=job.created_at,
             finished_at=self._finished_at,

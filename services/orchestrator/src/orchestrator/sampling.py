@@ -18,6 +18,7 @@ import structlog
 
 from contract import LABELS, Message, Question, extract_label, options_may_move
 from orchestrator.asking import Server, all_of, chosen_sampling
+from orchestrator.cutting import was_cut
 from orchestrator.endpoint import RequestFailedError
 from orchestrator.errors import WaitingForModelError
 from orchestrator.records import Answer, Flag, JobSettings, Sample
@@ -65,6 +66,7 @@ class Sampler:
             "early_stop": error is None and len(vote.slots) < self.settings.samples,
             "resampled": any(sample.attempt for sample in vote.samples),
             "forced": vote.forced is not None,
+            "cut": any(was_cut(sample) for sample in vote.samples),
             "unpermuted": self.settings.permute_options and not vote.permutes,
         }
         return Answer(

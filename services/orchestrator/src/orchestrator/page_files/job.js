@@ -102,6 +102,7 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
         ${tile("flag.tie", number(sums.flags.tie))}
         ${tile("flag.forced", number(sums.flags.forced))}
         ${tile("flag.resampled", number(sums.flags.resampled))}
+        ${sums.cut ? tile("flag.cut", number(sums.cut.questions), t("cut.advice", { limit: number(sums.cut.max_tokens), proposed: number(sums.cut.proposed_max_tokens) })) : nothing}
         ${tile("tokens", number(sums.tokens.prompt + sums.tokens.completion), t("tokens.completion", { count: number(sums.tokens.completion) }))}
       </div>
       ${answered && !ENDED.includes(job.status) ? html`<p class="muted">${t("job.sofar")}</p>` : nothing}

@@ -104,6 +104,7 @@ function sampleView(sample, place, key) {
           · ${t("sample.seed", { seed: sample.seed })} · ${t("sample.tokens", { count: number(sample.tokens) })} · ${FINISHES.includes(sample.finish_reason) ? t(`finish.${sample.finish_reason}`) : sample.finish_reason}${
           sample.order ? html` · ${t("sample.order", { order: sample.order })}` : nothing}</small>
       </header>
+      ${sample.reasoning ? html`<details><summary>${t("sample.reasoning")}</summary><pre>${sample.reasoning}</pre></details>` : nothing}
       <pre>${place ? html`${cut(0, place[0])}<mark>${cut(...place)}</mark>${cut(place[1])}` : sample.text || t("sample.empty")}</pre>
     </article>`;
 }

@@ -7,7 +7,7 @@ const ROW_PX = 52;
 const PAGE_ROWS = 100;
 const BEYOND_ROWS = 12;
 const TYPING_MS = 250;
-const FILTERS = ["wrong", "tie", "forced", "low", "failed", "resampled", "unpermuted", "open"];
+const FILTERS = ["wrong", "tie", "forced", "cut", "low", "failed", "resampled", "unpermuted", "open"];
 
 export function questionList(host, { id, labelled, parameters, signal, fail }) {
   let query = taken(parameters);
