@@ -190,6 +190,13 @@ def test_a_download_can_be_taken_up_where_it_broke_off(api: httpx2.Client, finis
     assert whole.content[:10] + part.content == whole.content
     beyond = api.get(url, headers={"Range": f"bytes={len(whole.content)}-"})
     assert beyond.status_code == 416
+    assert beyond.headers["content-range"] == f"bytes */{len(whole.content)}"
+    wrong = api.get(url, headers={"Range": "bytes=x-"})
+    assert wrong.status_code == 400
+    for refused in (beyond, wrong):
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.json()["status"] == refused.status_code
+        assert refused.json()["detail"]
 
 
 def test_every_call_declares_its_errors_in_the_openapi_document(api: httpx2.Client) -> None:

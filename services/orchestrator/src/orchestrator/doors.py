@@ -12,8 +12,10 @@ import asyncio
 import re
 import time
 from collections.abc import Collection
+from http import HTTPStatus
 
 from fastapi import Request
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.errors import BodyTooLargeError, BodyTooSlowError, OtherHostError
@@ -25,6 +27,7 @@ IDLE_S = 60.0
 LEAST_BYTES_PER_S = 1024
 # Of the calls that take no file; such a body is held in memory.
 SHORT_BODY_BYTES = 64 << 10
+RANGE = b"content-range"
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 
 
@@ -48,7 +51,7 @@ class Doors:
             refusal = render_error(Request(scope), OtherHostError(", ".join(given)))
             await refusal(scope, receive, send)
             return
-        await self._app(scope, self._limited(scope, receive), send)
+        await self._app(scope, self._limited(scope, receive), _as_problems(scope, receive, send))
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         limit = self._max_upload_mib << 20
@@ -76,6 +79,28 @@ class Doors:
             return message
 
         return receive_within_limits
+
+
+def _as_problems(scope: Scope, receive: Receive, send: Send) -> Send:
+    """`send`, with what Starlette refuses in plain text (ranges) told as problem details."""
+    held: Message | None = None
+
+    async def send_problem(message: Message) -> None:
+        nonlocal held
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            headers = dict(message["headers"])
+            if headers.get(b"content-type", b"").startswith(b"text/plain"):
+                held = message
+                return
+        if held is None:
+            await send(message)
+            return
+        said = message.get("body", b"").decode() or HTTPStatus(held["status"]).phrase
+        kept = {name.decode(): value.decode() for name, value in held["headers"] if name == RANGE}
+        refusal = render_error(Request(scope), HTTPException(held["status"], said, kept))
+        await refusal(scope, receive, send)
+
+    return send_problem
 
 
 def _is_ours(given: list[str], names: Collection[str]) -> bool:
