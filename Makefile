@@ -42,13 +42,13 @@ COMPUTING := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 SUITES := tests/docs tests/stacks tests/contract tests/demo tests/orchestrator tests/monitoring tests/page tests/e2e
 
 test: browser lint  ## what one model environment and one start of vLLM can show, about ten minutes on 2 cores
-	.venv/bin/pytest $(SIDE_BY_SIDE) -m "not long" --durations 15 $(SUITES)
+	$(COMPUTING) .venv/bin/pytest $(SIDE_BY_SIDE) -m "not long" --durations 15 $(SUITES)
 	$(COMPUTING) .venv-model/bin/pytest -n 2 -m "not long" --durations 15 tests/trainer tests/inference
 
-test-all: engine test-long test-compose  ## all that make test leaves out: kills, the demo, further servers, the other stacks, compose
+test-all: engine test-long test-compose  ## all that make test leaves out: kills, the demo, further servers, training on several processes, the other stacks, compose
 
 test-long: browser .venv/ready .venv-model/ready .venv-cu12/ready .venv-volta/ready  ## the same without compose, for hosts without Docker
-	.venv/bin/pytest -n 2 -m long --durations 15 $(SUITES)
+	$(COMPUTING) .venv/bin/pytest -n 2 -m long --durations 15 $(SUITES)
 	$(COMPUTING) .venv-model/bin/pytest -n 2 -m long --durations 15 tests/trainer tests/inference
 	$(COMPUTING) .venv-cu12/bin/pytest -n 2 --durations 15 tests/trainer
 

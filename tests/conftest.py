@@ -1,7 +1,7 @@
 """Fixtures of all tests: where the project is, a real Redis of one's own, and local mode.
 
-With `pytest -n` the tests of a file stay together, which share what its fixtures made, and so do
-the files whose tests ask the one running stack.
+With `pytest -n` the tests of a file stay together, which share what its fixtures made. So do the
+files whose tests run a model, which takes all processors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # not every environment has what it imports
     from local_mode import SharedStack
 
 ROOT = Path(__file__).parent.parent
-ASK_THE_STACK = ("tests/page/test_page.py", "tests/e2e/test_local.py")
+RUN_A_MODEL = ("tests/page/test_page.py", "tests/e2e/test_local.py", "tests/e2e/test_engine.py")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
@@ -30,14 +30,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByFile(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::", 1)[0]
-            return "the stack" if file in ASK_THE_STACK else file
+            return "runs a model" if file in RUN_A_MODEL else file
 
+    config.option.loadscopereorder = False  # by how many tests a file has
     return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those first whose stack takes longest to start."""
-    items.sort(key=lambda item: not item.nodeid.startswith(ASK_THE_STACK))
+    """First those that take longest."""
+    items.sort(key=lambda item: not item.nodeid.startswith(RUN_A_MODEL))
 
 
 @pytest.fixture(scope="session")

@@ -192,6 +192,7 @@ def test_a_host_that_cannot_serve_is_refused_before_anything_starts(launcher: La
     assert not launcher.started()
 
 
+@pytest.mark.long
 def test_a_newer_model_is_taken_up_once_nothing_is_asked(launcher: Launcher) -> None:
     launcher.publish("d1")
     launcher.start()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fastapi.responses import JSONResponse, Response
 
 from contracts import make_contract
@@ -74,6 +75,7 @@ def test_a_worker_killed_in_the_middle_loses_and_repeats_no_answer(
     }
 
 
+@pytest.mark.long
 def test_a_shard_whose_worker_died_with_redis_alive_is_enqueued_when_its_lease_runs_out(
     bench: Bench, server: StubServer
 ) -> None:

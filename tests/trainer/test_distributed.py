@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 
 from trainer.metrics import read_metrics
 
+pytestmark = pytest.mark.long
+
 
 def start(recipe: Path, folder: Path, processes: int) -> subprocess.Popen[str]:
     paths = {"MODELS_DIR": str(folder / "models"), "RUNS_DIR": str(folder / "runs")}

@@ -61,6 +61,7 @@ def recipe(recipe_file: Callable[..., Path]) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_run_killed_again_and_again_ends_with_the_weights_of_one_left_alone(
     recipe: Path, tmp_path: Path
 ) -> None:
