@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from contract.tenancy import AT_WORK, NO_TRAINER, trainer_at_work, what_trains
+from contract.tenancy import AT_WORK, LOCK_FILE, NO_TRAINER, trainer_at_work, what_trains
 
 HOLD = """
 import sys, time
@@ -26,6 +27,22 @@ def test_a_trainer_is_seen_while_it_works_and_not_after(tmp_path: Path) -> None:
     with trainer_at_work(models), trainer_at_work(models):  # two of them, on GPUs of their own
         assert what_trains(models) == AT_WORK
     assert what_trains(models) == NO_TRAINER
+
+
+def test_readers_do_not_take_one_another_for_a_trainer(tmp_path: Path) -> None:
+    with trainer_at_work(tmp_path):
+        pass
+    with ThreadPoolExecutor(8) as readers:
+        found = set(readers.map(lambda _: what_trains(tmp_path), range(4000)))
+    assert found == {NO_TRAINER}
+
+
+def test_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
+    with trainer_at_work(tmp_path):
+        (tmp_path / LOCK_FILE).chmod(0o444)
+        tmp_path.chmod(0o555)
+        assert what_trains(tmp_path) == AT_WORK
+    tmp_path.chmod(0o755)
 
 
 def test_a_trainer_that_fails_leaves_its_reason(tmp_path: Path) -> None:

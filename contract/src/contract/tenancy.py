@@ -2,13 +2,14 @@
 
 A trainer holds a lock on a file of the models volume, which the kernel frees whatever way the
 trainer ends. The file's text says how the last one ended. Whoever finds nothing published reads
-there why.
+there why. Readers ask who holds the lock and never take it, so that they do not see one another.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ AT_WORK = "a trainer is at work"
 NO_TRAINER = "no trainer is at work"
 _KILLED = "the trainer was killed"
 LONGEST_REASON = 2000  # characters
+_FLOCK = "hhqqi0q"  # struct flock of 64-bit Linux: type, whence, start, length, process
 
 
 @contextmanager
@@ -27,7 +29,7 @@ def trainer_at_work(models_dir: Path) -> Iterator[None]:
     descriptor = os.open(models_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         with suppress(OSError):  # a volume without locks: the server cannot know, and starts
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_RDLCK))
         _say(descriptor, _KILLED)  # true once the lock is free and nothing else was written
         yield
     except BaseException as error:
@@ -47,9 +49,9 @@ def what_trains(models_dir: Path) -> str:
     except OSError:
         return NO_TRAINER
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return AT_WORK
+        asked = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _whole_file(fcntl.F_WRLCK))
+        if struct.unpack(_FLOCK, asked)[0] != fcntl.F_UNLCK:
+            return AT_WORK
     except OSError:
         return NO_TRAINER  # a volume without locks
     else:
@@ -57,6 +59,10 @@ def what_trains(models_dir: Path) -> str:
         return text or NO_TRAINER
     finally:
         os.close(descriptor)
+
+
+def _whole_file(kind: int) -> bytes:
+    return struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)
 
 
 def _say(descriptor: int, text: str) -> None:
