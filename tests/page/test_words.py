@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from contract import FileFault, ProblemFileError, parse_problems
+from contract.tenancy import AT_WORK
 from orchestrator import errors
 from orchestrator.page import FILES
 from page_names import OpenPage, words
@@ -86,11 +87,14 @@ def test_every_fault_and_title_is_told_in_chinese(api: httpx2.Client, open_page:
         for kind in vars(errors).values()
         if isinstance(kind, type) and issubclass(kind, errors.QuorumError)
     }
+    trains = (AT_WORK, "the trainer was killed", "the trainer ended without a model: 没有数据")
+    waiting = {f"no model is published in /models/m/current yet: {how}" for how in trains}
     page = open_page(str(api.base_url), "zh")
     told = page.evaluate(
         "(all) => import('/page/i18n.js').then(({ said }) => all.map((one) => said(one)))",
-        sorted(reasons | titles),
+        sorted(reasons | titles | waiting),
     )
     untold = [one for one in told if not re.search("[一-鿿]", one)]
     assert untold == []
+    assert not [one for one in told if "trainer" in one]
     assert len(reasons) >= 25
