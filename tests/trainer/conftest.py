@@ -1,6 +1,7 @@
 """A base that trains in a blink, a real small one, rows of the demo, and a recipe."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,19 +54,24 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(models_dir=tmp_path / "models", runs_dir=tmp_path / "runs")
 
 
-@pytest.fixture
-def recipe_file(root: Path, tiny_base: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Writes a recipe; `top` and `training` are further lines of TOML."""
+@pytest.fixture(scope="session")
+def recipe_in(root: Path, tiny_base: Path) -> Callable[..., Path]:
+    """Writes a recipe into a folder; `top` and `training` are further lines of TOML."""
 
-    def write(*, top: str = "", training: str = "", base: Path = tiny_base) -> Path:
+    def write(folder: Path, *, top: str = "", training: str = "", base: Path = tiny_base) -> Path:
         rows = (root / "examples" / "demo" / "train.jsonl").read_text().splitlines(keepends=True)
-        train = tmp_path / "train.jsonl"
+        train = folder / "train.jsonl"
         train.write_text("".join(rows[:40]))
-        path = tmp_path / "recipe.toml"
+        path = folder / "recipe.toml"
         path.write_text(RECIPE.format(base=base, train=train, top=top, training=training))
         return path
 
     return write
+
+
+@pytest.fixture
+def recipe_file(recipe_in: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    return partial(recipe_in, tmp_path)
 
 
 @pytest.fixture

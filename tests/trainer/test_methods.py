@@ -17,9 +17,11 @@ from trainer.lora_pro import LoraPro
 from trainer.methods import compute_dtype, make_optimizer, prepare_model
 from trainer.metrics import read_metrics
 from trainer.pipeline import run
+from trainer.progress import Progress
+from trainer.reading import read
 from trainer.recipe import Recipe
 from trainer.settings import Settings
-from trainer.verifying import reply_logprobs
+from trainer.verifying import compare
 
 METHODS = {
     "lora": "",
@@ -53,8 +55,9 @@ def test_a_method_trains_and_its_model_is_published(
     base = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.bfloat16)
     tuned = PeftModel.from_pretrained(base, str(published / "adapter")).eval()
     merged = AutoModelForCausalLM.from_pretrained(published, dtype=torch.bfloat16)
-    (one,), (two,) = reply_logprobs(tuned, [row]), reply_logprobs(merged, [row])
-    assert (one.exp() * (one - two).abs()).sum(-1).mean() < 0.02
+    with Progress("reading") as progress:
+        one, two = (read(model, [row], 1.0, progress) for model in (tuned, merged))
+    assert compare(one, two, ["probe"]).nats < 0.02
 
 
 def report_row(published: Path) -> Any:

@@ -64,7 +64,16 @@ def test_the_log_tells_data_progress_and_agreement(published: Path, log: io.Stri
         r"validation loss [\d.]+, [\d.]+ % of labels right, 0 s left",
         said,
     )
-    assert "of 512 tokens have the same likeliest successor" in said
+    assert re.search(
+        r"merged weights against the trained: 0\.\d+ nats apart over 512 tokens; the base in "
+        r"bfloat16 against float32: 0\.\d+; at most 0\.\d+ allowed",
+        said,
+    )
+    assert re.search(
+        r"loss in 32 held-out rows: base [\d.]+, trained [\d.]+, merged [\d.]+ nats a token: "
+        r"training gained 0\.\d+, merging cost -?0\.\d+",
+        said,
+    )
     assert f"published {published}" in said
 
 
@@ -132,6 +141,10 @@ def test_the_card_says_where_the_model_comes_from_and_what_was_checked(published
         assert digest in card
     for part in ("![Curves](curves.png)", "![Data](data.png)", "| prompts compared | 32, 512"):
         assert part in card
+    for name in ("merged against trained", "the base in bfloat16 against float32"):
+        assert f"| {name}" in card
+    for name in ("training gained, nats a token", "merging cost, nats a token"):
+        assert f"| {name} |" in card
     assert '"learning_rate": 0.004' in card
     assert card.count("> ") >= 3
     assert str(published.parent.parent) not in card

@@ -149,7 +149,8 @@ class Lengths(_Frozen):
 class Provenance(_Frozen):
     """Where the weights come from. Digests are SHA-256 in hexadecimal.
 
-    `adapter_sha256` is None where every weight was trained.
+    `adapter_sha256` is None where every weight was trained. `despite` is what verification found
+    against a model that was published all the same.
     """
 
     base_model: str
@@ -160,6 +161,7 @@ class Provenance(_Frozen):
     adapter_sha256: str | None
     versions: dict[str, str]
     created: str
+    despite: tuple[str, ...] = ()
 
 
 class Contract(_Frozen):
@@ -194,6 +196,11 @@ class Contract(_Frozen):
             raise ContractError(
                 f"{path}: {where}: {first['msg']}; publish the model again"
             ) from error
+
+    def despite(self, faults: tuple[str, ...]) -> Contract:
+        """This contract, saying that its model is published although `faults` were found."""
+        provenance = self.provenance.model_copy(update={"despite": faults})
+        return self.model_copy(update={"provenance": provenance})
 
     def dump(self) -> bytes:
         return self.model_dump_json(indent=2).encode() + b"\n"

@@ -177,19 +177,33 @@ def list_models() -> None:
 
 @app.command()
 def publish(
-    digest: Annotated[str, typer.Argument(help="the digest, or as much of it as is unique")],
+    digest: Annotated[
+        str | None, typer.Argument(help="the digest, or as much of it as is unique")
+    ] = None,
+    despite: Annotated[
+        Path | None,
+        typer.Option(help="a run's verification.json: publish the model that it refused"),
+    ] = None,
 ) -> None:
-    """Make a published model the current one again; the server takes it up by itself."""
+    """Make a published model the current one again, or publish one that verification refused; the
+    server takes it up by itself.
+    """
     from contract.published import make_current
-    from trainer.publishing import find_published
+    from trainer.publishing import find_published, publish_refused
     from trainer.settings import Settings
 
-    model = find_published(Settings().models_dir, digest)
-    make_current(model.directory)
+    if (digest is None) == (despite is None):
+        raise typer.BadParameter("give a digest, or --despite with a report")
+    if despite is not None:
+        model = publish_refused(Settings().models_dir, despite)
+        log.warning("published %s despite what its verification found", model)
+        return
+    found = find_published(Settings().models_dir, str(digest))
+    make_current(found.directory)
     log.info(
         "current is now %s; the server takes it up once no job asks for other weights "
         "(with ENGINE=transformers when it next starts)",
-        model.directory,
+        found.directory,
     )
 
 

@@ -23,7 +23,7 @@ def model_card(
 ) -> str:
     """Markdown with the front matter that the Hugging Face hub reads."""
     origin = contract.provenance
-    comparison = verification["comparison"]
+    comparison, lost = verification["comparison"], verification["losses"]
     tasks = {"tags": ["quorum", "multiple-choice", recipe.method]}
     front = json.dumps({"library_name": "transformers", "base_model": origin.base_model, **tasks})
     rows = [
@@ -38,15 +38,19 @@ def model_card(
     ]
     checks = [
         ("prompts compared", f"{comparison['rows']}, {comparison['tokens']} tokens"),
+        ("merged against trained, nats apart", _number(comparison["nats"])),
+        (f"the base in {contract.dtype} against float32", _number(comparison["floor"])),
+        ("training gained, nats a token", f"{_number(lost['gain'])} in {_rows(lost)}"),
+        ("merging cost, nats a token", f"{_number(lost['cost'])} ± {_number(lost['error'])}"),
         ("same likeliest token", f"{comparison['top1']:.2%}"),
-        ("nats apart, mean", f"{comparison['nats']:.5f}"),
-        ("nats apart, largest", f"{comparison['largest']:.5f}"),
+        ("nats apart, largest", _number(comparison["largest"])),
         ("settings read back by another process", ", ".join(verification["read_back"])),
     ]
     parts = [
         f"---\n{front}\n---",
         f"# {contract.model} {contract.digest}",
         "Ask it with the prompts of `contract.json`, which is how it was trained.",
+        *_despite(origin.despite),
         _table(rows),
         "## Training",
         f"![Curves]({CURVES})",
@@ -62,6 +66,24 @@ def model_card(
         f"```json\n{json.dumps(recipe_settings(recipe), ensure_ascii=False, indent=1)}\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _despite(faults: Sequence[str]) -> list[str]:
+    if not faults:
+        return []
+    said = "\n".join(f"- {fault}" for fault in faults)
+    return [f"**Published despite what its verification found:**\n\n{said}"]
+
+
+def _rows(lost: dict[str, Any]) -> str:
+    if lost["held_out"] == lost["rows"]:
+        return f"{lost['rows']} held-out rows"
+    return f"{lost['rows']} rows, {lost['held_out']} of them held out"
+
+
+def _number(value: float | None) -> str:
+    """Reports hold None for what is no number."""
+    return "no number" if value is None else f"{value:.5f}"
 
 
 def recipe_settings(recipe: Recipe) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +17,16 @@ from typing import TYPE_CHECKING, Any
 from contract import Contract, Provenance
 from contract.published import make_current
 from trainer.bases import find_base
-from trainer.preparing import DataReport, Prepared, prepare
-from trainer.publishing import digest_of, publish, published, staging_dir, tree_sha256
+from trainer.preparing import Prepared, prepare
+from trainer.publishing import (
+    VERIFICATION_FILE,
+    digest_of,
+    publish,
+    published,
+    refused,
+    staging_dir,
+    tree_sha256,
+)
 from trainer.recipe import Recipe
 from trainer.settings import Settings
 
@@ -29,7 +36,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("trainer")
 
 DIGEST_CHARACTERS = 16
-VERIFICATION_FILE = "verification.json"
 
 
 def run(recipe: Recipe, settings: Settings) -> Path:
@@ -78,6 +84,7 @@ def _train_and_publish(
     from transformers import AutoTokenizer
 
     from trainer.distributed import joined
+    from trainer.finishing import Made, complete, merge_and_verify
     from trainer.merging import finished_model
     from trainer.methods import compute_dtype, prepare_model, save_initial_adapter
     from trainer.rendering import chat_template_sha256, lengths, probe
@@ -97,7 +104,8 @@ def _train_and_publish(
             rows.rows, [example.weight for example in rows.examples], held_out.rows, choices
         )
         module = train(model, data, recipe, dtype, run_dir, world, tensorboard=settings.tensorboard)
-        finished = finished_model(module, recipe, base, dtype, run_dir, world)
+        # in a list, so that who takes it out holds it alone, and can let go of its memory
+        finished = [finished_model(module, recipe, base, dtype, run_dir, world)]
         del model, module
         if not world.first:
             return
@@ -123,10 +131,13 @@ def _train_and_publish(
             ),
         )
         staged = staging_dir(settings.models_dir, recipe.name, digest)
-        verification = _merge_and_verify(
-            finished, tokenizer, rows, held_out, contract, staged, run_dir, world.device
-        )
-        _complete(staged, recipe, contract, prepared.report, verification, run_dir)
+        made = Made(recipe, base, contract, staged, run_dir, world.device)
+        verification = merge_and_verify(finished, tokenizer, rows, held_out, made)
+        faults = tuple(verification["faults"])
+        contract = contract.despite(faults)
+        complete(made, contract, prepared.report, verification)
+        if faults:
+            raise refused(staged, contract, run_dir / VERIFICATION_FILE)
         publish(staged, contract)
         shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
         log.info("published %s", settings.models_dir / recipe.name / digest)
@@ -171,91 +182,3 @@ def _start(recipe: Recipe, prepared: Prepared, dtype: str, run_dir: Path) -> Non
     text = json.dumps(recipe_settings(recipe), ensure_ascii=False, indent=1)
     (run_dir / RECIPE_FILE).write_text(text + "\n", encoding="utf-8")
     log.info("training in %s, metrics in %s", dtype, run_dir / METRICS_FILE)
-
-
-def _merge_and_verify(
-    model: Any,
-    tokenizer: Any,
-    rows: Rendered,
-    held_out: Rendered,
-    contract: Contract,
-    staged: Path,
-    run_dir: Path,
-    device: Any,
-) -> dict[str, Any]:
-    """Fill `staged` with the merged model; the report of how it compares.
-
-    Raises:
-        TrainerError: it is not what was trained. The report stays in `run_dir`, `staged` is gone.
-    """
-    import gc
-
-    import torch
-
-    from trainer.merging import save_merged
-    from trainer.readback import facts, read_back
-    from trainer.rendering import end_token
-    from trainer.verifying import (
-        differing,
-        greedy_replies,
-        refuse,
-        reply_logprobs,
-        verified_rows,
-        verify,
-    )
-
-    pairs = verified_rows(
-        list(zip(rows.rows, rows.examples, strict=True)),
-        list(zip(held_out.rows, held_out.examples, strict=True)),
-    )
-    compared, examples = [row for row, _ in pairs], [example for _, example in pairs]
-    trained = reply_logprobs(model, compared)
-    config = model.config
-    save_merged(model, tokenizer, end_token(tokenizer), staged)
-    messages = list(contract.probe.messages)
-    meant = facts(config, model.generation_config, tokenizer, messages)
-    meant["chat_template_sha256"] = contract.chat_template_sha256
-    meant["probe_token_ids"] = list(contract.probe.token_ids)
-    del model
-    gc.collect()  # the model that was trained must be off the GPU before the saved one comes
-    torch.cuda.empty_cache()
-
-    with ThreadPoolExecutor(1) as beside:  # another process takes seconds to start
-        found = beside.submit(read_back, staged, messages)
-        saved, report = verify(staged, compared, examples, trained, contract.dtype, device)
-    report["faults"] += differing(meant, found.result())
-    report["read_back"] = sorted(meant)
-    report["replies"] = greedy_replies(
-        saved, tokenizer, contract.format, compared, examples, contract.sampling.max_tokens
-    )
-    text = json.dumps(report, ensure_ascii=False, indent=1)
-    (run_dir / VERIFICATION_FILE).write_text(text + "\n", encoding="utf-8")
-    if report["faults"]:
-        shutil.rmtree(staged)
-    refuse(report["faults"], run_dir / VERIFICATION_FILE)
-    return report
-
-
-def _complete(
-    staged: Path,
-    recipe: Recipe,
-    contract: Contract,
-    data: DataReport,
-    verification: dict[str, Any],
-    run_dir: Path,
-) -> None:
-    """Everything a published model has besides weights, tokenizer and contract."""
-    from trainer.curves import PICTURE, draw_curves
-    from trainer.data_report import JSON_FILE as DATA_FILE
-    from trainer.data_report import PICTURE as DATA_PICTURE
-    from trainer.metrics import METRICS_FILE, read_metrics
-    from trainer.model_card import model_card
-
-    metrics = read_metrics(run_dir / METRICS_FILE)
-    draw_curves({recipe.name: metrics}, run_dir / PICTURE)
-    for name in (PICTURE, DATA_FILE, DATA_PICTURE, METRICS_FILE, VERIFICATION_FILE):
-        shutil.copyfile(run_dir / name, staged / name)
-    if recipe.method == "lora":
-        shutil.copytree(run_dir / "adapter", staged / "adapter")
-    card = model_card(recipe, contract, data, metrics, verification)
-    (staged / "README.md").write_text(card, encoding="utf-8")

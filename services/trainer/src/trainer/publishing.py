@@ -1,7 +1,7 @@
 """Publish in one step: a directory named by its digest, the contract last, then the link `current`.
 
 A reader that follows `current` finds a whole model or none; an interrupted publication leaves a
-`.new-*` directory that the next one removes.
+`.new-*` directory that the next one removes. What verification refused waits in `.refused-*`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from pathlib import Path
 from contract import CONTRACT_FILE, Contract
 from contract.published import Published, list_published, make_current, sync
 from trainer.errors import TrainerError
+
+VERIFICATION_FILE = "verification.json"
+# Not the contract's own name, by which a folder counts as published
+REFUSED_CONTRACT = "contract.refused.json"
 
 
 def digest_of(*parts: str) -> str:
@@ -62,6 +66,47 @@ def publish(staged: Path, contract: Contract) -> Path:
     return target
 
 
+def refused(staged: Path, contract: Contract, report: Path) -> TrainerError:
+    """Set `staged` aside, where `publish_refused` finds it; the error that says so."""
+    kept = staged.with_name(f".refused-{contract.digest}")
+    shutil.rmtree(kept, ignore_errors=True)
+    (staged / REFUSED_CONTRACT).write_bytes(contract.dump())
+    staged.rename(kept)
+    faults = "".join(f"  {fault}\n" for fault in contract.provenance.despite)
+    return TrainerError(
+        f"the saved model is not what was trained, and was not published:\n{faults}"
+        f"The whole comparison is in {report}; checkpoint and adapter stay, and the model in "
+        f"{kept}. `python -m trainer publish --despite {report}` publishes it as it is. Trainer "
+        "and server must have the same transformers major; float16 may need a smaller lora.alpha."
+    )
+
+
+def publish_refused(models_dir: Path, report: Path) -> Path:
+    """Publish the model that `report`, a run's verification, refused.
+
+    Raises:
+        TrainerError: there is no such report, or its model is not there any more.
+    """
+    run_dir = report.resolve().parent
+    kept = models_dir / run_dir.parent.name / f".refused-{run_dir.name}"
+    if not report.is_file() or report.name != VERIFICATION_FILE:
+        raise TrainerError(
+            f"{report} is no verification report: give the {VERIFICATION_FILE} of the run that was "
+            "refused, RUNS_DIR/NAME/DIGEST/" + VERIFICATION_FILE
+        )
+    try:
+        contract = Contract.model_validate_json((kept / REFUSED_CONTRACT).read_bytes())
+    except FileNotFoundError:
+        raise TrainerError(
+            f"no refused model is in {kept}: it was published, or removed; `python -m trainer run` "
+            "with the same recipe makes it again from its last checkpoint"
+        ) from None
+    target = publish(kept, contract)
+    (target / REFUSED_CONTRACT).unlink()
+    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
+    return target
+
+
 def find_published(models_dir: Path, digest: str) -> Published:
     """The one model whose digest begins with `digest`.
 
@@ -81,7 +126,7 @@ def find_published(models_dir: Path, digest: str) -> Published:
 
 def prune(models_dir: Path, keep: int) -> list[Published]:
     """Remove all but the `keep` newest models of each name, never a current one; also what an
-    interrupted publication left. Returns what was removed.
+    interrupted publication left, and what verification refused. Returns what was removed.
     """
     removed, kept = [], Counter[str]()
     for model in list_published(models_dir):
@@ -91,6 +136,7 @@ def prune(models_dir: Path, keep: int) -> list[Published]:
             (model.directory / CONTRACT_FILE).unlink()
             shutil.rmtree(model.directory)
             removed.append(model)
-    for leftover in models_dir.glob("*/.new-*"):
-        shutil.rmtree(leftover)
+    for pattern in ("*/.new-*", "*/.refused-*"):
+        for leftover in models_dir.glob(pattern):
+            shutil.rmtree(leftover)
     return removed

@@ -1,56 +1,41 @@
 """Is what will be served what was trained? Asked of the saved files, before they are published.
 
-Three looks: another process reads the settings back; the saved weights are compared with the
-trained model on real prompts; and they write a few replies, greedily.
+Rounding moves any model, and each by an amount of its own. So the merged weights may be as far from
+the trained ones as a few times what rounding does to the base in the same rows, and may lose no
+more than a small part of what training gained.
 """
 
 from __future__ import annotations
 
-import logging
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
-from contract import PromptFormat, extract_label
-from trainer.data import Example
-from trainer.errors import TrainerError
-from trainer.methods import DTYPES
-from trainer.rendering import Row
-
-log = logging.getLogger("trainer")
+from trainer.reading import Reading
 
 VERIFIED_ROWS = 32
-COMPARED_TOKENS = 16  # of a reply; with a vocabulary of 152,000 they are 10 MB a row
-GENERATED = 3
+# fewer held-out rows say too little by themselves
+LEAST_HELD_OUT = 8
 
-
-class Tolerance(NamedTuple):
-    """How far rounding the merged weights may move next-token distributions.
-
-    `nats`: mean absolute difference of log-probabilities, weighted by probability, over all tokens
-    compared. `largest`: the same for the token where it is largest. `top1`: the least share of
-    tokens whose likeliest successor is the same.
-    """
-
-    nats: float
-    largest: float
-    top1: float
-
-
-TOLERANCE = {
-    "float32": Tolerance(1e-3, 0.02, 0.995),
-    "float16": Tolerance(0.02, 0.3, 0.98),
-    "bfloat16": Tolerance(0.05, 1.0, 0.95),
-}
+MOST_FLOORS = 3.0
+MOST_OF_THE_GAIN = 1 / 20
+# of a difference that is not certain: about one in forty is larger by chance
+ERRORS = 2.0
+# What nobody could notice, in nats a token: allowed where the floor or the gain is nothing
+NEGLIGIBLE = 1e-3
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of trained and saved weights, over `tokens` tokens of `rows` replies."""
+    """How far two models' next-token distributions are apart, over `tokens` tokens of `rows` rows.
+
+    `nats`: mean absolute difference of log-probabilities, weighted by the first model's
+    probability. `largest`: the same for the token where it is largest, in the row `largest_in`.
+    `top1`: the share of tokens whose likeliest successor is the same.
+    """
 
     rows: int
     tokens: int
@@ -59,58 +44,13 @@ class Comparison:
     largest_in: str
     top1: float
 
-    def faults(self, allowed: Tolerance) -> list[str]:
-        said = []
-        if not self.nats <= allowed.nats:
-            said.append(f"{self.nats:.4f} nats apart on average, at most {allowed.nats} allowed")
-        if not self.largest <= allowed.largest:
-            said.append(
-                f"{self.largest:.4f} nats apart in {self.largest_in}, at most {allowed.largest} "
-                "allowed"
-            )
-        if not self.top1 >= allowed.top1:
-            said.append(
-                f"{self.top1:.2%} of tokens have the same likeliest successor, at least "
-                f"{allowed.top1:.2%} required"
-            )
-        return said
 
-
-def verified_rows(rows: Sequence[Any], held_out: Sequence[Any]) -> list[Any]:
-    """At least 32 of the rows where there are as many, held-out ones first, evenly spread."""
-    first = _spread(held_out, VERIFIED_ROWS)
-    return first + _spread(rows, VERIFIED_ROWS - len(first))
-
-
-def _spread(rows: Sequence[Any], count: int) -> list[Any]:
-    if len(rows) <= count:
-        return list(rows)
-    return [rows[i * len(rows) // count] for i in range(count)]
-
-
-@torch.inference_mode()
-def reply_logprobs(model: Any, rows: Sequence[Row]) -> list[torch.Tensor]:
-    """For each row, log-probabilities over the end of its reply.
-
-    Returns:
-        float32 tensors of shape (tokens, vocabulary), at most `COMPARED_TOKENS` tokens each.
-    """
-    result = []
-    for row in rows:
-        ids = torch.tensor([row.prompt + row.reply], device=model.device)
-        count = min(len(row.reply), COMPARED_TOKENS)
-        logits = model(input_ids=ids, use_cache=False).logits[0, -count - 1 : -1]
-        result.append(logits.float().log_softmax(-1).cpu())
-    return result
-
-
-def compare(
-    trained: Sequence[torch.Tensor], saved: Sequence[torch.Tensor], sources: Sequence[str]
-) -> Comparison:
-    """Both as `reply_logprobs` gives them; `sources` names their rows."""
-    # weighted by the trained probability, so that tokens no one would draw do not drown the rest
-    apart = [(t.exp() * (t - s).abs()).sum(-1) for t, s in zip(trained, saved, strict=True)]
-    same = [t.argmax(-1) == s.argmax(-1) for t, s in zip(trained, saved, strict=True)]
+def compare(one: Sequence[Reading], other: Sequence[Reading], sources: Sequence[str]) -> Comparison:
+    """`sources` names the rows."""
+    pairs = [(a.logprobs, b.logprobs) for a, b in zip(one, other, strict=True)]
+    # weighted by probability, so that tokens no one would draw do not drown the rest
+    apart = [(a.exp() * (a - b).abs()).sum(-1) for a, b in pairs]
+    same = [a.argmax(-1) == b.argmax(-1) for a, b in pairs]
     # NaN compares as the largest, so that broken weights cannot pass
     worst = max(range(len(apart)), key=lambda i: float(apart[i].max().nan_to_num(torch.inf)))
     return Comparison(
@@ -123,69 +63,137 @@ def compare(
     )
 
 
-def verify(
-    directory: Path,
-    rows: Sequence[Row],
-    examples: Sequence[Example],
-    trained: Sequence[torch.Tensor],
-    dtype: str,
-    device: torch.device,
-) -> tuple[Any, dict[str, Any]]:
-    """The saved model, loaded as a server will, and how it compares: `comparison`, `tolerance`,
-    `faults` (empty where it may be published).
+@dataclass(frozen=True)
+class Losses:
+    """Reply loss in nats a token over the same `rows` rows, `held_out` of which were not trained.
+
+    `error` is the standard error of the difference between merged and trained, paired by rows.
     """
-    # with transformers' own attention, as another program would load it
-    model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=DTYPES[dtype]).to(device)
-    model.eval()
-    comparison = compare(trained, reply_logprobs(model, rows), [e.source for e in examples])
-    log.info(
-        "merged weights against the trained: %.2f %% of %d tokens have the same likeliest "
-        "successor, %.4f nats apart, %.4f at most",
-        100 * comparison.top1,
-        comparison.tokens,
-        comparison.nats,
-        comparison.largest,
+
+    rows: int
+    held_out: int
+    base: float
+    trained: float
+    merged: float
+    error: float
+
+    @property
+    def gain(self) -> float:
+        return self.base - self.trained
+
+    @property
+    def cost(self) -> float:
+        return self.merged - self.trained
+
+
+def losses(
+    base: Sequence[Reading],
+    trained: Sequence[Reading],
+    merged: Sequence[Reading],
+    held_out: int,
+) -> Losses:
+    """Of held-out rows, which are the first `held_out`, where there are enough; else of all."""
+    count = held_out if held_out >= LEAST_HELD_OUT else len(trained)
+    weights = [one.weight for one in trained[:count]]
+    total = sum(weights)
+    costs = [b.loss - a.loss for a, b in zip(trained[:count], merged[:count], strict=True)]
+    mean = sum(costs) / total
+    # of a ratio of sums: longer replies weigh more (Cochran 1977, section 6.4)
+    spread = sum((cost - mean * weight) ** 2 for cost, weight in zip(costs, weights, strict=True))
+    return Losses(
+        rows=count,
+        held_out=min(held_out, count),
+        base=sum(one.loss for one in base[:count]) / total,
+        trained=sum(one.loss for one in trained[:count]) / total,
+        merged=sum(one.loss for one in merged[:count]) / total,
+        error=math.sqrt(spread * count / max(count - 1, 1)) / total,
     )
-    allowed = TOLERANCE[dtype]
-    report = {
-        "comparison": asdict(comparison),
-        "tolerance": allowed._asdict(),
-        "faults": comparison.faults(allowed),
-    }
-    return model, report
 
 
-@torch.inference_mode()
-def greedy_replies(
-    model: Any,
-    tokenizer: PreTrainedTokenizerBase,
-    fmt: PromptFormat,
-    rows: Sequence[Row],
-    examples: Sequence[Example],
-    max_tokens: int,
-) -> list[dict[str, Any]]:
-    """What the saved model replies to a few prompts: `source`, `messages`, `key`, `label`, `ended`,
-    `text`. The server's first replies are compared with them.
-    """
-    replies = []
-    for row, example in _spread(list(zip(rows, examples, strict=True)), GENERATED):
-        ids = torch.tensor([row.prompt], device=model.device)
-        mask = torch.ones_like(ids)
-        out = model.generate(
-            input_ids=ids, attention_mask=mask, do_sample=False, max_new_tokens=max_tokens
-        )[0, len(row.prompt) :]
-        text: Any = tokenizer.decode(out, skip_special_tokens=True)
-        replies.append(
-            {
-                "source": example.source,
-                "messages": fmt.messages(example.problem, example.question),
-                "key": example.label,
-                "label": extract_label(text, example.question.options, fmt.label_patterns),
-                "ended": int(out[-1]) == row.reply[-1],
-                "text": text,
-            }
+@dataclass(frozen=True)
+class Verdict:
+    """`floor`: how far the base in `dtype` is from itself in float32, in nats, in the same rows."""
+
+    comparison: Comparison
+    floor: float
+    losses: Losses
+    dtype: str
+
+    @property
+    def allowed_nats(self) -> float:
+        return max(MOST_FLOORS * self.floor, NEGLIGIBLE)
+
+    @property
+    def allowed_cost(self) -> float:
+        return max(MOST_OF_THE_GAIN * self.losses.gain, NEGLIGIBLE)
+
+    def faults(self) -> list[str]:
+        """Written so that a number which is none fails."""
+        found = []
+        compared, cost = self.comparison, self.losses.cost
+        if not compared.nats <= self.allowed_nats:
+            found.append(
+                f"the merged weights are {compared.nats:.4f} nats from the trained ones on "
+                f"average, at most {self.allowed_nats:.4f} allowed ({MOST_FLOORS:.0f} times the "
+                f"base's {self.floor:.4f} between {self.dtype} and float32); {compared.largest:.4f}"
+                f" in {compared.largest_in}"
+            )
+        if not cost - ERRORS * self.losses.error <= self.allowed_cost:
+            found.append(
+                f"merging made the replies' loss {cost:.4f} nats a token worse (give or take "
+                f"{ERRORS * self.losses.error:.4f}), at most {self.allowed_cost:.4f} allowed (a "
+                f"twentieth of the {self.losses.gain:.4f} that training gained)"
+            )
+        return found
+
+    def lines(self) -> list[str]:
+        """What was found, for the log and the model card."""
+        compared, lost = self.comparison, self.losses
+        origin = (
+            f"{lost.rows} held-out rows"
+            if lost.held_out == lost.rows
+            else f"{lost.rows} rows, {lost.held_out} of them held out"
         )
-    return replies
+        return [
+            f"merged weights against the trained: {compared.nats:.4f} nats apart over "
+            f"{compared.tokens} tokens; the base in {self.dtype} against float32: "
+            f"{self.floor:.4f}; at most {self.allowed_nats:.4f} allowed",
+            f"loss in {origin}: base {lost.base:.4f}, trained {lost.trained:.4f}, merged "
+            f"{lost.merged:.4f} nats a token: training gained {lost.gain:.4f}, merging cost "
+            f"{lost.cost:.4f} (give or take {ERRORS * lost.error:.4f}); at most "
+            f"{self.allowed_cost:.4f} allowed",
+        ]
+
+    def report(self) -> dict[str, Any]:
+        lost = self.losses
+        compared = {"floor": self.floor, "allowed": self.allowed_nats}
+        costs = {"gain": lost.gain, "cost": lost.cost, "allowed": self.allowed_cost}
+        return {
+            "comparison": _json(asdict(self.comparison) | compared),
+            "losses": _json(asdict(lost) | costs),
+            "summary": self.lines(),
+            "faults": self.faults(),
+        }
+
+
+def _json(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN and no infinity: None stands for them."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
+
+
+def verified_rows(rows: Sequence[Any], held_out: Sequence[Any]) -> list[Any]:
+    """At least 32 of the rows where there are as many, held-out ones first, evenly spread."""
+    first = spread(held_out, VERIFIED_ROWS)
+    return first + spread(rows, VERIFIED_ROWS - len(first))
+
+
+def spread(rows: Sequence[Any], count: int) -> list[Any]:
+    if len(rows) <= count:
+        return list(rows)
+    return [rows[i * len(rows) // count] for i in range(count)]
 
 
 def differing(meant: dict[str, Any], found: dict[str, Any]) -> list[str]:
@@ -195,16 +203,3 @@ def differing(meant: dict[str, Any], found: dict[str, Any]) -> list[str]:
         for name, value in meant.items()
         if found[name] != value
     ]
-
-
-def refuse(faults: Sequence[str], report: Path) -> None:
-    """Raises:
-    TrainerError: there are faults.
-    """
-    if faults:
-        raise TrainerError(
-            "the saved model is not what was trained, and was not published:\n"
-            + "\n".join(f"  {fault}" for fault in faults)
-            + f"\nThe whole comparison is in {report}; checkpoint and adapter stay. Trainer and "
-            "server must have the same transformers major; float16 may need a smaller lora.alpha."
-        )

@@ -1,0 +1,103 @@
+"""How a model reads rows: log-probabilities at the end of each reply, and the reply's loss.
+
+Read in the dtype that a model is held in, or in float32 a layer at a time, which a card has room
+for that could not hold the whole model in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any, NamedTuple
+
+import torch
+
+from trainer.progress import Progress
+from trainer.rendering import Row
+from trainer.reply_loss import row_weight
+
+COMPARED_TOKENS = 16  # of a reply; with a vocabulary of 152,000 they are 10 MB a row
+
+
+class Reading(NamedTuple):
+    """`logprobs`: float32 (tokens, vocabulary), on the CPU, of the reply's last tokens, at most
+    `COMPARED_TOKENS`. `loss`: of the whole reply, nats weighted as in training, summed; `weight` is
+    what its tokens weigh together.
+    """
+
+    logprobs: torch.Tensor
+    loss: float
+    weight: float
+
+
+@torch.no_grad()
+def read(
+    model: Any, rows: Sequence[Row], analysis_weight: float, progress: Progress
+) -> list[Reading]:
+    """What `model` makes of each row, one at a time; a piece of progress each."""
+    readings = []
+    for row in rows:
+        ids = torch.tensor([row.prompt + row.reply], device=model.device)
+        kept = len(row.reply) + 1
+        logits = model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits[0, -kept:-1]
+        logprobs = logits.float().log_softmax(-1)
+        losses = -logprobs.gather(-1, ids[0, -len(row.reply) :, None])[:, 0]
+        analysis = losses[: row.label_start].sum() * analysis_weight
+        readings.append(
+            Reading(
+                logprobs[-COMPARED_TOKENS:].cpu(),
+                float(analysis + losses[row.label_start :].sum()),
+                row_weight(row, analysis_weight),
+            )
+        )
+        progress.piece()
+    return readings
+
+
+@contextmanager
+def in_float32(model: Any) -> Iterator[None]:
+    """Inside, `model` gives what a float32 copy of it would give. Each layer's weights are widened
+    when it is called and narrowed after, which changes none, so one layer's is all the memory that
+    this takes.
+    """
+    hooks = []
+    for unit in _units(model):
+        # by identity: embeddings and head may share their weights
+        held = {id(tensor): tensor.dtype for tensor in _floats(unit)}
+
+        def widen(module: torch.nn.Module, _: Any) -> None:
+            for tensor in _floats(module):
+                tensor.data = tensor.data.float()
+
+        def narrow(
+            module: torch.nn.Module, _: Any, __: Any, held: dict[int, torch.dtype] = held
+        ) -> None:
+            for tensor in _floats(module):
+                tensor.data = tensor.data.to(held[id(tensor)])
+
+        hooks += [unit.register_forward_pre_hook(widen), unit.register_forward_hook(narrow)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _units(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    """The members of lists (layers), whole, and outside them whatever holds weights itself."""
+    if (
+        next(chain(module.parameters(recurse=False), module.buffers(recurse=False)), None)
+        is not None
+    ):
+        yield module
+        return
+    for child in module.children():
+        if isinstance(module, torch.nn.ModuleList):
+            yield child
+        else:
+            yield from _units(child)
+
+
+def _floats(module: torch.nn.Module) -> Iterator[torch.Tensor]:
+    return (t for t in chain(module.parameters(), module.buffers()) if t.is_floating_point())
