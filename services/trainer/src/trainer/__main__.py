@@ -53,7 +53,6 @@ def prepare(
 ) -> None:
     """Read, split and permute the data as a run would, and report on it, without training."""
     from rich.console import Console
-    from transformers import AutoTokenizer
 
     from trainer.bases import find_base
     from trainer.data_report import print_report, save_report
@@ -62,10 +61,12 @@ def prepare(
     from trainer.preparing import write_examples
     from trainer.recipe import load_recipe
     from trainer.settings import Settings
+    from trainer.templates import load_tokenizer
 
     loaded = load_recipe(recipe, train, base)
     prepared = prepare_data(loaded)
-    tokenizer = AutoTokenizer.from_pretrained(find_base(loaded.base, Settings().model_source))
+    folder, first = find_base(loaded.base, Settings().model_source), prepared.train[0]
+    tokenizer = load_tokenizer(folder, loaded.format.messages(first.problem, first.question))
     rows, held_out, _ = render_all(prepared, loaded, tokenizer)
     save_report(prepared.report, out)
     write_examples(rows.examples, out / "train.jsonl")

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
 
 from contract import ProblemFileError, parse_problems, write_json
 from trainer.bases import find_base
@@ -25,6 +24,7 @@ from trainer.recipe import Recipe
 from trainer.rendering import choice
 from trainer.reply_loss import ReplyLoss, precision
 from trainer.settings import Settings
+from trainer.templates import load_tokenizer
 
 
 @torch.inference_mode()
@@ -42,11 +42,12 @@ def forced_answers(recipe: Recipe, settings: Settings, file: Path) -> Iterator[d
     except ProblemFileError as error:
         raise TrainerError(f"{file}: {error}") from error
     base = find_base(recipe.base, settings.model_source)
-    tokenizer = AutoTokenizer.from_pretrained(base)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = compute_dtype(recipe.training.dtype)
     module = ReplyLoss(load_base(base, dtype, device), precision(dtype, device)).eval()
     questions = [(p, i, q) for p in problems for i, q in enumerate(p.questions)]
+    first, _, asked = questions[0]
+    tokenizer = load_tokenizer(base, recipe.format.messages(first, asked))
     # no analysis stands before the label, and the key plays no part: any label stands for it
     choices = [
         choice(Example(p, replace(q, analysis=None), "A", ""), recipe.format, tokenizer)

@@ -81,16 +81,16 @@ def _train_and_publish(
     digest: str,
 ) -> None:
     # imported here, because they take long and most starts find nothing to do
-    from transformers import AutoTokenizer
-
     from trainer.distributed import joined
     from trainer.finishing import Made, complete, merge_and_verify
     from trainer.merging import finished_model
     from trainer.methods import compute_dtype, prepare_model, save_initial_adapter
     from trainer.rendering import chat_template_sha256, lengths, probe
+    from trainer.templates import load_tokenizer
     from trainer.training import TrainingData, train
 
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    first = prepared.train[0]
+    tokenizer = load_tokenizer(base, recipe.format.messages(first.problem, first.question))
     dtype = compute_dtype(recipe.training.dtype)
     run_dir = settings.runs_dir / recipe.name / digest
     rows, held_out, choices = render_all(prepared, recipe, tokenizer)

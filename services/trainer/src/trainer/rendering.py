@@ -71,13 +71,8 @@ def end_token(tokenizer: PreTrainedTokenizerBase) -> int:
     token.
 
     Raises:
-        TrainerError: the tokenizer has no chat template, or a reply ends with no special token in
-        it.
+        TrainerError: a reply ends with no special token in it.
     """
-    if not tokenizer.chat_template:
-        raise TrainerError(
-            "the base's tokenizer has no chat template; use an instruct model, or add one to it"
-        )
     mark = "X"
     asked = [{"role": "user", "content": "?"}]
     text: Any = tokenizer.apply_chat_template(

@@ -1,0 +1,130 @@
+"""The base's chat template, looked at before anything is trained: does it say all that a question
+says, and the same on every day?
+
+A template that prints the date would be trained with one day's prompts and served with another's.
+Its date is written into it, and so it goes with the weights to whoever serves them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from contract import Message
+from trainer.errors import TrainerError
+
+log = logging.getLogger("trainer")
+
+# The date that Llama 3's templates take where they know none. It is always the same one, so that
+# the same recipe gives the same prompts whenever it is run, and goes on after midnight.
+PINNED = datetime(2024, 7, 26)
+# These differ in every part of a date and a time.
+_OTHER = datetime(2031, 12, 9, 16, 57, 48)
+
+_PRINTED_DATE = re.compile(r"""\bstrftime_now\(\s*(?P<quote>["'])(?P<format>.*?)(?P=quote)\s*\)""")
+
+
+def load_tokenizer(base: Path, messages: Sequence[Message]) -> PreTrainedTokenizerBase:
+    """The base's tokenizer, with a chat template that renders `messages`, a question of the data,
+    whole and on every day alike.
+
+    Raises:
+        TrainerError: it has no such template; the message says what to set.
+    """
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(base)
+    if isinstance(tokenizer.chat_template, dict):
+        # several, by name: a server takes this one for a chat without tools
+        tokenizer.chat_template = tokenizer.chat_template.get("default")
+    if not tokenizer.chat_template:
+        raise TrainerError(
+            "the base's tokenizer has no chat template; use an instruct model, or add one to it"
+        )
+    text = _checked(tokenizer, list(messages))
+    if text != _rendered(tokenizer, list(messages), _OTHER):
+        _pin_the_date(tokenizer, list(messages))
+    if text.rfind("<think>") > max(text.rfind("</think>"), text.rfind(messages[-1]["content"])):
+        log.warning(
+            "the base's chat template opens a <think> block for every reply: replies are trained "
+            "inside it, as they will be served; a base that does not reason may suit better"
+        )
+    return tokenizer
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, messages: list[Message], now: datetime) -> str:
+    # what is passed stands before the template's own function of that name
+    text: Any = tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, tokenize=False, strftime_now=now.strftime
+    )
+    return str(text)
+
+
+def _checked(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> str:
+    """What the template makes of `messages`; nothing of them may be missing in it."""
+    remedy = (
+        'set format.system_prompt = "" in the recipe, and say in format.user_template what the '
+        "model is to do"
+    )
+    asks_system = messages[0]["role"] == "system"
+    try:
+        text = _rendered(tokenizer, messages, PINNED)
+    except Exception as error:  # templates raise what they like
+        if asks_system and _renders(tokenizer, messages[1:]):
+            raise TrainerError(
+                f"the base's chat template refuses a system message ({_line(error)}): {remedy}"
+            ) from error
+        raise TrainerError(
+            f"the base's chat template cannot render a question ({_line(error)}): mend it, or use "
+            "another base"
+        ) from error
+    for message in messages:
+        if _bare(message["content"]) in _bare(text):
+            continue
+        if message["role"] == "system":
+            raise TrainerError(
+                f"the base's chat template leaves out the system message, or changes it: {remedy}"
+            )
+        raise TrainerError(
+            "the base's chat template leaves out a question's text, or changes it: mend it, or use "
+            "another base"
+        )
+    return text
+
+
+def _renders(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> bool:
+    try:
+        _rendered(tokenizer, messages, PINNED)
+    except Exception:  # noqa: BLE001  # templates raise what they like
+        return False
+    return True
+
+
+def _pin_the_date(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> None:
+    tokenizer.chat_template = _PRINTED_DATE.sub(
+        lambda found: f'"{PINNED.strftime(found["format"])}"', str(tokenizer.chat_template)
+    )
+    if _rendered(tokenizer, messages, PINNED) != _rendered(tokenizer, messages, _OTHER):
+        raise TrainerError(
+            "the base's chat template gives another prompt at another time, so its model could be "
+            "asked as it was trained on no other day: take the date (strftime_now) out of the "
+            f"template in the base's folder {tokenizer.name_or_path}"
+        )
+    log.warning(
+        "the base's chat template prints the date: %s is written into the one that is trained and "
+        "published",
+        PINNED.date(),
+    )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _bare(text: str) -> str:
+    """Without white space, which templates may trim."""
+    return "".join(text.split())
