@@ -21,6 +21,8 @@ from orchestrator.settings import ApiSettings, Settings
 from orchestrator_parts import serving
 from problem_files import problem_file
 
+MULTIPART_BYTES = b"multipart/form-data; boundary=b"
+MULTIPART = {"Content-Type": MULTIPART_BYTES.decode()}
 KEY = {"Authorization": "Bearer s3cret"}
 
 
@@ -222,6 +224,47 @@ def test_an_odd_idempotency_key_is_refused(api: httpx2.Client, key: str) -> None
     assert "idempotency-key" in problem(reply, 422)
 
 
+ODD_HEADERS = [
+    (b"Origin", b"http://["),
+    (b"Origin", b"null"),
+    (b"Origin", b"\xff"),
+    (b"Sec-Fetch-Site", b"same-origin, cross-site"),
+    (b"Content-Type", b"multipart/form-data"),
+    (b"Content-Type", b"multipart/form-data; boundary=" + b"x" * 300),
+    (b"Content-Type", b"application/json"),
+    (b"Content-Type", b"\xff\xfe"),
+]
+HARMLESS_HEADERS = [
+    (b"Cookie", b"quorum_session=\xff; ;;=; a=b=c"),
+    (b"Authorization", b"Bearer \xff"),
+    (b"Authorization", b"Basic"),
+    (b"Last-Event-ID", b"\xff" * 9000),
+    (b"X-Forwarded-Host", b"evil.example"),
+]
+
+
+def test_odd_headers_are_refused_as_problems_or_change_nothing(api: httpx2.Client) -> None:
+    for header in ODD_HEADERS:
+        kind = [] if header[0] == b"Content-Type" else [(b"Content-Type", MULTIPART_BYTES)]
+        reply = api.post("/jobs", content=b"".join(in_pieces(0)), headers=[*kind, header])
+        assert reply.status_code in (400, 403, 422), header
+        problem(reply, reply.status_code)
+    for header in HARMLESS_HEADERS:
+        assert api.get("/jobs", headers=[header]).status_code == 200, header
+    assert api.get("/jobs").json()["data"] == []
+
+
+def test_compose_lets_prometheus_in_by_the_services_name(root: Path) -> None:
+    asked = (root / "services/monitoring/prometheus.yml").read_text()
+    assert "targets: [api:8080]" in asked
+    found = re.search(
+        r"ALLOWED_HOSTS: (.*)\$\{ALLOWED_HOSTS:-\}", (root / "docker-compose.yml").read_text()
+    )
+    assert found is not None
+    settings = ApiSettings.model_validate({"allowed_hosts": found[1]})
+    assert "api" in settings.host_names
+
+
 def test_a_filename_is_kept_fit_to_be_shown(api: httpx2.Client) -> None:
     head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="%s"\r\n\r\n'
     for name, kept in (
@@ -242,9 +285,6 @@ def in_pieces(size: int) -> Iterator[bytes]:
     for _ in range(size >> 16):
         yield b"x" * 65536
     yield b"\r\n--b--\r\n"
-
-
-MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
 
 
 def test_a_large_body_is_refused_by_the_settings_name(with_key: httpx2.Client) -> None:
