@@ -10,11 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 from starlette.responses import JSONResponse, Response
 
+from orchestrator.heartbeat import TTL_S
 from orchestrator.metering import COUNTS_KEY, FAMILIES, Meter
 from orchestrator.records import JobSettings
 from problem_files import problem_file
 from stub_server import StubServer
-from workers import Bench
+from workers import Bench, kill_session
 
 Key = tuple[str, frozenset[tuple[str, str]]]
 
@@ -82,6 +83,32 @@ def test_what_is_under_way_and_waits_is_seen(
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert scrape(api)[key("quorum_jobs", status="in_progress")] == 1
+
+
+def test_workers_that_were_killed_are_missed_within_seconds(
+    bench: Bench, api: httpx2.Client
+) -> None:
+    workers = [bench.start_worker() for _ in range(2)]
+
+    def until_count(count: int) -> None:
+        deadline = time.monotonic() + TTL_S + 30
+        while scrape(api)[key("quorum_workers")] != count:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+    until_count(2)
+    workers[0].terminate()
+    workers[0].wait()
+    until_count(1)
+    killed_at = time.monotonic()
+    kill_session(workers[1])
+    job = api.post("/jobs", files={"file": ("f", problem_file(1))}).json()["id"]
+    until_count(0)
+    assert time.monotonic() - killed_at < TTL_S + 10
+    deadline = time.monotonic() + 15
+    while "none is running" not in (api.get(f"/jobs/{job}").json()["note"] or ""):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_requests_that_are_repeated_are_counted(

@@ -22,9 +22,9 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Worker
 
 from orchestrator.errors import JobNotFoundError
+from orchestrator.heartbeat import TTL_S, count_workers
 from orchestrator.metering import COUNTS_KEY, FAMILIES, IN_FLIGHT_KEY
 from orchestrator.queueing import QUEUES, oldest_waiting_s, queue_length
 from orchestrator.schemas import ENDED, Status
@@ -86,7 +86,11 @@ class QuorumCollector(Collector):
         )
 
     def _redis(self, connection: Redis) -> Iterator[Metric]:
-        yield _gauge("quorum_workers", "Workers that RQ knows.", Worker.count(connection))
+        yield _gauge(
+            "quorum_workers",
+            f"Workers that were heard of within the last {TTL_S} s.",
+            count_workers(connection),
+        )
         keys = list(connection.scan_iter(f"{IN_FLIGHT_KEY}*", count=1000))
         counts = connection.mget(keys) if keys else []
         yield _gauge(

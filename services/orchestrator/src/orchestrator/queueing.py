@@ -23,6 +23,7 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from orchestrator.finishing import finish
+from orchestrator.heartbeat import count_workers
 from orchestrator.leases import lease_key
 from orchestrator.records import JobFile, Priority
 from orchestrator.store import JobStore
@@ -101,12 +102,8 @@ class Scheduler:
         return count
 
     def has_workers(self) -> bool:
-        """Whether RQ knows a worker, or one that it forgot with a wiped Redis holds a lease.
-
-        One that was killed counts until RQ gives it up, after minutes.
-        """
-        leases = self.connection.scan_iter(lease_key("*", "*"), count=1000)
-        return Worker.count(connection=self.connection) > 0 or next(leases, None) is not None
+        """Whether any worker was heard of within the last seconds."""
+        return count_workers(self.connection) > 0
 
     def see_to(self, job: JobFile, seen: dict[str, float] | None = None) -> int:
         """Enqueue what of a job should be under way and is not, or bring it to its end."""
@@ -126,7 +123,7 @@ class Scheduler:
 
     def _stalled(self, job: JobFile, open_shards: list[int], seen: dict[str, float]) -> list[int]:
         """Open shards to be enqueued now: no worker has them, and the job has room for them."""
-        room = max(FEWEST_AT_ONCE, Worker.count(connection=self.connection))
+        room = max(FEWEST_AT_ONCE, count_workers(self.connection))
         stalled: list[int] = []
         for shard in open_shards:
             if room == 0:

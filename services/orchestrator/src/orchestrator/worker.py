@@ -12,6 +12,7 @@ from rq.serializers import JSONSerializer
 
 import orchestrator.shards  # noqa: F401 # imported before forking, so that no shard pays for it
 from orchestrator import logs
+from orchestrator.heartbeat import TTL_S, beating
 from orchestrator.queueing import QUEUES
 from orchestrator.settings import Settings
 
@@ -26,7 +27,10 @@ def main() -> None:
     while True:
         try:
             connection = Redis.from_url(settings.redis_url)
-            Worker(list(QUEUES), connection=connection, serializer=JSONSerializer).work()
+            worker = Worker(list(QUEUES), connection=connection, serializer=JSONSerializer)
+            # a connection of its own, because RQ's waits for work most of the time
+            with beating(Redis.from_url(settings.redis_url, socket_timeout=TTL_S), worker.name):
+                worker.work()
         except RedisError as error:  # RQ outlives its absence while idle, but not during a shard
             log.error("Redis is away, the worker begins anew", reason=str(error))
             time.sleep(REDIS_RETRY_S)

@@ -1,0 +1,58 @@
+"""Which workers are alive: each says so every few seconds, and counts for `TTL_S` after.
+
+RQ itself lists a worker that was killed for minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+TTL_S = 15
+BEAT_EVERY_S = 4.0
+# A sorted set: names by when they were last heard of, on Redis's own clock.
+KEY = "quorum:workers"
+
+_BEAT = """
+local now = redis.call('TIME')[1]
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+"""
+_COUNT = """
+return redis.call('ZCOUNT', KEYS[1], redis.call('TIME')[1] - ARGV[1], '+inf')
+"""
+
+
+def count_workers(connection: Redis) -> int:
+    """Workers that were heard of within `TTL_S`.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    return int(connection.eval(_COUNT, 1, KEY, str(TTL_S)))
+
+
+@contextmanager
+def beating(connection: Redis, name: str) -> Iterator[None]:
+    """Say that this worker is alive until the block ends, from a thread of its own."""
+    ended = Event()
+
+    def beat() -> None:
+        while not ended.is_set():
+            with suppress(RedisError):  # it may be restarting
+                connection.eval(_BEAT, 1, KEY, name, str(TTL_S))
+            ended.wait(BEAT_EVERY_S)
+
+    thread = Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=1)
+        with suppress(RedisError):
+            connection.zrem(KEY, name)
