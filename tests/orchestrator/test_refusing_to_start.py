@@ -25,7 +25,7 @@ def start(folder: Path, *arguments: str, **variables: str) -> "subprocess.Popen[
 def test_an_open_api_without_a_key_ends_with_one_line(tmp_path: Path) -> None:
     with start(tmp_path) as api:
         _, said = api.communicate(timeout=60)
-    assert api.returncode == 1
+    assert api.returncode == 2
     assert "set API_KEY to a secret" in said
     assert len(said.splitlines()) == 1
 
@@ -45,4 +45,4 @@ def test_in_a_container_it_stays_unhealthy_and_says_why(tmp_path: Path) -> None:
         assert reply.status_code == 503
         assert "set API_KEY to a secret" in reply.json()["error"]["message"]
         api.send_signal(signal.SIGTERM)
-        assert api.wait(20) == 1
+        assert api.wait(20) == 2

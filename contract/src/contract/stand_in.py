@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NoReturn
 
+from contract.settings import WRONG_SETTINGS, end_with
+
 RETRY_AFTER_S = 30
 # The argument that compose's containers are started with.
 STAY = "--stay"
@@ -53,7 +55,7 @@ def standing_in(host: str, port: int, reason: Callable[[], str]) -> Iterator[Non
         thread.join()
 
 
-def refuse_to_start(reason: str, service: str, port: int) -> NoReturn:
+def refuse_to_start(service: str, port: int, reason: str) -> NoReturn:
     """End with `reason`, why settings cannot be taken; with `STAY`, stand in until a stop comes.
 
     `service` begins the names of its own host and port variables; `port` is the default.
@@ -68,5 +70,5 @@ def refuse_to_start(reason: str, service: str, port: int) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_BLOCK, stops)
         with standing_in(host, port, lambda: reason):
             signal.sigwait(stops)
-        sys.exit(1)
-    sys.exit(reason)
+        sys.exit(WRONG_SETTINGS)
+    end_with(reason)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 
-from pydantic import ValidationError
-
+from contract.settings import read_settings
 from contract.stand_in import refuse_to_start
 from inference.serving import serve
 from inference.settings import Settings
@@ -18,12 +18,7 @@ def main() -> None:
         format="%(asctime)s %(name)s %(levelname)s %(message)s",
         stream=sys.stdout,
     )
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        faults = (f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
-        refuse_to_start("\n".join(faults), "INFERENCE", 8000)
-    serve(settings)
+    serve(read_settings(Settings, partial(refuse_to_start, "INFERENCE", 8000)))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     models_dir: Path = Path("models")
     model_name: str = "quorum-qwen2-7b"
     inference_host: str = "127.0.0.1"
-    inference_port: int = 8000
+    inference_port: int = Field(8000, ge=1, le=65535)
     inference_api_key: str = ""
     adapters: str = ""
     dtype: Literal["bfloat16", "float16", "float32"] | None = None

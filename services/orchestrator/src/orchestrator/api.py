@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -15,11 +16,11 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contract.settings import read_settings
 from contract.stand_in import refuse_to_start
 from orchestrator import logs, page
 from orchestrator.access import session_router
@@ -134,11 +135,12 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def main() -> None:
+    refuse = partial(refuse_to_start, "API", 8080)
+    settings = read_settings(ApiSettings, refuse)
     try:
-        settings = ApiSettings()
-    except ValidationError as error:
-        reasons = [f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors()]
-        refuse_to_start("\n".join(reasons), "API", 8080)
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        refuse(f"DATA_DIR: {settings.data_dir} cannot be made: {error.strerror}")
     logs.configure(settings.log_format)
     uvicorn.run(
         create_app(settings),

@@ -19,6 +19,7 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console, RenderableType
 
+from contract.settings import url_fault
 from orchestrator.client import ApiError, Client, UnreachableError
 from orchestrator.display import (
     comparison_view,
@@ -83,6 +84,8 @@ def connect(
         str, typer.Option("--api-key", envvar="QUORUM_API_KEY", help="the API's key, where it asks")
     ] = "",
 ) -> None:
+    if fault := url_fault(url):
+        raise typer.BadParameter(fault, param_hint="--url (QUORUM_URL)")
     context.obj = Target(url, api_key)
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import quote
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings
+from redis.connection import parse_url
 
+from contract.settings import url_fault
 from orchestrator.proxies import proxy_fault
 
 
@@ -29,7 +31,7 @@ class Settings(BaseSettings):
     redis_url: str = "redis://127.0.0.1:6379/0"
     redis_password_file: Path | None = None
     api_host: str = "127.0.0.1"
-    api_port: int = 8080
+    api_port: int = Field(8080, ge=0, le=65535)
     # the address that people reach it by, where that is not api_host (a container's published port)
     api_published_on: str = ""
     allowed_hosts: str = ""
@@ -43,10 +45,29 @@ class Settings(BaseSettings):
     log_format: Literal["json", "text"] = "json"
     log_prompts: bool = False
 
+    @field_validator("inference_url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        if fault := url_fault(url):
+            raise ValueError(fault)
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_a_redis_url(cls, url: str) -> str:
+        try:
+            parse_url(url)  # type: ignore[no-untyped-call]
+        except ValueError as error:
+            raise ValueError(f"{error} (as in redis://host:6379/0)") from error
+        return url
+
     @model_validator(mode="after")
     def _password_from_its_file(self) -> Self:
         if self.redis_password_file is not None:
-            password = quote(self.redis_password_file.read_text().strip(), safe="")
+            try:
+                password = quote(self.redis_password_file.read_text().strip(), safe="")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ValueError(f"REDIS_PASSWORD_FILE cannot be read: {error}") from error
             scheme, rest = self.redis_url.split("://", 1)
             self.redis_url = f"{scheme}://:{password}@{rest}"
             self.redis_password_file = None  # it stands in the address now

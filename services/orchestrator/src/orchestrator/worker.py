@@ -11,6 +11,7 @@ from rq import Worker
 from rq.serializers import JSONSerializer
 
 import orchestrator.shards  # noqa: F401 # imported before forking, so that no shard pays for it
+from contract.settings import read_settings
 from orchestrator import logs
 from orchestrator.heartbeat import TTL_S, beating
 from orchestrator.queueing import QUEUES
@@ -22,7 +23,7 @@ REDIS_RETRY_S = 2.0
 
 
 def main() -> None:
-    settings = Settings()
+    settings = read_settings(Settings)
     logs.configure(settings.log_format)
     while True:
         try:

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from contract.settings import WRONG_SETTINGS, read_settings
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 log = logging.getLogger("trainer")
 
@@ -33,7 +35,7 @@ def run(recipe: RecipeOption, train: TrainOption = None, base: BaseOption = None
     from contract.tenancy import trainer_at_work
     from trainer.settings import Settings
 
-    settings = Settings()
+    settings = read_settings(Settings)
     # before the imports that take seconds, in which a server could take the GPU
     with nullcontext() if settings.local_rank else trainer_at_work(settings.models_dir):
         from trainer.pipeline import run as run_recipe
@@ -65,7 +67,8 @@ def prepare(
 
     loaded = load_recipe(recipe, train, base)
     prepared = prepare_data(loaded)
-    folder, first = find_base(loaded.base, Settings().model_source), prepared.train[0]
+    folder = find_base(loaded.base, read_settings(Settings).model_source)
+    first = prepared.train[0]
     tokenizer = load_tokenizer(folder, loaded.format.messages(first.problem, first.question))
     rows, held_out, _ = render_all(prepared, loaded, tokenizer)
     save_report(prepared.report, out)
@@ -122,7 +125,7 @@ def distill(
     teacher = Teacher(
         url,
         model,
-        Settings().teacher_api_key,
+        read_settings(Settings).teacher_api_key,
         samples,
         temperature,
         max_tokens,
@@ -149,7 +152,7 @@ def baseline(
     from trainer.recipe import Recipe
     from trainer.settings import Settings
 
-    count = write_answers(forced_answers(Recipe.load(recipe), Settings(), file), out)
+    count = write_answers(forced_answers(Recipe.load(recipe), read_settings(Settings), file), out)
     log.info("%d questions, answers in %s", count, out)
 
 
@@ -163,7 +166,7 @@ def list_models() -> None:
     from trainer.settings import Settings
 
     table = Table("model", "digest", "current", "made", "base", "GiB", box=None)
-    for model in list_published(Settings().models_dir):
+    for model in list_published(read_settings(Settings).models_dir):
         contract = model.contract
         table.add_row(
             contract.model,
@@ -196,10 +199,10 @@ def publish(
     if (digest is None) == (despite is None):
         raise typer.BadParameter("give a digest, or --despite with a report")
     if despite is not None:
-        model = publish_refused(Settings().models_dir, despite)
+        model = publish_refused(read_settings(Settings).models_dir, despite)
         log.warning("published %s despite what its verification found", model)
         return
-    found = find_published(Settings().models_dir, str(digest))
+    found = find_published(read_settings(Settings).models_dir, str(digest))
     make_current(found.directory)
     log.info(
         "current is now %s; the server takes it up once no job asks for other weights "
@@ -216,7 +219,7 @@ def prune(
     from trainer.publishing import prune as prune_models
     from trainer.settings import Settings
 
-    removed = prune_models(Settings().models_dir, keep)
+    removed = prune_models(read_settings(Settings).models_dir, keep)
     for model in removed:
         log.info("removed %s", model.directory)
     freed = sum(model.size_bytes for model in removed) / 2**30
@@ -236,7 +239,7 @@ def compare(
     from trainer.comparing import differences, draw, endings, load_run
     from trainer.settings import Settings
 
-    runs_dir = Settings().runs_dir
+    runs_dir = read_settings(Settings).runs_dir
     first, second = load_run(runs_dir, one), load_run(runs_dir, other)
     console = Console()
     for title, rows in (
@@ -277,7 +280,7 @@ def end(code: str | int | None) -> None:
     """
     from trainer.settings import Settings
 
-    if Settings().world_size > 1 and isinstance(code, int):
+    if isinstance(code, int) and code != WRONG_SETTINGS and Settings().world_size > 1:
         logging.shutdown()
         sys.stdout.flush()
         os._exit(code)

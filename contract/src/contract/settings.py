@@ -1,0 +1,49 @@
+"""How every process reads its settings: whole, or with one line for each that is wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+WRONG_SETTINGS = 2
+
+Kind = TypeVar("Kind", bound=BaseModel)
+
+
+def end_with(reason: str) -> NoReturn:
+    print(reason, file=sys.stderr, flush=True)
+    sys.exit(WRONG_SETTINGS)
+
+
+def read_settings(kind: type[Kind], refuse: Callable[[str], NoReturn] = end_with) -> Kind:
+    """A process's settings.
+
+    Where some are wrong, `refuse` is given a line each, and ends the process. A value is in none of
+    them: it may be a key.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        refuse("\n".join(map(_line, error.errors(include_input=False, include_url=False))))
+
+
+def _line(fault: ErrorDetails) -> str:
+    name = ".".join(map(str, fault["loc"])).upper()
+    reason = fault["msg"].removeprefix("Value error, ")
+    return f"wrong setting: {name}: {reason}" if name else reason
+
+
+def url_fault(url: str) -> str | None:
+    """Why a text is no address of an HTTP server; None if it is one."""
+    try:
+        parts = urlsplit(url)
+        well = parts.scheme in ("http", "https") and parts.hostname
+        _ = parts.port  # raises where it is no number, or out of range
+    except ValueError as error:
+        return f"{url!r} is no address: {error}"
+    return None if well else f"{url!r} is no address: write http://host:port"

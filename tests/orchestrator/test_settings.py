@@ -1,0 +1,84 @@
+"""Bad settings: one line each, exit code 2, and no value, which may be a key, in any of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contract.settings import read_settings
+from orchestrator.settings import ApiSettings, Settings
+
+WRONG = [
+    ("CONCURRENCY", "secret", "CONCURRENCY: Input should be a valid integer"),
+    ("REDIS_URL", "nothing", "REDIS_URL: Redis URL must specify"),
+    ("REDIS_URL", "redis://host:port/0", "REDIS_URL: Port could not be cast"),
+    ("INFERENCE_URL", "localhost:8000", "INFERENCE_URL: 'localhost:8000' is no address: write"),
+    ("INFERENCE_URL", "http://host:99999/v1", "INFERENCE_URL: 'http://host:99999/v1' is no addr"),
+    ("REDIS_PASSWORD_FILE", "/nowhere", "REDIS_PASSWORD_FILE cannot be read"),
+    ("API_PORT", "99999", "API_PORT: Input should be less than"),
+    ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'json' or 'text'"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "said"), WRONG)
+def test_a_wrong_setting_is_one_line(
+    name: str,
+    value: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(name, value)
+    for kind in (Settings, ApiSettings):
+        with pytest.raises(SystemExit, match="2"):
+            read_settings(kind)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line
+        assert "secret" not in line
+
+
+def test_an_open_api_without_a_key_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("API_HOST", "0.0.0.0")
+    with pytest.raises(SystemExit, match="2"):
+        read_settings(ApiSettings)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("the API would be open to whoever reaches 0.0.0.0")
+
+
+def test_api_worker_and_command_line_end_with_code_2(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    bad = {"CONCURRENCY": "0", "API_PORT": "x", "QUORUM_URL": "127.0.0.1:8080"}
+    folder = {"DATA_DIR": str(tmp_path / "file" / "data")}
+    started = {
+        name: subprocess.Popen(
+            [sys.executable, "-m", *words],
+            env={**os.environ, **environment},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name, words, environment in (
+            ("api", ["orchestrator.api"], bad),
+            ("worker", ["orchestrator.worker"], bad),
+            ("folder", ["orchestrator.api"], folder),
+            ("quorum", ["orchestrator.cli", "list"], bad),
+        )
+    }
+    said = {name: process.communicate(timeout=120)[1] for name, process in started.items()}
+    assert {name: process.returncode for name, process in started.items()} == dict.fromkeys(
+        started, 2
+    )
+    assert not [name for name, text in said.items() if "Traceback" in text]
+    for name in ("api", "worker"):
+        assert [line.split(": ")[1] for line in said[name].splitlines()] == [
+            "API_PORT",
+            "CONCURRENCY",
+        ]
+    assert said["folder"].startswith("DATA_DIR: ")
+    assert len(said["folder"].splitlines()) == 1
+    assert "is no address" in said["quorum"]

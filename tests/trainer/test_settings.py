@@ -1,0 +1,13 @@
+import os
+import subprocess
+import sys
+
+
+def test_wrong_settings_are_a_line_each_and_code_2() -> None:
+    bad = {**os.environ, "WORLD_SIZE": "x", "MODEL_SOURCE": "nowhere"}
+    argv = [sys.executable, "-m", "trainer", "list"]
+    done = subprocess.run(argv, env=bad, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert [line.split(": ")[:2] for line in done.stderr.splitlines()] == [
+        ["wrong setting", name] for name in ["MODEL_SOURCE", "WORLD_SIZE"]
+    ]
