@@ -14,8 +14,10 @@ from trainer.data import load_examples
 from trainer.data_report import lines, save_report
 from trainer.errors import TrainerError
 from trainer.preparing import Prepared, prepare, write_examples
-from trainer.recipe import DataFile, Recipe
+from trainer.recipe import DataFile, Recipe, load_recipe
 from trainer.splitting import near_duplicates
+
+RECIPES = Path(__file__).parents[2] / "services" / "trainer" / "recipes"
 
 
 def row(number: int, label: str = "A", analysis: str | None = "甲高。", text: str = "") -> Any:
@@ -73,6 +75,65 @@ def test_bare_keys_are_not_trained_as_replies_of_a_model_told_to_reason(
     assert len(prepared(rows, style="answer").train) == 32
     with pytest.raises(TrainerError, match=r"write analyses with `trainer distill`, or set format"):
         prepared([row(i, analysis=None) for i in range(20)])
+
+
+@pytest.mark.parametrize(
+    ("worked", "total", "style"),
+    [(0, 20, "answer"), (9, 20, "answer"), (10, 20, "analysis"), (20, 20, "analysis")],
+)
+def test_the_style_follows_the_data_and_is_said(
+    prepared: Callable[..., Prepared], worked: int, total: int, style: str
+) -> None:
+    rows = [row(i, analysis="甲高。" if i < worked else None) for i in range(total)]
+    made = prepared(rows, share=0.0, style="auto")
+    assert made.recipe.format.style == style
+    assert len(made.train) == 2 * (worked if style == "analysis" else total)
+    said = dict(lines(made.report))["replies trained"]
+    assert f"{2 * worked} of {2 * total} questions have an analysis" in said
+    assert ("python -m trainer distill" in said) == (style == "answer")
+
+
+def test_five_hundred_analyses_are_enough_among_any_number_of_keys(
+    prepared: Callable[..., Prepared],
+) -> None:
+    rows = [row(i, analysis="甲高。" if i < 250 else None) for i in range(700)]
+    made = prepared(rows, share=0.0, style="auto", near_duplicate=1.0)
+    assert made.recipe.format.style == "analysis"
+    assert made.report.dropped == {'no analysis, which format.style = "analysis" trains': 900}
+
+
+def test_an_analysis_elsewhere_counts_for_the_same_question(
+    prepared: Callable[..., Prepared],
+) -> None:
+    keys = [row(i, analysis=None) for i in range(10)]
+    worked = [row(i) | {"id": f"again{i}"} for i in range(8)]
+    made = prepared([*keys, *worked], share=0.0, style="auto")
+    assert made.recipe.format.style == "analysis"
+    assert "16 of 20 questions have an analysis" in made.report.replies
+
+
+def test_a_style_that_the_recipe_names_stays(prepared: Callable[..., Prepared]) -> None:
+    made = prepared([row(i) for i in range(10)], style="answer")
+    assert made.recipe.format.style == "answer"
+    assert made.report.replies == (
+        "the answer line alone, as the recipe says; 20 of 20 questions have an analysis"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in RECIPES.glob("*.toml")))
+def test_every_recipe_takes_a_file_of_keys_alone(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    rows = [row(i, analysis=None) for i in range(40)]
+    real = os.environ.get("QUORUM_REAL_DATA")
+    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
+    made = prepare(
+        load_recipe(RECIPES / name, [Path(real) / "train.jsonl" if real else path], None)
+    )
+    assert made.recipe.format.style == "answer"
+    assert name == "demo.toml" or "不要写推理过程" in made.recipe.format.system_prompt
+    assert made.report.dropped == {}
+    example = made.train[0]
+    assert made.recipe.format.reply(example.label, None) == f"答案是：{example.label}"
 
 
 def test_a_question_with_two_keys_is_left_out(prepared: Callable[..., Prepared]) -> None:

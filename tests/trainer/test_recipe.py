@@ -82,12 +82,19 @@ def test_what_changes_memory_alone_leaves_the_digest_so_that_a_run_can_go_on(
 
 
 def test_the_default_system_prompt_asks_for_what_the_style_trains(tmp_path: Path) -> None:
-    worked = load(tmp_path, GOOD).format
+    worked = load(tmp_path, GOOD).with_style("analysis").format
     bare = load(tmp_path, GOOD + '[format]\nstyle = "answer"\n').format
     assert "逐步推理" in worked.system_prompt
     assert "不要写推理过程" in bare.system_prompt
-    own = load(tmp_path, GOOD + '[format]\nstyle = "answer"\nsystem_prompt = "x"\n').format
-    assert own.system_prompt == "x"
+    own = load(tmp_path, GOOD + '[format]\nsystem_prompt = "x"\n').with_style("answer").format
+    assert (own.style, own.system_prompt) == ("answer", "x")
+
+
+def test_a_settled_style_is_as_good_as_a_named_one(tmp_path: Path) -> None:
+    for style in ("analysis", "answer"):
+        named = load(tmp_path, GOOD + f'[format]\nstyle = "{style}"\n')
+        assert load(tmp_path, GOOD).with_style(style) == named
+        assert load(tmp_path, GOOD).with_style(style).sha256() == named.sha256()
 
 
 def test_the_command_line_replaces_files_and_base(tmp_path: Path, tiny_base: Path) -> None:

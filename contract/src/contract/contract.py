@@ -120,7 +120,7 @@ class PromptFormat(_Frozen):
     def reply(self, label: str, analysis: str | None) -> str:
         """The reply to be trained: the analysis, where the style has one, and the answer line."""
         line = self.answer_line.replace("{label}", label)
-        return f"{analysis.rstrip()}\n{line}" if self.style == "analysis" and analysis else line
+        return line if self.style == "answer" or not analysis else f"{analysis.rstrip()}\n{line}"
 
 
 class Sampling(_Frozen):

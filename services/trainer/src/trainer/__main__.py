@@ -65,8 +65,8 @@ def prepare(
     from trainer.settings import Settings
     from trainer.templates import load_tokenizer
 
-    loaded = load_recipe(recipe, train, base)
-    prepared = prepare_data(loaded)
+    prepared = prepare_data(load_recipe(recipe, train, base))
+    loaded = prepared.recipe
     folder = find_base(loaded.base, read_settings(Settings).model_source)
     first = prepared.train[0]
     tokenizer = load_tokenizer(folder, loaded.format.messages(first.problem, first.question))
@@ -114,7 +114,8 @@ def distill(
     from trainer.recipe import DataFile, Recipe
     from trainer.settings import Settings
 
-    fmt = Recipe.load(recipe).format
+    loaded = Recipe.load(recipe)
+    fmt = (loaded.with_style("analysis") if loaded.format.style == "auto" else loaded).format
     examples = load_examples([DataFile(file=str(path)) for path in file], fmt).rows
     if only_missed:
         examples = missed_in(examples, job_answers(only_missed))

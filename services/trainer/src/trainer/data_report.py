@@ -27,6 +27,7 @@ def lines(report: DataReport) -> list[tuple[str, str]]:
     said = [(f"read from {form}", f"{count}") for form, count in report.recognized.items()]
     said += [(f"dropped: {reason}", f"{count}") for reason, count in report.dropped.items()]
     said += [
+        ("replies trained", report.replies),
         ("problems", f"{report.problems}"),
         ("near-duplicate problems", f"{report.near_duplicate_problems}, kept on one side"),
         ("repeated questions", f"{report.repeated}"),

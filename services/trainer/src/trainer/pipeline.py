@@ -52,6 +52,7 @@ def run(recipe: Recipe, settings: Settings) -> Path:
         TrainerError: anything the user can mend.
     """
     prepared = prepare(recipe)
+    recipe = prepared.recipe
     base = find_base(recipe.base, settings.model_source)
     base_sha256 = tree_sha256(base)
     digest = digest_of(base_sha256, prepared.sha256, recipe.sha256())[:DIGEST_CHARACTERS]

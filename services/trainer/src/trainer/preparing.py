@@ -18,6 +18,9 @@ from trainer.recipe import Recipe
 from trainer.splitting import groups, held_out, near_duplicates, normalized
 
 NO_ANALYSIS = 'no analysis, which format.style = "analysis" trains'
+# So many of the questions must have an analysis, or so many questions in all, for them to be what
+# is trained; a model of 7 billion weights learns to work steps out from some hundred.
+ENOUGH_SHARE, ENOUGH = 0.5, 500
 CONFLICT = "the same question stands elsewhere with another key"
 
 
@@ -25,12 +28,14 @@ CONFLICT = "the same question stands elsewhere with another key"
 class DataReport:
     """Counts over questions unless said otherwise; `keys` count labels by name.
 
-    `repeated` rows ask a question that another row asks too. `leaking` held-out questions belong to
-    problems that stand, nearly or quite, in the training data, and were left out.
+    `replies` says in which style they are trained, and why. `repeated` rows ask a question that
+    another row asks too. `leaking` held-out questions belong to problems that stand, nearly or
+    quite, in the training data, and were left out.
     """
 
     recognized: dict[str, int]
     dropped: dict[str, int]
+    replies: str = ""
     read: int = 0
     problems: int = 0
     repeated: int = 0
@@ -53,6 +58,9 @@ class DataReport:
 
 @dataclass(frozen=True)
 class Prepared:
+    """`recipe` is what was asked for, its style settled."""
+
+    recipe: Recipe
     train: list[Example]
     held_out: list[Example]
     report: DataReport
@@ -67,11 +75,12 @@ def prepare(recipe: Recipe) -> Prepared:
     """
     loaded = load_examples(recipe.train, recipe.format)
     dropped = Counter(loaded.dropped)
+    recipe, replies = settled(recipe, loaded.rows)
     usable = _with_style(loaded.rows, recipe.format.style, dropped)
     usable = _without_conflicts(usable, dropped)
     if not usable:
         raise TrainerError(_nothing_left(recipe, dropped))
-    report = DataReport(dict(loaded.recognized), {}, read=len(loaded.rows))
+    report = DataReport(dict(loaded.recognized), {}, replies, read=len(loaded.rows))
     texts = _distinct_texts(usable)
     report.problems = len(texts)
     report.keys_read = _keys(usable)
@@ -100,7 +109,29 @@ def prepare(recipe: Recipe) -> Prepared:
     report.held_out_problems = len(_distinct_texts(kept))
     report.keys_trained = _keys([*train, *copies])
     report.dropped = dict(dropped)
-    return Prepared([*train, *copies], kept, report, digest)
+    return Prepared(recipe, [*train, *copies], kept, report, digest)
+
+
+def settled(recipe: Recipe, examples: Sequence[Example]) -> tuple[Recipe, str]:
+    """`recipe` in the style that `examples` allow where it leaves that to them, and what is said
+    about it.
+    """
+    asked = {_asked(example) for example in examples}
+    worked = {_asked(example) for example in examples if example.question.analysis}
+    have = f"{len(worked)} of {len(asked)} questions have an analysis"
+    if recipe.format.style != "auto":
+        return recipe, f"{_REPLIES[recipe.format.style]}, as the recipe says; {have}"
+    if len(worked) >= min(ENOUGH, ENOUGH_SHARE * len(asked)):
+        return recipe.with_style("analysis"), f"{_REPLIES['analysis']}; {have}"
+    files = " ".join(f"--file {Path(data_file.file).name}" for data_file in recipe.train)
+    return recipe.with_style("answer"), (
+        f"{_REPLIES['answer']}; {have}, and half of them or {ENOUGH} are needed. Have them "
+        f"written: python -m trainer distill --recipe RECIPE {files} --url TEACHER "
+        "--model NAME --out FILE"
+    )
+
+
+_REPLIES = {"analysis": "analysis and answer line", "answer": "the answer line alone"}
 
 
 def write_examples(examples: Sequence[Example], path: Path) -> None:
@@ -177,7 +208,7 @@ def _keys(examples: Sequence[Example]) -> dict[str, int]:
 def _nothing_left(recipe: Recipe, dropped: Counter[str]) -> str:
     reasons = "; ".join(f"{count} x {reason}" for reason, count in dropped.items())
     advice = (
-        'write analyses with `trainer distill`, or set format.style = "answer" to train bare labels'
+        'write analyses with `trainer distill`, or set format.style = "auto" to train bare labels'
         if dropped[NO_ANALYSIS]
         else "mend the files"
     )

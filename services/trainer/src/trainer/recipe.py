@@ -145,6 +145,14 @@ class Training(_Frozen):
         return self
 
 
+class RecipeFormat(PromptFormat):
+    """A contract's format whose style may be left to the data: analyses where enough questions have
+    one, else the label alone (`preparing.settled`). What travels has one of the two.
+    """
+
+    style: Literal["auto", "analysis", "answer"] = "auto"  # type: ignore[assignment]
+
+
 _NOT_IN_THE_DIGEST: Any = {
     "base": True,
     "train": True,
@@ -165,7 +173,7 @@ class Recipe(_Frozen):
     validation: tuple[DataFile, ...] = ()
     method: Literal["lora", "full"] = "lora"
     data: Data = Data()
-    format: PromptFormat = PromptFormat()
+    format: RecipeFormat = RecipeFormat()
     sampling: Sampling = Sampling()
     lora: Lora = Lora()
     training: Training
@@ -215,6 +223,11 @@ class Recipe(_Frozen):
                 "validation": tuple(_absolute(data, folder) for data in recipe.validation),
             }
         )
+
+    def with_style(self, style: Literal["analysis", "answer"]) -> Recipe:
+        """This recipe in `style`, with the system prompt that asks for it where it names none."""
+        given = self.format.model_dump(exclude_unset=True) | {"style": style}
+        return self.model_copy(update={"format": RecipeFormat.model_validate(given)})
 
     def sha256(self) -> str:
         """Digest of all that shapes weights and contract, wherever base and data lie."""
