@@ -46,7 +46,8 @@ LABEL org.opencontainers.image.title="quorum-trainer" \
 COPY --from=build-trainer /opt/quorum /opt/quorum
 COPY services/trainer/recipes services/trainer/recipes
 COPY examples examples
-ENV RUNS_DIR=/runs HF_HOME=/hub MODELSCOPE_CACHE=/hub/modelscope
+ARG STACK=cu12
+ENV STACK=${STACK} RUNS_DIR=/runs HF_HOME=/hub MODELSCOPE_CACHE=/hub/modelscope
 USER 10001:10001
 CMD ["python", "-m", "trainer", "run", "--recipe", "services/trainer/recipes/qwen2-7b-24gb.toml"]
 

@@ -1,12 +1,18 @@
 """Where a base comes from, and what is said when it cannot be had."""
 
+import errno
+import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
+from trainer import bases
 from trainer.bases import find_base
 from trainer.errors import TrainerError
 
@@ -38,8 +44,9 @@ def test_without_a_network_the_error_names_the_variable_to_set(
 ) -> None:
     """Port 9 of this machine, where nobody listens, stands for the hub."""
     program = (
-        "import sys; from trainer.bases import find_base; from trainer.errors import TrainerError\n"
-        "try: find_base('nobody/nothing', sys.argv[1])\n"
+        "import sys; from trainer import bases; from trainer.errors import TrainerError\n"
+        "bases.PAUSES_S = (0, 0)\n"
+        "try: bases.find_base('nobody/nothing', sys.argv[1])\n"
         "except TrainerError as error: print(error)"
     )
     target = "http://127.0.0.1:9" if source == "huggingface" else "127.0.0.1:9"
@@ -53,3 +60,107 @@ def test_without_a_network_the_error_names_the_variable_to_set(
     )
     assert "cannot get the base model nobody/nothing from" in child.stdout, child.stderr
     assert named in child.stdout
+    assert child.stderr.count("trying again in 0 s") == 2
+
+
+CONFIG = b"{" + b" " * 3_000_000 + b"}"
+
+
+class FlakyHub(BaseHTTPRequestHandler):
+    """Enough of a hub for one model of one file. Its proxy fails at first, with a status that the
+    library does not try again, and the file is broken off in the middle once.
+    """
+
+    asked: ClassVar[list[str]] = []
+    broken: ClassVar[list[str]] = []
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, *, body: bool) -> None:
+        type(self).asked.append(f"{self.command} {self.path}")
+        if "/revision/" in self.path and self.asked.count(f"GET {self.path}") == 1:
+            self.send_error(520, "come back later")
+            return
+        if self.path.startswith("/api/models/"):
+            listing = {"type": "file", "path": "config.json", "size": len(CONFIG), "oid": "0" * 40}
+            entry = {"rfilename": "config.json", "size": len(CONFIG), "blobId": "0" * 40}
+            model = {"id": "some/model", "sha": "1" * 40, "siblings": [entry]}
+            answer = [listing] if "/tree/" in self.path else model
+            self._send(json.dumps(answer).encode(), 0, body=True)
+            return
+        start = int((self.headers.get("Range") or "bytes=0-")[6:].split("-")[0])
+        self._send(CONFIG, start, body=body)
+
+    def _send(self, content: bytes, start: int, *, body: bool) -> None:
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("ETag", '"' + "0" * 40 + '"')
+        self.send_header("X-Repo-Commit", "1" * 40)
+        self.end_headers()
+        if not body:
+            return
+        if content is CONFIG and not self.broken:
+            type(self).broken.append(self.path)
+            self.wfile.write(content[: len(content) // 2])
+            self.close_connection = True
+            return
+        self.wfile.write(content[start:])
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+def test_a_flaky_hub_is_tried_again_and_lines_tell_how_far_it_is(tmp_path: Path) -> None:
+    program = (
+        "import logging, sys, time; from trainer import bases, progress\n"
+        "logging.basicConfig(level='INFO', stream=sys.stdout)\n"
+        "bases.PAUSES_S = (0.3, 0.3, 0.3)\n"
+        "progress.SAID_EVERY_S = 0.1\n"
+        "print(bases.find_base('some/model', 'huggingface'))"
+    )
+    server = ThreadingHTTPServer(("127.0.0.1", 0), FlakyHub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        child = subprocess.run(
+            [sys.executable, "-c", program],
+            env={
+                **os.environ,
+                "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+                "HF_HOME": str(tmp_path),
+                "HF_HUB_DISABLE_XET": "1",
+            },
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    finally:
+        server.shutdown()
+    assert FlakyHub.broken, child.stderr
+    *said, folder = child.stdout.splitlines()
+    assert (Path(folder) / "config.json").read_bytes() == CONFIG, child.stdout
+    assert any("trying again in 0 s, from where it broke off" in line for line in said), (
+        FlakyHub.asked
+    )
+    assert any("downloading some/model: 0.00 GiB so far" in line for line in said)
+    assert "\r" not in child.stdout + child.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "final"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), False),
+        (TimeoutError("timed out"), False),
+    ],
+)
+def test_a_full_disk_is_not_tried_again(error: Exception, final: bool) -> None:
+    assert bases.is_final(error) is final
+    wrapped = ValueError("inside")
+    wrapped.__cause__ = error
+    assert bases.is_final(wrapped) is final

@@ -18,6 +18,7 @@ from contract import ProblemFileError, parse_problems, write_json
 from trainer.bases import find_base
 from trainer.data import Example
 from trainer.errors import TrainerError
+from trainer.hosts import check_device
 from trainer.methods import compute_dtype, load_base
 from trainer.packing import pack
 from trainer.recipe import Recipe
@@ -41,6 +42,7 @@ def forced_answers(recipe: Recipe, settings: Settings, file: Path) -> Iterator[d
         raise TrainerError(f"cannot read {file}: {error.strerror}") from error
     except ProblemFileError as error:
         raise TrainerError(f"{file}: {error}") from error
+    check_device(settings.stack)
     base = find_base(recipe.base, settings.model_source)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = compute_dtype(recipe.training.dtype)

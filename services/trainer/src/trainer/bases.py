@@ -1,15 +1,30 @@
 """Where a base model comes from: a directory, the Hugging Face hub, or ModelScope.
 
-Both libraries show progress, and go on with a download that was cut off.
+Both libraries go on with a download that was cut off. On a terminal they show bars; elsewhere, as
+in a container's log, lines say how far it is.
 """
 
 from __future__ import annotations
 
+import errno
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from trainer.errors import TrainerError
+from trainer.progress import Progress
+
+log = logging.getLogger("trainer")
 
 _WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
+# Before each further try of a hub that failed
+PAUSES_S = (5.0, 20.0, 60.0, 120.0)
+# What another try would not change: no such model, no access
+_FINAL_STATUS = (400, 401, 403, 404)
+_FINAL_NAMES = ("HFValidationError", "OfflineModeIsEnabled", "NotExistError")
 
 
 def find_base(base: str, source: str) -> Path:
@@ -33,15 +48,19 @@ def find_base(base: str, source: str) -> Path:
 
 
 def _from_hub(base: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     try:
-        return Path(snapshot_download(base, allow_patterns=_WANTED))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        with _told(base, Path(constants.HF_HUB_CACHE)):
+            return _tried(base, lambda: Path(snapshot_download(base, allow_patterns=_WANTED)))
+    except Exception as error:
         raise TrainerError(
             f"cannot get the base model {base} from the Hugging Face hub: {error}. Check the name "
             "and the network: HF_ENDPOINT names a mirror, HF_TOKEN opens a gated model, "
+            "HF_HUB_DISABLE_XET=1 takes the plain way where Xet's hosts are closed, "
             "MODEL_SOURCE=modelscope takes the other hub. Or set the recipe's base to a directory "
             "that holds it."
         ) from error
@@ -49,12 +68,75 @@ def _from_hub(base: str) -> Path:
 
 def _from_modelscope(base: str) -> Path:
     from modelscope import snapshot_download
+    from modelscope.utils.file_utils import get_modelscope_cache_dir
 
     try:
-        return Path(snapshot_download(base, allow_patterns=_WANTED))
+        with _told(base, Path(get_modelscope_cache_dir())):
+            return _tried(base, lambda: Path(snapshot_download(base, allow_patterns=_WANTED)))
     except Exception as error:
         raise TrainerError(
             f"cannot get the base model {base} from ModelScope: {error}. Check the name and the "
             "network: MODELSCOPE_DOMAIN names a mirror, MODEL_SOURCE=huggingface takes the other "
             "hub. Or set the recipe's base to a directory that holds it."
         ) from error
+
+
+def _tried(base: str, download: Callable[[], Path]) -> Path:
+    """`download`, again and again with pauses where the network or the hub failed."""
+    for pause_s in PAUSES_S:
+        try:
+            return download()
+        except Exception as error:
+            if is_final(error):
+                raise
+            first = str(error).strip().partition("\n")[0][:300]
+            log.warning(
+                "downloading %s failed (%s: %s); trying again in %.0f s, from where it broke off",
+                base,
+                type(error).__name__,
+                first,
+                pause_s,
+            )
+            time.sleep(pause_s)
+    return download()
+
+
+def is_final(error: Exception) -> bool:
+    """Whether another try would end the same. Libraries wrap what the hub said in what they make of
+    it, so the causes are asked too.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        status = getattr(getattr(cause, "response", None), "status_code", None)
+        full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EACCES)
+        if full or status in _FINAL_STATUS or type(cause).__name__ in _FINAL_NAMES:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+@contextmanager
+def _told(base: str, cache: Path) -> Iterator[None]:
+    """A line every ten seconds, by what the cache has grown, where nobody sees bars."""
+    if sys.stderr.isatty():
+        yield
+        return
+    before, began = _size_bytes(cache), time.monotonic()
+
+    def said() -> str:
+        fetched = max(0, _size_bytes(cache) - before)
+        rate = fetched / (time.monotonic() - began) / 2**20
+        return f"{fetched / 2**30:.2f} GiB so far, {rate:.1f} MiB/s"
+
+    with Progress(f"downloading {base}") as progress, progress.part(said):
+        yield
+
+
+def _size_bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += 0 if path.is_symlink() else path.stat().st_size
+        except OSError:  # renamed or removed by the download meanwhile
+            continue
+    return total

@@ -67,6 +67,11 @@ def save_step(folder: Path, step: int, state: dict[str, Any]) -> None:
         shutil.rmtree(path)
 
 
+def last_name(folder: Path) -> str | None:
+    """The newest step's checkpoint, None where there is none."""
+    return max((path.name for path in _by_age(folder)), default=None)
+
+
 def load_last(folder: Path) -> Checkpoint | None:
     """The newest checkpoint that is whole, or None."""
     for path in reversed(_by_age(folder)):

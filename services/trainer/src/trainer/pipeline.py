@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from contract import Contract, Provenance
 from contract.published import make_current
 from trainer.bases import find_base
+from trainer.hosts import check_device
 from trainer.preparing import Prepared, prepare
 from trainer.publishing import (
     VERIFICATION_FILE,
@@ -51,6 +52,7 @@ def run(recipe: Recipe, settings: Settings) -> Path:
         StoppedError: it was asked to stop; the same call goes on.
         TrainerError: anything the user can mend.
     """
+    check_device(settings.stack)
     prepared = prepare(recipe)
     recipe = prepared.recipe
     base = find_base(recipe.base, settings.model_source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -22,9 +22,10 @@ class Progress:
     The time left is that of the part under way, and known once a piece of it is done.
     """
 
-    def __init__(self, task: str, every_s: float = SAID_EVERY_S) -> None:
-        self._task, self._every_s = task, every_s
-        self._part, self._done, self._pieces, self._began = "", 0, 0, 0.0
+    def __init__(self, task: str, every_s: float | None = None) -> None:
+        self._task, self._every_s = task, every_s or SAID_EVERY_S
+        self._part: str | Callable[[], str] = ""
+        self._done, self._pieces, self._began = 0, 0, 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._tell, daemon=True)
 
@@ -42,8 +43,8 @@ class Progress:
         self._thread.join()
 
     @contextmanager
-    def part(self, name: str, pieces: int = 0) -> Iterator[None]:
-        """What is under way inside; `pieces` is how often `piece` will be called."""
+    def part(self, name: str | Callable[[], str], pieces: int = 0) -> Iterator[None]:
+        """What is under way inside, or what tells it; `pieces` is how often `piece` is called."""
         self._part, self._done, self._pieces = name, 0, pieces
         self._began = time.monotonic()
         yield
@@ -60,6 +61,8 @@ class Progress:
 
     def _said(self) -> str:
         part, done, pieces = self._part, self._done, self._pieces
+        if callable(part):
+            return part()
         if not pieces:
             return part
         if not done:

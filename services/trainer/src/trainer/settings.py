@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contract import Stack
 
 
 class Settings(BaseSettings):
-    """`models_dir` (MODELS_DIR): published models.
+    """Environment variables have the fields' names in capitals; an empty one counts as not set.
 
+    `stack` (STACK): the versions that are installed; images set it. `cpu` trains without a GPU.
+    `models_dir` (MODELS_DIR): published models.
     `runs_dir` (RUNS_DIR): metrics, checkpoints and adapters of runs.
     `model_source` (MODEL_SOURCE): where a base that is no directory comes from; `local` refuses.
     `tensorboard` (TENSORBOARD): write event files into the run's folder too.
@@ -18,6 +22,9 @@ class Settings(BaseSettings):
     `world_size`, `local_rank`: set by torchrun.
     """
 
+    model_config = SettingsConfigDict(env_ignore_empty=True)
+
+    stack: Stack | None = None
     models_dir: Path = Path("models")
     runs_dir: Path = Path("runs")
     model_source: Literal["local", "huggingface", "modelscope"] = "huggingface"

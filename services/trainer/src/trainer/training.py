@@ -31,6 +31,7 @@ from trainer.distributed import (
     trained_weights,
 )
 from trainer.errors import StoppedError
+from trainer.finite import check_finite, overflow_is_skipped
 from trainer.memory import explained
 from trainer.methods import DTYPES, make_optimizer
 from trainer.metrics import Metrics
@@ -77,7 +78,7 @@ def train(
 
     Raises:
         StoppedError: SIGTERM or SIGINT came; a checkpoint was saved.
-        TrainerError: no memory, or no room for a checkpoint.
+        TrainerError: no memory, no room for a checkpoint, or a loss that is no number.
     """
     settings = recipe.training
     module = ReplyLoss(model, precision(dtype, world.device), settings.neftune_alpha)
@@ -118,6 +119,7 @@ def train(
             return {}
         scores = validate(module, data, recipe, world)
         loss = scores["validation_loss"]
+        check_finite(f"the validation loss after step {progress.step}", loss, dtype, recipe, folder)
         if progress.step and settings.patience:
             progress.worse = 0 if loss < progress.best_loss else progress.worse + 1
             if loss < progress.best_loss:
@@ -147,7 +149,13 @@ def train(
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             _seed(settings.seed, step, world.rank)
-            loss, norm = _step(module, optimizer, scaler, rows, recipe, world)
+            loss, norm = _backward(module, optimizer, scaler, rows, recipe, world)
+            check_finite(f"the loss of step {step}", loss, dtype, recipe, folder)
+            if not overflow_is_skipped(scaler):
+                check_finite(f"the gradient's norm in step {step}", norm, dtype, recipe, folder)
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad(set_to_none=True)
             progress.step = step
 
             validating = time.monotonic()
@@ -184,7 +192,7 @@ def train(
     return module
 
 
-def _step(
+def _backward(
     module: ReplyLoss,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
@@ -192,11 +200,11 @@ def _step(
     recipe: Recipe,
     world: World,
 ) -> tuple[float, float]:
-    """One optimizer step over `rows`, shared out over the devices.
+    """The clipped gradient of one step's `rows`, shared out over the devices.
 
     Returns:
         The loss in nats, averaged over the weights of all of the step's tokens, and the norm of the
-        gradient before it was clipped.
+        gradient before it was clipped; the same on all devices.
     """
     settings = recipe.training
     weight = sum(row_weight(row, settings.analysis_weight) for row in rows)
@@ -221,9 +229,6 @@ def _step(
             dist.all_reduce(parameter.grad)
     scaler.unscale_(optimizer)
     norm: Any = torch.nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad(set_to_none=True)
     norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
     return world.sum(total)[0], float(norm)
 

@@ -1,0 +1,66 @@
+"""Where a run computes: on a GPU, or on the CPU where that is meant."""
+
+from __future__ import annotations
+
+import logging
+
+from contract import Stack, stack_fault
+from trainer.errors import TrainerError
+
+log = logging.getLogger("trainer")
+
+Cards = list[tuple[str, tuple[int, int]]]
+
+
+def check_device(stack: Stack | None) -> None:
+    """Before anything is downloaded: the stack's GPU is there, and PyTorch can use it.
+
+    Without a stack (no image, no setting) a host without NVIDIA cards trains on its CPU, and says
+    so; where there are cards, they are meant.
+
+    Raises:
+        TrainerError: one line that says what is missing, and what to do.
+    """
+    if stack == "cpu":
+        return
+    import torch  # takes seconds, and is not needed above
+
+    driver, cards = _nvidia()
+    if torch.cuda.is_available():
+        cards = cards or [
+            (torch.cuda.get_device_name(i), torch.cuda.get_device_capability(i))
+            for i in range(torch.cuda.device_count())
+        ]
+        # the driver is new enough where CUDA has started
+        fault = stack_fault(stack, driver, cards) if stack and driver else None
+    elif stack is None and not cards:
+        log.warning("no GPU is visible here: training on the CPU (STACK=cpu says that it is meant)")
+        return
+    else:
+        fault = (stack_fault(stack, driver, cards) if stack else None) or (
+            f"the driver {driver} shows {cards[0][0]}, and PyTorch {torch.__version__} cannot use "
+            "it: install a PyTorch for that driver, or set STACK=cpu to train on the CPU"
+        )
+    if fault:
+        raise TrainerError(fault)
+
+
+def _nvidia() -> tuple[str | None, Cards]:
+    """The driver's version, and the cards that it shows with their compute capabilities."""
+    try:
+        import pynvml
+    except ImportError:  # the cpu stack does not bring it
+        return None, []
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:  # no driver
+        return None, []
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        cards = [
+            (pynvml.nvmlDeviceGetName(h), tuple(pynvml.nvmlDeviceGetCudaComputeCapability(h)))
+            for h in handles
+        ]
+        return pynvml.nvmlSystemGetDriverVersion(), cards
+    finally:
+        pynvml.nvmlShutdown()

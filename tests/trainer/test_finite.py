@@ -1,0 +1,57 @@
+"""Training stops at a loss or gradient that is no number, and says what to try."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tiny_models import make_model
+from trainer.errors import TrainerError
+from trainer.finite import check_finite, overflow_is_skipped
+from trainer.pipeline import run
+from trainer.recipe import Recipe
+from trainer.settings import Settings
+
+
+def test_a_loss_without_bounds_stops_training_and_names_step_and_remedies(
+    tiny_recipe: Callable[..., Recipe], settings: Settings
+) -> None:
+    recipe = tiny_recipe(training="checkpoint_every_s = 0")
+    training = recipe.training.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(TrainerError, match="the loss of step 2 is nan: training stopped") as raised:
+        run(recipe.model_copy(update={"training": training}), settings)
+    said = str(raised.value)
+    assert 'training.dtype = "float32"' in said
+    assert "a smaller training.learning_rate than 1e+30" in said
+    assert "a smaller training.max_grad_norm than 1" in said
+    assert "the checkpoint step-00000001 stays in" in said
+    assert [path.name for path in settings.runs_dir.glob("*/*/checkpoints/*")] == ["step-00000001"]
+
+
+def test_a_base_that_gives_no_numbers_is_not_trained(
+    root: Path, tmp_path: Path, tiny_recipe: Callable[..., Recipe], settings: Settings
+) -> None:
+    base = make_model(root, tmp_path / "broken")
+    weights = load_file(base / "model.safetensors")
+    weights["model.norm.weight"][0] = torch.nan
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(TrainerError, match="the validation loss after step 0 is nan") as raised:
+        run(tiny_recipe(base=base), settings)
+    assert "no checkpoint was saved yet" in str(raised.value)
+
+
+def test_a_gradient_without_bounds_is_an_error_in_bfloat16(
+    tiny_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    recipe = tiny_recipe()
+    check_finite("the gradient's norm in step 3", 2.5, "bfloat16", recipe, tmp_path)
+    with pytest.raises(TrainerError, match="the gradient's norm in step 3 is inf"):
+        check_finite("the gradient's norm in step 3", torch.inf, "bfloat16", recipe, tmp_path)
+
+
+def test_float16_skips_a_step_until_its_scale_has_come_down() -> None:
+    assert overflow_is_skipped(torch.amp.GradScaler("cpu"))
+    assert not overflow_is_skipped(torch.amp.GradScaler("cpu", init_scale=0.5))
+    assert not overflow_is_skipped(torch.amp.GradScaler("cpu", enabled=False))
