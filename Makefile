@@ -79,7 +79,13 @@ bench-page: .venv/ready browser  ## the page of a finished job of 50,000 questio
 lint: .venv/ready .venv-model/ready  ## ruff and mypy strict over every package
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
+	@$(MAKE) --no-print-directory -j 2 --output-sync types types-model
+
+.PHONY: types types-model
+types:
 	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/conftest.py bench/answer.py bench/page.py docs/make_configuration.py
+
+types-model:
 	.venv-model/bin/mypy services/trainer/src services/inference/src examples/demo bench/train.py bench/draw_answer.py tests/trainer tests/inference
 
 configuration: .venv/ready  ## write .env.example and docs/configuration.md from docs/settings.toml

@@ -29,11 +29,10 @@ def server() -> Iterator[StubServer]:
     stub.stop()
 
 
-@pytest.fixture
-def settings(server: StubServer, redis_url: str, tmp_path: Path) -> Settings:
+def settings_for(server: StubServer, redis_url: str, folder: Path) -> Settings:
     return Settings(
-        data_dir=tmp_path / "data",
-        models_dir=tmp_path / "models",
+        data_dir=folder / "data",
+        models_dir=folder / "models",
         model_name=MODEL,
         model_contract="default",
         inference_url=server.url,
@@ -41,6 +40,11 @@ def settings(server: StubServer, redis_url: str, tmp_path: Path) -> Settings:
         shard_questions=8,
         concurrency=4,
     )
+
+
+@pytest.fixture
+def settings(server: StubServer, redis_url: str, tmp_path: Path) -> Settings:
+    return settings_for(server, redis_url, tmp_path)
 
 
 @pytest.fixture

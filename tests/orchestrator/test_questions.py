@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -11,17 +13,33 @@ from starlette.responses import JSONResponse
 from contract import PromptFormat, extract_label
 from orchestrator.questions import LOW_AGREEMENT, RATE_POINTS, rate_points
 from orchestrator.records import Answer, JobFile, JobSettings
+from orchestrator_parts import settings_for
 from problem_files import problem_file
 from stub_server import StubServer
 from workers import Bench
 
 
-@pytest.fixture
-def job(bench: Bench) -> JobFile:
-    """120 questions, k = 4 without early stop: right and wrong ones, ties, redraws."""
+@pytest.fixture(scope="module")
+def answered(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, JobFile]:
+    """120 questions, k = 4 without early stop: right and wrong ones, ties, redraws; the folder of
+    the ended job."""
+    server = StubServer()
+    server.start()
+    bench = Bench(settings_for(server, redis_server, tmp_path_factory.mktemp("answered")))
+    bench.redis.flushall()
     job = bench.post(problem_file(60), JobSettings(samples=4, early_stop=False))
     bench.start_worker()
     bench.wait(job)
+    bench.stop_workers()
+    server.stop()
+    return bench.store.directory(job.id), job
+
+
+@pytest.fixture
+def job(bench: Bench, answered: tuple[Path, JobFile]) -> JobFile:
+    """A copy of that job."""
+    folder, job = answered
+    shutil.copytree(folder, bench.settings.data_dir / "jobs" / job.id)
     return job
 
 
@@ -166,6 +184,7 @@ def test_what_was_failed_and_is_asked_again_shows_its_new_answer(
 def test_two_jobs_are_compared_by_the_api_with_their_places(
     bench: Bench, api: httpx2.Client, job: JobFile
 ) -> None:
+    bench.start_worker()
     other = bench.post(problem_file(60), JobSettings(samples=1, seed=5))
     waiting = api.get(f"/jobs/{job.id}/comparison", params={"to": other.id})
     if waiting.status_code != 200:  # it may have ended already
