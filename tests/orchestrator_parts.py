@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import structlog
 import uvicorn
 
 from contract import CONTRACT_FILE
@@ -19,6 +20,14 @@ from orchestrator.api import STOP_S, create_app
 from orchestrator.settings import Settings
 from stub_server import MODEL, StubServer
 from workers import Bench
+
+# as the API's own lines are told; structlog's default takes seconds for a traceback
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture

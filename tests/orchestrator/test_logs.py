@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from orchestrator.records import JobSettings
 from problem_files import problem_file
 from workers import Bench, kill_session
@@ -37,3 +39,19 @@ def test_a_jobs_life_is_told_in_lines_of_json(bench: Bench, tmp_path: Path) -> N
     assert (ended["status"], ended["answered"], ended["failed"]) == ("completed", 12, 0)
     assert ended["samples"] >= 36
     assert "第1题" not in log.read_text()
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_traceback_is_told_without_the_values_of_variables(form: str) -> None:
+    program = (
+        "import structlog; from orchestrator import logs; import sys\n"
+        "def fail(prompt): return 1 / 0\n"
+        "logs.configure(sys.argv[1])\n"
+        "try: fail('a sec' + 'ret')\n"
+        "except ZeroDivisionError: structlog.get_logger('quorum').exception('it failed')\n"
+    )
+    argv = [sys.executable, "-c", program, form]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert "ZeroDivisionError" in said
+    assert "fail" in said
+    assert "a secret" not in said

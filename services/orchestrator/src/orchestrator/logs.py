@@ -1,6 +1,7 @@
 """Log lines of API and workers: one form, on standard output, with the ids of what they are about.
 
-Prompts and replies are in none of them unless LOG_PROMPTS asks for them.
+Prompts and replies are in none of them unless LOG_PROMPTS asks for them; so a traceback is told
+without the values of its variables.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import logging
 import sys
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.types import Processor
 
 
@@ -23,11 +25,15 @@ def configure(form: str) -> None:
     ]
     last: list[Processor] = (
         [
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
         if form == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
