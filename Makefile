@@ -35,22 +35,22 @@ secrets/redis_password:
 doctor: .venv/ready  ## whether this host can run the compose stack
 	@.venv/bin/quorum doctor
 
-# Files of tests run side by side, a file's tests one after the other. Most wait rather than
-# compute, so there are more at once than processors; of those that compute, one a processor.
-SIDE_BY_SIDE := -n 4
-COMPUTING := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+# Two files of tests at a time, the tests of a file one after the other. Programs that each take every
+# core wait for one another, so each takes one.
+SIDE_BY_SIDE := -n 2 --durations 15
+ONE_CORE := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 SUITES := tests/docs tests/stacks tests/contract tests/demo tests/orchestrator tests/monitoring tests/page tests/e2e
 
 test: browser lint  ## what one model environment and one start of vLLM can show, about ten minutes on 2 cores
-	$(COMPUTING) .venv/bin/pytest $(SIDE_BY_SIDE) -m "not long" --durations 15 $(SUITES)
-	$(COMPUTING) .venv-model/bin/pytest -n 2 -m "not long" --durations 15 tests/trainer tests/inference
+	$(ONE_CORE) .venv/bin/pytest $(SIDE_BY_SIDE) -m "not long" $(SUITES)
+	$(ONE_CORE) .venv-model/bin/pytest $(SIDE_BY_SIDE) -m "not long" tests/trainer tests/inference
 
 test-all: engine test-long test-compose  ## all that make test leaves out: kills, the demo, further servers, training on several processes, the other stacks, compose
 
 test-long: browser .venv/ready .venv-model/ready .venv-cu12/ready .venv-volta/ready  ## the same without compose, for hosts without Docker
-	$(COMPUTING) .venv/bin/pytest -n 2 -m long --durations 15 $(SUITES)
-	$(COMPUTING) .venv-model/bin/pytest -n 2 -m long --durations 15 tests/trainer tests/inference
-	$(COMPUTING) .venv-cu12/bin/pytest -n 2 --durations 15 tests/trainer
+	$(ONE_CORE) .venv/bin/pytest $(SIDE_BY_SIDE) -m long $(SUITES)
+	$(ONE_CORE) .venv-model/bin/pytest $(SIDE_BY_SIDE) -m long tests/trainer tests/inference
+	$(ONE_CORE) .venv-cu12/bin/pytest $(SIDE_BY_SIDE) tests/trainer
 
 # Chromium, Chinese letters for it, and Prometheus's promtool; in a container, where one is root, they are installed.
 browser:

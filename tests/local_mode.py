@@ -18,7 +18,7 @@ import httpx2
 from orchestrator.local.stack import API_PORT
 
 URL = f"http://127.0.0.1:{API_PORT}"
-UP_TIMEOUT_S = 400
+UP_TIMEOUT_S = 900
 STARTED_BY = "QUORUM_TEST"  # in the environment of a command and of all that it starts
 
 
@@ -100,6 +100,7 @@ class SharedStack:
         self._root = root
         self._up = local_up(root)
         self._process: subprocess.Popen[str] | None = None
+        self._failed = False
 
     def __enter__(self) -> Self:
         return self
@@ -113,10 +114,13 @@ class SharedStack:
         self.end()
 
     def ready(self) -> subprocess.Popen[str]:
+        assert not self._failed, "it did not become ready for a test before"
         if self._process is None:
             self._up = local_up(self._root)
             self._process = self._up.__enter__()
+        self._failed = True
         wait_until_ready(self._process)
+        self._failed = False
         return self._process
 
     def end(self) -> None:
