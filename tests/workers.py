@@ -42,14 +42,15 @@ class Bench:
         shards = range(len(job.shards))
         return {key: a for n in shards for key, a in self.store.answers(job, n).items()}
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
+    def environment(self) -> dict[str, str]:
+        """The settings as a worker reads them."""
         values = self.settings.model_dump(mode="json")
-        environment = {
-            key.upper(): str(value) for key, value in values.items() if value is not None
-        }
+        return {key.upper(): str(value) for key, value in values.items() if value is not None}
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
         worker = subprocess.Popen(
             [sys.executable, "-m", "orchestrator.worker"],
-            env={**os.environ, **environment},
+            env={**os.environ, **self.environment()},
             start_new_session=True,
         )
         self.workers.append(worker)

@@ -13,8 +13,8 @@ from orchestrator.journal import read_journal
 from orchestrator.queueing import Scheduler
 from orchestrator.records import JobSettings
 from orchestrator.settings import Settings
-from orchestrator.shards import TURN_S
 from orchestrator.store import JobStore
+from orchestrator.turns import TURN_S
 from problem_files import problem_file
 from stub_server import StubServer
 from workers import Bench, until
@@ -134,6 +134,7 @@ def test_jobs_of_one_priority_take_turns(
     bench.start_worker()
     bench.wait_for_answers(large, 4)
     small = post(api, problem_file(2))
+    until(lambda: "for its turn" in (api.get(f"/jobs/{small}").json()["note"] or ""), TURN_S)
     until(lambda: status(api, small) == "completed", TURN_S + 20)
     assert status(api, large.id) == "in_progress"
 

@@ -32,6 +32,9 @@ log = structlog.get_logger("quorum")
 
 LONGEST_WAIT_S = 10.0
 SAY_AGAIN_S = 30.0
+# What a note does not tell: a failure that passes at once, and the usual time until a reply.
+SILENT_FAILURE_S = 2.0
+SILENCE_S = 7.0
 # Client errors that may pass: key, balance, permission, conflict, timeout on the way, rate limits.
 PASSING = (401, 402, 403, 408, 409, 425, 429)
 NOT_FOUND = 404
@@ -91,6 +94,7 @@ class Endpoint:
         self.draws_several = True  # until it is seen not to
         self.waits: dict[object, tuple[float, str]] = {}
         self.replied_at = time.monotonic()
+        self._open = 0
         self._client = client
         self._meter = meter
         self._limits = limits
@@ -107,7 +111,7 @@ class Endpoint:
             RequestFailedError: the server refuses it, or it failed up to the limits.
             OtherModelServedError: the server was restarted with other weights.
         """
-        began, tries, pause_s = time.monotonic(), 0, 0.5
+        began, tries, blamed, pause_s = time.monotonic(), 0, 0, 0.5
         with self._one_wait() as wait:
             while True:
                 tries += 1
@@ -125,8 +129,11 @@ class Endpoint:
                     raise RequestFailedError(f"the server refused it: {got.reason}")
                 self.waits[wait] = (began, got.reason)
                 enough = tries >= self._limits.tries and tried_at - began >= self._limits.over_s
-                unable = is_optional and tries > 1 and got.may_be_inability
-                if (enough or unable) and await self._answers_others(tried_at):
+                unable = is_optional and got.may_be_inability
+                at_fault = (enough or unable) and await self._answers_others(tried_at)
+                # twice in a row, because the server may have come back between this try and that
+                blamed = blamed + 1 if at_fault else 0
+                if blamed > 1:
                     raise RequestFailedError(
                         f"given up after {tries} tries in {time.monotonic() - began:.0f} s, while "
                         f"the server answers other requests: {got.reason}"
@@ -139,10 +146,34 @@ class Endpoint:
     @contextmanager
     def _one_wait(self) -> Iterator[object]:
         wait = object()
+        self._open += 1
         try:
             yield wait
         finally:
+            self._open -= 1
             self.waits.pop(wait, None)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether all that is under way has failed at least once, and waits to be tried again."""
+        return 0 < self._open <= len(self.waits)
+
+    def waits_for(self) -> str | None:
+        """What is waited for, fit for a job's note; None where replies come."""
+        now = time.monotonic()
+        since, reason = min(self.waits.values(), default=(now, ""))
+        if now - since > SILENT_FAILURE_S:
+            if self.is_stuck:
+                return f"waiting for the model: {reason}"
+            return f"{len(self.waits)} of {self._open} requests wait for the model: {reason}"
+        silence_s = now - self.replied_at
+        if self._open and silence_s > SILENCE_S:
+            tens = int(silence_s // 10 * 10)
+            return (
+                f"waiting for replies: {self._open} requests to {self._client.base_url} are under "
+                f"way, and for {max(tens, round(SILENCE_S))} s none was answered"
+            )
+        return None
 
     def _say(self, reason: str) -> None:
         if time.monotonic() >= self._say_again_at:  # once for all that wait

@@ -179,3 +179,11 @@ class OtherModelServedError(WaitingForModelError):
     def __init__(self, message: str, served: Iterable[str] = ()) -> None:
         super().__init__(message)
         self.served = frozenset(served)
+
+
+class JobCancelledError(Exception):
+    """Someone cancelled the job; its running requests are aborted."""
+
+
+class WorkerStoppingError(Exception):
+    """The worker was asked to stop, and what was in flight has had its time."""

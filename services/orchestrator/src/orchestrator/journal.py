@@ -42,6 +42,7 @@ class Journal:
         self._descriptor = descriptor
         self._may_write = may_write
         self._unsynced = False
+        self.waits_for: str | None = None
 
     async def append(self, answer: Answer) -> None:
         """Write one line. On a full volume, wait until it has room; the answer is kept meanwhile.
@@ -54,11 +55,13 @@ class Journal:
             self._may_write()
             try:
                 self._write_whole(line)
+                self.waits_for = None
                 return
             except OSError as error:
                 if error.errno not in FULL:
                     raise
                 log.error("the data volume is full; an answer waits for room: %s", error)
+                self.waits_for = f"waiting for room: an answer cannot be written: {error.strerror}"
                 await asyncio.sleep(FULL_RETRY_S)
 
     def _write_whole(self, line: bytes) -> None:

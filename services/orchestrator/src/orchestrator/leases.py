@@ -33,6 +33,16 @@ def lease_key(job_id: str, part: int | str) -> str:
     return f"quorum:lease:{job_id}:{part}"
 
 
+def leased_jobs(connection: redis.Redis) -> set[str]:
+    """The jobs that a worker is at.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    keys = connection.scan_iter(lease_key("*", "*"), count=1000)
+    return {(key if isinstance(key, str) else key.decode()).split(":")[2] for key in keys}
+
+
 def _clock_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)  # goes on while the machine is suspended
 

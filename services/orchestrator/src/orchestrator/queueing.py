@@ -191,14 +191,18 @@ def is_stopping(connection: Redis, worker: str) -> bool:
     return bool(connection.hexists(key, "shutdown_requested_date"))
 
 
-def others_wait(connection: Redis, job: JobFile, *, any_of_same_priority: bool) -> bool:
+def others_wait(
+    connection: Redis, job: JobFile, *, any_of_same_priority: bool, any_at_all: bool
+) -> bool:
     """Whether other jobs' shards wait for a worker.
 
-    Those of a higher priority, and with `any_of_same_priority` those of the same one too.
+    Those of a higher priority, with `any_of_same_priority` those of the same one too, and with
+    `any_at_all` those of a lower one.
     """
     own = QUEUES.index(f"shards-{job.settings.priority}")
     keys = [f"{Queue.redis_queue_namespace_prefix}{name}" for name in QUEUES]
-    if any(connection.llen(key) for key in keys[:own]):
+    lower = keys[own + 1 :] if any_at_all else []
+    if any(connection.llen(key) for key in (*keys[:own], *lower)):
         return True
     waiting = connection.lrange(keys[own], 0, -1) if any_of_same_priority else []
     return any(job.id not in str(entry) for entry in waiting)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from pathlib import Path
 
 import redis.asyncio
@@ -15,6 +16,7 @@ from redis.exceptions import RedisError
 from contract import Contract, ContractError
 from orchestrator.background import repeat
 from orchestrator.errors import JobDamagedError, NotReadyError, OtherModelServedError, QuorumError
+from orchestrator.leases import leased_jobs
 from orchestrator.model import (
     ServedModel,
     check_server,
@@ -38,6 +40,8 @@ MODEL_CHECK_EVERY_S = 5.0
 PROBE_TIMEOUT_S = 5.0
 REDIS_TIMEOUT_S = 10.0
 FULL_BYTES = 32 << 20
+# A job has no worker for a moment between two of its shards.
+IDLE_S = 4.0
 
 
 class Service:
@@ -56,6 +60,7 @@ class Service:
         self.has_workers = True
         self.scan_state = "ok"
         self.waits: dict[str, str] = {}
+        self._idle_since: dict[str, float] = {}
 
     # ---- jobs ---------------------------------------------------------------------------------
 
@@ -122,13 +127,21 @@ class Service:
         if pinned is not None:
             name = ServedModel.from_contract(pinned).name
             if name in self.served:
-                return None
+                return self._turn_note(job_id)
             if self.served:
                 return (
                     f"waiting for the model: the job was started with the weights {name}; "
                     f"{', '.join(sorted(self.served))} are served now"
                 )
-        return None if self.model_state == "ok" else f"waiting for the model: {self.model_state}"
+        if self.model_state != "ok":
+            return f"waiting for the model: {self.model_state}"
+        return self._turn_note(job_id)
+
+    def _turn_note(self, job_id: str) -> str | None:
+        now = time.monotonic()
+        if now - self._idle_since.get(job_id, now) < IDLE_S:
+            return None
+        return "waiting for its turn: every worker is at another job"
 
     def forget(self, job_id: str) -> None:
         """The job was opened again or deleted: what was read of it counts no more."""
@@ -213,7 +226,15 @@ class Service:
         await asyncio.to_thread(self.scheduler.scan)
         self.has_workers = await asyncio.to_thread(self.scheduler.has_workers)
         self.waits = await asyncio.to_thread(read_waits, self.scheduler.connection)
+        self._idle_since = await asyncio.to_thread(self._idle_jobs)
         self.scan_state = "ok"
+
+    def _idle_jobs(self) -> dict[str, float]:
+        """Since when each open job has had no worker."""
+        at_work, now = leased_jobs(self.scheduler.connection), time.monotonic()
+        ended = self.store.has_ended
+        idle = (job_id for job_id in self.store.ids() if job_id not in at_work)
+        return {job_id: self._idle_since.get(job_id, now) for job_id in idle if not ended(job_id)}
 
     def _scan_failed(self, reason: str) -> None:
         self.scan_state = reason

@@ -1,0 +1,228 @@
+"""Whatever a job waits for, it says so, gives up what never comes, and lets others go first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from rq import SimpleWorker
+from rq.serializers import JSONSerializer
+from starlette.responses import JSONResponse, Response
+
+from contract import parse_problems
+from orchestrator import endpoint, turns
+from orchestrator.asking import Server
+from orchestrator.endpoint import Limits
+from orchestrator.metering import Meter
+from orchestrator.model import find_model, make_client
+from orchestrator.queueing import QUEUES
+from orchestrator.records import Answer, JobSettings
+from orchestrator.sampling import Sampler
+from orchestrator.settings import Settings
+from orchestrator.store import Asked
+from orchestrator.waiting import Word, read_waits
+from problem_files import problem_file
+from stub_server import StubServer
+from workers import Bench, until
+
+Fail = Callable[[dict[str, Any]], Response | None]
+
+
+def questions(count: int) -> list[Asked]:
+    return [Asked(problem, 0) for problem in parse_problems(problem_file(count, 1))]
+
+
+@asynccontextmanager
+async def asking(
+    settings: Settings, limits: Limits | None = None, **chosen: Any
+) -> AsyncIterator[Sampler]:
+    async with make_client(settings) as client:
+        server = Server(client, find_model(settings), Meter(), limits)
+        yield Sampler(server, JobSettings(**chosen))
+
+
+async def told_by(sampler: Sampler) -> str:
+    while (told := sampler.server.endpoint.waits_for()) is None:  # noqa: ASYNC110 # a clock tells
+        await asyncio.sleep(0.05)
+    return told
+
+
+def ask(settings: Settings, count: int, limits: Limits | None = None) -> list[Answer]:
+    async def run() -> list[Answer]:
+        async with asking(settings, limits) as sampler:
+            return [await sampler.answer(asked) for asked in questions(count)]
+
+    return asyncio.run(run())
+
+
+def of_first_question(response: Response) -> Fail:
+    def fail(body: dict[str, Any]) -> Response | None:
+        return response if "第0题" in body["messages"][-1]["content"] else None
+
+    return fail
+
+
+@pytest.mark.parametrize("status", [500, 501, 200])
+def test_n_is_given_up_where_the_same_request_works_with_one(
+    settings: Settings, server: StubServer, status: int
+) -> None:
+    """llama.cpp's server answers 500 to n > 1."""
+    words = {"error": {"message": "Only one completion choice is allowed"}}
+    server.fail = lambda body: JSONResponse(words, status) if body["n"] > 1 else None
+    server.reply = lambda prompt, seed: "答案是：A"
+    assert [answer.answer for answer in ask(settings, 3)] == ["A"] * 3
+    assert [body["n"] for body in server.requests] == [2, 1, 1, 1, 1, 1, 1]
+
+
+def test_a_server_that_is_overloaded_is_still_asked_for_several(
+    settings: Settings, server: StubServer
+) -> None:
+    server.fail = lambda body: JSONResponse({}, 503) if len(server.requests) == 1 else None
+    ask(settings, 1)
+    assert [body["n"] for body in server.requests][:2] == [2, 2]
+
+
+@pytest.mark.parametrize("status", [500, 503, 200])
+def test_what_one_question_alone_meets_is_given_up_and_told(
+    settings: Settings, server: StubServer, status: int
+) -> None:
+    broken = JSONResponse({"error": {"message": "NaN in logits"}}, status)
+    server.fail = of_first_question(broken)
+    first, second = ask(settings, 2, Limits(2, 0))
+    assert first.answer is None
+    assert "NaN in logits" in (first.error or "")
+    assert "given up after 3 tries" in (first.error or "")
+    assert second.answer
+
+
+def test_nothing_is_given_up_while_the_server_answers_nobody(
+    settings: Settings, server: StubServer
+) -> None:
+    server.reply = lambda prompt, seed: "答案是：A"
+    server.fail = lambda body: JSONResponse({}, 500) if len(server.requests) < 9 else None
+    (answer,) = ask(settings, 1, Limits(1, 0))
+    assert answer.answer == "A"
+
+
+def test_a_way_to_hold_replies_that_fails_is_passed_over(
+    settings: Settings, server: StubServer
+) -> None:
+    unknown = JSONResponse({"error": "no grammar"}, 500)
+    server.fail = lambda body: unknown if "structured_outputs" in body else None
+    server.reply = lambda prompt, seed: "不知道。"
+    (answer,) = ask(settings, 1)
+    assert (answer.answer, answer.flags) == ("B", ("resampled", "forced"))
+
+
+WAITS = {
+    "a wrong key": (JSONResponse({"error": {"message": "bad key"}}, 401), "bad key"),
+    "no money": (JSONResponse({"error": {"message": "top up"}}, 402), "top up"),
+    "an error with 200": (JSONResponse({"error": {"message": "Insufficient balance"}}), "balance"),
+    "HTML with 200": (Response("<h1>Log in</h1>"), "Log in"),
+    "an error of the server": (Response("<p>Bad gateway</p>", 502), "Bad gateway"),
+    "no chat endpoint": (JSONResponse({"detail": "Not Found"}, 404), "lists stub but answers 404"),
+}
+
+
+@pytest.mark.parametrize("kind", WAITS)
+def test_each_wait_is_told_with_the_servers_words(
+    settings: Settings, server: StubServer, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "SILENT_FAILURE_S", 0.0)
+    response, words = WAITS[kind]
+    server.fail = lambda body: response
+
+    async def run() -> Answer:
+        async with asking(settings) as sampler:
+            task = asyncio.create_task(sampler.answer(questions(1)[0]))
+            told = await told_by(sampler)
+            assert words in told
+            assert sampler.server.endpoint.is_stuck
+            server.fail = lambda body: None
+            answer = await task
+            assert sampler.server.endpoint.waits_for() is None
+            return answer
+
+    assert asyncio.run(run()).answer
+
+
+def test_a_reply_that_does_not_come_is_told(
+    settings: Settings, server: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "SILENCE_S", 0.1)
+    server.latency_s = 30
+
+    async def run() -> None:
+        async with asking(settings) as sampler:
+            task = asyncio.create_task(sampler.answer(questions(1)[0]))
+            told = await told_by(sampler)
+            assert told.startswith("waiting for replies: 1 requests")
+            assert not sampler.server.endpoint.is_stuck
+            task.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_jobs_note_says_what_its_worker_waits_for(
+    bench: Bench, api: httpx2.Client, server: StubServer
+) -> None:
+    server.fail = lambda body: JSONResponse({"error": {"message": "bad key"}}, 401)
+    job = bench.post(problem_file(2))
+    bench.start_worker()
+
+    def note() -> str:
+        return str(api.get(f"/jobs/{job.id}").json()["note"])
+
+    until(lambda: "bad key" in note())
+    assert "look at INFERENCE_API_KEY" in note()
+    server.fail = lambda body: None
+    until(lambda: api.get(f"/jobs/{job.id}").json()["status"] == "completed")
+    assert note() == "None"
+    until(lambda: read_waits(bench.redis) == {})
+
+
+def test_a_word_is_said_again_and_taken_back(bench: Bench) -> None:
+    word = Word(bench.redis, "job_1", 0)
+    Word(bench.redis, "job_1", 1).say("later")
+    word.say("the model")
+    assert read_waits(bench.redis) == {"job_1": "the model"}
+    word.say(None)
+    assert read_waits(bench.redis) == {"job_1": "later"}
+
+
+@pytest.mark.parametrize("way", ["hangs", "fails"])
+def test_a_job_that_hangs_lets_those_behind_it_finish(
+    bench: Bench, server: StubServer, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker; the first job's questions get no reply, three good jobs wait behind it."""
+    for name, value in bench.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(turns, "TURN_S", 0.5)
+    monkeypatch.setattr(turns, "GIVE_WAY_PATIENCE_S", 0.5)
+    hanging = problem_file(3).replace("第".encode(), "HANG 第".encode())
+    broken = JSONResponse({"error": "broken"}, 500)
+
+    def fail(body: dict[str, Any]) -> Response | None:
+        hangs = "HANG" in body["messages"][-1]["content"]
+        server.latency_s = 60.0 if hangs else 0.0
+        return broken if hangs and way == "fails" else None
+
+    server.fail = fail
+    stuck = bench.post(hanging)
+    good = [bench.post(problem_file(2)) for _ in range(2)]
+    good.append(bench.post(problem_file(2), JobSettings(priority="low")))
+    worker = SimpleWorker(list(QUEUES), connection=bench.redis, serializer=JSONSerializer)
+    worker.work(burst=True)
+    for job in good:
+        bench.wait(job, 1)
+    assert bench.store.end(stuck.id) is None
+    server.fail = lambda body: None
+    server.latency_s = 0.0
+    bench.scheduler.scan()
+    worker.work(burst=True)
+    bench.wait(stuck, 1)
+    assert len(bench.answers(stuck)) == 6
