@@ -1,6 +1,11 @@
+import socket
+import threading
+from pathlib import Path
+
 import pytest
 
-from inference.checks import begins_alike, garbage
+from contracts import make_contract
+from inference.checks import Server, begins_alike, faults, garbage
 
 
 @pytest.mark.parametrize(
@@ -25,3 +30,31 @@ def test_a_reply_is_no_garbage(text: str) -> None:
 def test_replies_may_part_somewhere_but_must_begin_alike() -> None:
     assert begins_alike("庚绿，绿湖，结果是湖", "庚绿，绿湖，因此")
     assert not begins_alike("我不知道。", "庚绿，绿湖，结果是湖")
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"null", b"[]", b'{"choices": []}', b'{"tokens": 3}', b"\xff"]
+)
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"SMTP ready\r\n"])
+def test_a_server_that_answers_something_else_is_a_fault(
+    head: bytes, body: bytes, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:  # the test is over
+                    return
+                with connection:
+                    connection.recv(100_000)
+                    connection.sendall(head + body)
+
+        threading.Thread(target=answer, daemon=True).start()
+        server = Server(f"http://127.0.0.1:{listening.getsockname()[1]}", "")
+        (fault,) = faults(server, make_contract("aaa1"), tmp_path)
+        assert "the server" in fault
+        server.busy()
+        server.healthy()
+        listening.shutdown(socket.SHUT_RDWR)

@@ -11,6 +11,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ ASK_TIMEOUT_S = 600.0
 ALIKE_CHARACTERS = 6
 # A reply that is one character so often is no text: what float16 that overflows looks like.
 REPEATS = 8
+NO_REPLY = (OSError, HTTPException)
 
 
 class Server:
@@ -41,7 +43,7 @@ class Server:
         try:
             with open_url(f"{self._url}/health", timeout_s=5) as reply:
                 return reply.status == 200
-        except OSError:
+        except NO_REPLY:
             return False
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
@@ -56,8 +58,8 @@ class Server:
         """Whether requests run or wait, by vLLM's metrics; also where there are none."""
         try:
             with open_url(f"{self._url}/metrics", timeout_s=5) as reply:
-                text = reply.read().decode()
-        except OSError:
+                text = reply.read().decode(errors="replace")
+        except NO_REPLY:
             return True
         names = ("vllm:num_requests_running", "vllm:num_requests_waiting")
         counts = [float(line.split()[-1]) for line in text.splitlines() if line.startswith(names)]
@@ -79,8 +81,15 @@ def _asking(ask: Callable[[], list[str]]) -> list[str]:
     try:
         return ask()
     except OSError as error:
-        said = error.read().decode()[:300] if isinstance(error, urllib.error.HTTPError) else ""
+        said = (
+            error.read().decode(errors="replace")[:300]
+            if isinstance(error, urllib.error.HTTPError)
+            else ""
+        )
         return [f"the server does not answer the checks: {error} {said}".strip()]
+    except (HTTPException, ValueError, LookupError, TypeError, AttributeError) as error:
+        # its reply is no HTTP, no JSON, or not of the form that the API has
+        return [f"the server answers the checks with what is no reply to them: {error!r}"]
 
 
 def _probe_faults(server: Server, contract: Contract, name: str) -> list[str]:
