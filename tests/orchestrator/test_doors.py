@@ -353,8 +353,8 @@ def test_a_body_that_stalls_or_trickles_is_ended(
 def test_a_reply_that_takes_long_is_not_taken_for_a_slow_body(
     api: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doors, "IDLE_S", 0.2)
     job_id = api.post("/jobs", files={"file": ("f", problem_file(1))}).json()["id"]
+    monkeypatch.setattr(doors, "IDLE_S", 0.2)
     with api.stream("GET", f"/jobs/{job_id}/events") as reply:
         lines = reply.iter_lines()
         next(lines)

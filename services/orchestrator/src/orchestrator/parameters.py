@@ -26,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class CheckedRoute(APIRoute):
-    """A call that refuses parameters and form fields that it does not have, or has once."""
+    """A call that refuses parameters and form fields that it does not have, and doubled ones."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -37,14 +37,15 @@ class CheckedRoute(APIRoute):
             self.admit(request)
             _check_text(request.scope["query_string"])
             _check("parameter", request.query_params.multi_items(), query, form)
-            if form:  # read once: FastAPI finds what is read here
-                fields = await request.form(
-                    max_files=MOST_FORM_FILES,
-                    max_fields=MOST_FORM_FIELDS,
-                    max_part_size=MOST_FIELD_BYTES,
-                )
+            if not form:
+                return await handle(request)
+            async with request.form(
+                max_files=MOST_FORM_FILES,
+                max_fields=MOST_FORM_FIELDS,
+                max_part_size=MOST_FIELD_BYTES,
+            ) as fields:  # read once: FastAPI finds what is read here
                 _check("form field", fields.multi_items(), form, query)
-            return await handle(request)
+                return await handle(request)
 
         return check_and_handle
 
