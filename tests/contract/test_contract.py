@@ -1,9 +1,20 @@
+import json
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from contract import Contract, ContractError, Problem, PromptFormat, Question
+from contract import (
+    LABELS,
+    Contract,
+    ContractError,
+    HeldLine,
+    Problem,
+    PromptFormat,
+    Question,
+    extract_label,
+)
+from contracts import make_contract
 
 QUESTION = Question("谁最高？", ("甲", "乙"), "B")
 PROBLEM = Problem("1", "甲比乙矮。", (QUESTION,), {})
@@ -45,6 +56,44 @@ def test_a_template_names_each_part_once(template: str) -> None:
 def test_a_label_pattern_has_one_group(patterns: tuple[str, ...]) -> None:
     with pytest.raises(ValidationError):
         PromptFormat(label_patterns=patterns)
+
+
+@pytest.mark.parametrize(
+    ("line", "replies"),
+    [
+        ("答案是：{label}", ("答案：{}",)),
+        ("Answer: {label}", ("Answer: {}", "Answer:{}", "ANSWER: ({})", "**Answer:** {}")),
+        ("The answer is {label}.", ("the answer is: {}", "So the answer is {}, because")),
+        ("**Final answer: [{label}]**", ("final answer: {}",)),
+        ("{label}", ("{}.", "({})", "答案是：{}")),
+        ("选{label}", ("我选{}。",)),
+    ],
+)
+def test_an_answer_line_of_ones_own_is_read(line: str, replies: tuple[str, ...]) -> None:
+    fmt = PromptFormat(answer_line=line)
+    options = [f"text {label}" for label in LABELS]
+    for said in (line.replace("{label}", "{}"), *replies):
+        for label in "AIZ":
+            reply = f"Not A.\n{said.format(label)}"
+            assert extract_label(reply, options, fmt.label_patterns) == label, reply
+
+
+def test_patterns_that_are_given_are_kept() -> None:
+    fmt = PromptFormat(answer_line="Answer: {label}", label_patterns=("选(.)",))
+    assert (fmt.label_patterns, fmt.is_read) == (("选(.)",), False)
+
+
+@pytest.mark.parametrize("line", ["Answer", "{label} or {label}"])
+def test_an_answer_line_holds_its_label_once(line: str) -> None:
+    with pytest.raises(ValidationError, match=r"must hold \{label\} once"):
+        PromptFormat(answer_line=line)
+
+
+def test_a_contract_from_before_held_lines_is_read_as_it_was(tmp_path: Path) -> None:
+    older = json.loads(make_contract().dump())
+    del older["held"]
+    (tmp_path / "contract.json").write_text(json.dumps(older))
+    assert Contract.load(tmp_path).held_line == HeldLine(lead="答案是：", label="{label}")
 
 
 def test_a_missing_contract_says_where_and_what_to_do(tmp_path: Path) -> None:

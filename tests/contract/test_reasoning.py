@@ -53,10 +53,10 @@ def test_only_the_answer_is_read(reply: str, label: str | None, marked: str | No
     assert (place and reply[slice(*place)]) == marked
 
 
-def test_the_answer_may_be_read_by_another_pattern() -> None:
-    patterns = (*PATTERNS, r"\\boxed\{([^{}]*)\}")
+def test_an_answer_may_be_in_a_box_alone() -> None:
     reply = "<think>所以答案是：A？不。</think>因此 $\\boxed{B}$"
-    assert extract_label(reply, PEOPLE, patterns) == "B"
+    assert extract_label(reply, PEOPLE, PATTERNS) == "B"
+    assert extract_label("由 $x=\\boxed{3}$\n答案是：C", PEOPLE, PATTERNS) == "C"
 
 
 @given(st.text(), st.text())

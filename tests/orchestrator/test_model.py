@@ -5,18 +5,19 @@ import asyncio
 import pytest
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from contract import Probe, PromptFormat, Sampling
+from contract import HeldLine, Probe, PromptFormat, Sampling
 from contract.tenancy import trainer_at_work
 from orchestrator.errors import WaitingForModelError
 from orchestrator.model import ServedModel, check_server, find_model, make_client
 from orchestrator.settings import Settings
 from stub_server import MODEL, StubServer
 
+FMT = PromptFormat()
 PROBE = Probe(messages=({"role": "user", "content": "?"},), token_ids=(1, 2, 3))
 
 
 def check(settings: Settings, name: str = MODEL) -> str | None:
-    model = ServedModel(name, "digest", PromptFormat(), Sampling(), PROBE)
+    model = ServedModel(name, "digest", FMT, Sampling(), PROBE, HeldLine.of(FMT))
 
     async def run() -> str | None:
         async with make_client(settings).with_options(max_retries=0) as client:

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract import PromptFormat, parse_problems
+from contract import HeldLine, PromptFormat, parse_problems
 from orchestrator.asking import Server
 from orchestrator.errors import OtherModelServedError
 from orchestrator.metering import Meter
@@ -120,6 +120,24 @@ def test_a_question_without_a_valid_sample_is_held_to_its_labels_and_flagged(
     forced = server.requests[-1]
     assert forced["structured_outputs"] == {"choice": ["A", "B"]}
     assert forced["messages"][-1] == {"role": "assistant", "content": "答案是："}
+
+
+def test_a_held_reply_begins_with_whole_tokens_of_the_model(
+    settings: Settings, server: StubServer
+) -> None:
+    server.reply = lambda prompt, seed: " B" if prompt == "Answer:" else "不知道。"
+    fmt = PromptFormat(answer_line="Answer: {label}")
+
+    async def run() -> Answer:
+        held = HeldLine(lead="Answer:", label=" {label}")
+        async with make_client(settings) as client:
+            model = replace(find_model(settings), format=fmt, held=held)
+            sampler = Sampler(Server(client, model, Meter()), JobSettings(max_resamples=0))
+            return await sampler.answer(ASKED)
+
+    answer = asyncio.run(run())
+    assert (answer.answer, answer.samples[-1].text) == ("B", "Answer: B")
+    assert server.requests[-1]["structured_outputs"] == {"choice": [" A", " B"]}
 
 
 def test_without_any_label_there_is_an_error_and_no_answer(

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from contract import PromptFormat
+from contract import LABELS, HeldLine, PromptFormat
 from problem_files import problem_file
 from trainer.data import Example, load_examples
 from trainer.errors import TrainerError
 from trainer.recipe import DataFile
-from trainer.rendering import choice, end_token, probe, prompt_ids, render
+from trainer.rendering import choice, end_token, held_line, probe, prompt_ids, render
 
 FMT = PromptFormat()
 
@@ -102,3 +104,63 @@ def test_the_demos_tokenizer_reads_as_it_was_trained(root: Path, tokenizer: Any)
     text = (root / "examples" / "demo" / "train.jsonl").read_text(encoding="utf-8")
     for line in text.splitlines()[:300]:
         assert tokenizer(line)["input_ids"] == trained.encode(line).ids
+
+
+# answer line, its start in whole tokens of SmolLM2, a label's text there
+JOINED = [
+    ("Answer: {label}", "Answer:", " {label}"),
+    ("The answer is {label}.", "The answer is", " {label}"),
+    ("Answer: ({label})", "Answer: (", "{label}"),
+    ("**Answer: {label}**", "**Answer:", " {label}"),
+    ("答案是：{label}", "答案是：", "{label}"),
+    ("答案是： {label}", "答案是：", " {label}"),
+    ("{label}", "", "{label}"),
+]
+
+
+@pytest.mark.parametrize(("line", "lead", "label"), JOINED)
+def test_a_label_begins_where_the_tokens_of_two_labels_part(
+    smol_tokenizer: Any, examples: list[Example], line: str, lead: str, label: str
+) -> None:
+    fmt = PromptFormat(answer_line=line)
+    assert held_line(fmt, smol_tokenizer) == HeldLine(lead=lead, label=label)
+    example = replace(examples[0], question=replace(examples[0].question, analysis="Because."))
+    (row,) = render([example], fmt, smol_tokenizer, 2048).rows
+    forced = choice(example, fmt, smol_tokenizer)
+    whole = row.prompt + row.reply
+    assert forced.ids == whole[: len(forced.ids)]
+    assert forced.label_ids[forced.key] == whole[len(forced.ids)]
+    texts = [label.replace("{label}", letter) for letter in example.question.labels]
+    assert [smol_tokenizer.decode([token]) for token in forced.label_ids] == texts
+
+
+@pytest.mark.parametrize(("line", "lead", "label"), JOINED)
+def test_a_held_reply_has_the_tokens_that_were_trained(
+    smol_tokenizer: Any, line: str, lead: str, label: str
+) -> None:
+    held = held_line(PromptFormat(answer_line=line), smol_tokenizer)
+    for text, letter in held.choices(LABELS).items():
+        trained = smol_tokenizer(line.replace("{label}", letter), add_special_tokens=False)
+        begun = smol_tokenizer(held.lead, add_special_tokens=False)["input_ids"]
+        chosen = smol_tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert trained["input_ids"][: len(begun) + 1] == [*begun, *chosen]
+
+
+def test_the_demos_tokenizer_joins_no_label(tokenizer: Any) -> None:
+    assert held_line(FMT, tokenizer) == HeldLine.of(FMT)
+
+
+def test_a_tokenizer_that_tells_no_labels_apart_is_refused() -> None:
+    words = Tokenizer(WordLevel({"?": 0, "Answer:": 1, "A": 2}, unk_token="?"))
+    words.pre_tokenizer = WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?")
+    with pytest.raises(TrainerError, match=r"no token that tells the labels apart in 'Answer: A'"):
+        held_line(PromptFormat(answer_line="Answer: {label}"), tokenizer)
+
+
+def test_a_question_with_one_option_has_a_label_too(
+    smol_tokenizer: Any, examples: list[Example]
+) -> None:
+    question = replace(examples[0].question, options=("甲",))
+    forced = choice(replace(examples[0], question=question), FMT, smol_tokenizer)
+    assert (len(forced.label_ids), forced.key) == (1, 0)

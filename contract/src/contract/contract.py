@@ -9,13 +9,16 @@ would tokenize a prompt as the trainer did.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from typing_extensions import TypedDict
 
+from contract.labels import extract_label
 from contract.options import LABELS, own_texts
+from contract.plain import plain
 from contract.problems import Problem, Question
 
 CONTRACT_FILE = "contract.json"
@@ -31,8 +34,12 @@ ANSWER_SYSTEM_PROMPT = (
 USER_TEMPLATE = "题目：\n{problem}\n\n问题：\n{question}\n\n选项：\n{options}"
 # The named text is looked ahead at, so that an announcement (所以答案是：, then the line) does
 # not swallow the line that follows it.
-LABEL_PATTERNS = (r"答案\s*(?:是|为)?\s*[:：](?=\s*([^\n]+))",)
+LABEL_PATTERNS = (
+    r"答案\s*(?:是|为)?\s*[:：](?=\s*([^\n]+))",
+    r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}",
+)
 
+_OPENING_MARKS = " \t*_`\"'(（[【{“‘$\\"
 _PLACEHOLDER = re.compile(r"\{(problem|question|options)\}")
 
 
@@ -56,6 +63,7 @@ class PromptFormat(_Frozen):
 
     `style`: replies are worked steps and an answer line, or the answer line alone. The default
     system prompt asks for what the style trains; it may be empty: then no system message is sent.
+    `label_patterns` find the default answer lines and `answer_line`, where none are given.
     """
 
     system_prompt: str = SYSTEM_PROMPT
@@ -71,6 +79,22 @@ class PromptFormat(_Frozen):
         if isinstance(values, dict) and values.get("style") == "answer":
             return {"system_prompt": ANSWER_SYSTEM_PROMPT, **values}
         return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _patterns_find_the_answer_line(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "label_patterns" not in values:
+            line = values.get("answer_line")
+            if isinstance(line, str) and not _is_found(line, LABEL_PATTERNS):
+                return {**values, "label_patterns": (pattern_of(line), *LABEL_PATTERNS)}
+        return values
+
+    @field_validator("answer_line")
+    @classmethod
+    def _holds_the_label_once(cls, line: str) -> str:
+        if line.count("{label}") != 1:
+            raise ValueError("must hold {label} once")
+        return line
 
     @field_validator("user_template")
     @classmethod
@@ -121,6 +145,49 @@ class PromptFormat(_Frozen):
         """The reply to be trained: the analysis, where the style has one, and the answer line."""
         line = self.answer_line.replace("{label}", label)
         return line if self.style == "answer" or not analysis else f"{analysis.rstrip()}\n{line}"
+
+    @property
+    def is_read(self) -> bool:
+        """Whether `label_patterns` read the label of `answer_line`."""
+        return _is_found(self.answer_line, self.label_patterns)
+
+
+def pattern_of(answer_line: str) -> str:
+    """A label pattern for what the lines made of `answer_line` say: what follows its first words,
+    in any case and spacing, or the last line where a line begins with its label.
+    """
+    lead = plain(answer_line.partition("{label}")[0]).rstrip(_OPENING_MARKS).split()
+    if not lead:
+        return r"([^\n]+?)\s*\Z"
+    words = r"\s*".join(map(re.escape, lead))
+    return rf"(?i:{words})\s*:?(?=\s*([^\n]+))"
+
+
+def _is_found(answer_line: str, patterns: Sequence[str]) -> bool:
+    said = {label: answer_line.replace("{label}", label) for label in LABELS}
+    options = [f"option {label}" for label in LABELS]
+    return all(extract_label(said[label], options, patterns) == label for label in LABELS)
+
+
+class HeldLine(_Frozen):
+    """How a reply is held to labels: it begins with `lead` and goes on with `label`, which says
+    what stands there for {label}.
+
+    Both are whole tokens of the model: a tokenizer that joins "Answer:", " A" reads another text in
+    "Answer: " and "A".
+    """
+
+    lead: str
+    label: str
+
+    @classmethod
+    def of(cls, fmt: PromptFormat) -> HeldLine:
+        """For a tokenizer that joins no label to what stands before it."""
+        return cls(lead=fmt.answer_line.partition("{label}")[0], label="{label}")
+
+    def choices(self, labels: str) -> dict[str, str]:
+        """What may stand behind the lead, and the label that it is."""
+        return {self.label.replace("{label}", label): label for label in labels}
 
 
 class Sampling(_Frozen):
@@ -175,6 +242,12 @@ class Contract(_Frozen):
     probe: Probe
     lengths: Lengths
     provenance: Provenance
+    held: HeldLine | None = None
+
+    @property
+    def held_line(self) -> HeldLine:
+        """An older contract has none; its model was refused if its tokenizer joined labels."""
+        return self.held or HeldLine.of(self.format)
 
     @classmethod
     def load(cls, directory: Path) -> Contract:

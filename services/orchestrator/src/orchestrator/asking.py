@@ -8,7 +8,7 @@ a server's defaults.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, TypedDict, TypeVar
 
 from openai import AsyncOpenAI
@@ -87,9 +87,11 @@ class Server:
         return drawn
 
     async def choose(
-        self, messages: list[Message], lead: str, labels: Sequence[str], seed: int
+        self, messages: list[Message], lead: str, choices: Mapping[str, str], seed: int
     ) -> Completion:
-        """The reply that begins with `lead` and goes on with one of `labels`, decoded greedily.
+        """The label that a reply goes on with which begins with `lead`, decoded greedily.
+
+        `choices` are the texts that it may go on with, and their labels.
 
         Raises:
             RequestFailedError: no way works on this server, or the last one failed.
@@ -99,7 +101,7 @@ class Server:
         while True:
             way = self._ways_to_hold[0]
             try:
-                completion = await way(asked, labels, seed)
+                completion = await way(asked, choices, seed)
             except RequestFailedError:
                 if len(self._ways_to_hold) == 1:
                     raise
@@ -112,37 +114,37 @@ class Server:
                 self._ways_to_hold.pop(0)
 
     async def _structured_outputs(
-        self, messages: list[Message], labels: Sequence[str], seed: int
+        self, messages: list[Message], choices: Mapping[str, str], seed: int
     ) -> Completion | None:
         return await self._held(
-            messages, labels, seed, {"structured_outputs": {"choice": list(labels)}}
+            messages, choices, seed, {"structured_outputs": {"choice": list(choices)}}
         )
 
     async def _guided_choice(
-        self, messages: list[Message], labels: Sequence[str], seed: int
+        self, messages: list[Message], choices: Mapping[str, str], seed: int
     ) -> Completion | None:
-        return await self._held(messages, labels, seed, {"guided_choice": list(labels)})
+        return await self._held(messages, choices, seed, {"guided_choice": list(choices)})
 
     async def _held(
-        self, messages: list[Message], labels: Sequence[str], seed: int, how: Body
+        self, messages: list[Message], choices: Mapping[str, str], seed: int, how: Body
     ) -> Completion | None:
         """None where the reply is no label: the server did not know `how`, and passed over it."""
         completion = await self._continue(messages, seed, how, max_tokens=8, is_optional=True)
-        label = completion.text.strip()
-        return completion._replace(text=label) if label in labels else None
+        label = _stripped(choices).get(completion.text.strip())
+        return completion._replace(text=label) if label else None
 
     async def _likeliest(
-        self, messages: list[Message], labels: Sequence[str], seed: int
+        self, messages: list[Message], choices: Mapping[str, str], seed: int
     ) -> Completion | None:
         """The label with the highest log-probability among the likeliest next tokens."""
         asked = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         completion = await self._continue(messages, seed, asked, max_tokens=1)
         first = completion.likeliest.items()
         of_label = {token.strip(): logprob for token, logprob in reversed(first)}
-        known = [label for label in labels if label in of_label]
+        known = [text for text in _stripped(choices) if text in of_label]
         if not known:
             return None
-        return completion._replace(text=max(known, key=lambda label: of_label[label]))
+        return completion._replace(text=_stripped(choices)[max(known, key=of_label.__getitem__)])
 
     async def _continue(
         self,
@@ -158,6 +160,11 @@ class Server:
         greedy = {"temperature": 0.0, "top_p": 1.0, "max_tokens": max_tokens, "n": 1, "seed": seed}
         body = {"messages": messages, **greedy, **going_on, **how}
         return (await self.endpoint.complete(body, is_optional=is_optional))[0]
+
+
+def _stripped(choices: Mapping[str, str]) -> dict[str, str]:
+    """The choices without the space that a tokenizer joins with the label, or does not."""
+    return {text.strip(): label for text, label in choices.items()}
 
 
 async def all_of(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:

@@ -12,7 +12,7 @@ import openai
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
-from contract import CONTRACT_FILE, Contract, ContractError, Probe, PromptFormat, Sampling
+from contract import CONTRACT_FILE, Contract, ContractError, HeldLine, Probe, PromptFormat, Sampling
 from contract.tenancy import NO_TRAINER, what_trains
 from orchestrator.errors import OtherModelServedError, WaitingForModelError
 from orchestrator.proxies import proxy_options
@@ -31,6 +31,7 @@ class ServedModel:
     format: PromptFormat
     sampling: Sampling
     probe: Probe | None
+    held: HeldLine
 
     @classmethod
     def from_contract(cls, contract: Contract) -> ServedModel:
@@ -40,6 +41,7 @@ class ServedModel:
             contract.format,
             contract.sampling,
             contract.probe,
+            contract.held_line,
         )
 
 
@@ -50,7 +52,8 @@ def find_model(settings: Settings) -> ServedModel:
         WaitingForModelError: nothing is published (yet) under that name, or cannot be read.
     """
     if settings.model_contract == "default":
-        return ServedModel(settings.model_name, None, PromptFormat(), Sampling(), None)
+        fmt = PromptFormat()
+        return ServedModel(settings.model_name, None, fmt, Sampling(), None, HeldLine.of(fmt))
     try:
         return ServedModel.from_contract(Contract.load(contract_dir(settings)))
     except ContractError as error:

@@ -134,17 +134,16 @@ class _Vote:
     async def force(self) -> str | None:
         """Take the label of one reply held to the question's labels; the error where none is."""
         question, seed = self.asked.question, self._seed(len(self.slots), 0)
-        lead = self.server.model.format.answer_line.split("{label}")[0]
+        held = self.server.model.held
+        choices = held.choices(question.labels)
         try:
-            reply = await self.server.choose(
-                self._messages(question), lead, list(question.labels), seed
-            )
+            reply = await self.server.choose(self._messages(question), held.lead, choices, seed)
         except RequestFailedError as failure:
             return f"{UNANSWERED} ({failure})"
         self.forced = reply.text
         self.prompt_tokens += reply.prompt_tokens
         sample = self._sample(reply, len(self.slots), 0, None)
-        text = lead + reply.text
+        text = held.lead + held.label.replace("{label}", reply.text)
         self.samples.append(sample.model_copy(update={"label": reply.text, "text": text}))
         return None
 

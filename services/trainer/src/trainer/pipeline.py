@@ -88,7 +88,7 @@ def _train_and_publish(
     from trainer.finishing import Made, complete, merge_and_verify
     from trainer.merging import finished_model
     from trainer.methods import compute_dtype, prepare_model, save_initial_adapter
-    from trainer.rendering import chat_template_sha256, lengths, probe
+    from trainer.rendering import chat_template_sha256, held_line, lengths, probe
     from trainer.templates import load_tokenizer
     from trainer.training import TrainingData, train
 
@@ -121,6 +121,7 @@ def _train_and_publish(
             sampling=recipe.sampling,
             chat_template_sha256=chat_template_sha256(tokenizer),
             probe=probe(rows.examples[0], recipe.format, tokenizer),
+            held=held_line(recipe.format, tokenizer),
             lengths=lengths(rows.rows, recipe.training.max_length),
             provenance=Provenance(
                 base_model=base.name if Path(recipe.base).is_dir() else recipe.base,

@@ -7,12 +7,14 @@ Loss falls on the reply and its end token alone. A row that is too long is never
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from contract import Lengths, Message, Probe, PromptFormat
+from contract import LABELS, HeldLine, Lengths, Message, Probe, PromptFormat
 from trainer.data import Example
 from trainer.errors import TrainerError
 
@@ -131,28 +133,58 @@ def choice(example: Example, fmt: PromptFormat, tokenizer: PreTrainedTokenizerBa
     answer line begun.
 
     Raises:
-        TrainerError: a label is more than one token there.
+        TrainerError: no single token tells the labels apart there.
     """
-    reply = fmt.reply(example.label, example.question.analysis)
-    after = fmt.answer_line.split("{label}")[1]
-    before = reply[: len(reply) - len(after) - len(example.label)]
-    lead = tokenizer(before, add_special_tokens=False)["input_ids"]
-    prompt = prompt_ids(tokenizer, fmt.messages(example.problem, example.question))
     labels = example.question.labels
-    return Choice(
-        prompt + lead,
-        [_label_token(tokenizer, before, lead, label) for label in labels],
-        labels.index(example.label),
+    lead, label_ids = _parting(
+        tokenizer, [fmt.reply(label, example.question.analysis) for label in _at_least_two(labels)]
     )
+    prompt = prompt_ids(tokenizer, fmt.messages(example.problem, example.question))
+    return Choice(prompt + lead, label_ids[: len(labels)], labels.index(example.label))
 
 
-def _label_token(
-    tokenizer: PreTrainedTokenizerBase, before: str, lead: list[int], label: str
-) -> int:
-    ids = tokenizer(before + label, add_special_tokens=False)["input_ids"]
-    if ids[:-1] != lead:
-        raise TrainerError(f"{label!r} is not one token behind {before[-20:]!r} in this tokenizer")
-    return int(ids[-1])
+def held_line(fmt: PromptFormat, tokenizer: PreTrainedTokenizerBase) -> HeldLine:
+    """The answer line in this tokenizer's own tokens: what stands before the label's token, and
+    that token's text.
+
+    Raises:
+        TrainerError: no single token tells the labels apart there.
+    """
+    lines = [fmt.answer_line.replace("{label}", label) for label in LABELS]
+    lead, _ = _parting(tokenizer, lines)
+    places = tokenizer(lines[0], add_special_tokens=False, return_offsets_mapping=True)
+    # a byte-level tokenizer may not count the space that begins a token as the token's own
+    start = places["offset_mapping"][len(lead) - 1][1] if lead else 0
+    at = fmt.answer_line.index("{label}")
+    end = max(places["offset_mapping"][len(lead)][1], at + 1)
+    label = lines[0][start:at] + "{label}" + lines[0][at + 1 : end]
+    return HeldLine(lead=lines[0][:start], label=label)
+
+
+def _at_least_two(labels: str) -> str:
+    return labels if len(labels) > 1 else LABELS[:2]
+
+
+def _parting(
+    tokenizer: PreTrainedTokenizerBase, lines: Sequence[str]
+) -> tuple[list[int], list[int]]:
+    """The tokens that `lines` have in common, and the token with which each goes on by itself.
+
+    The lines differ in their label alone, so there the label's own tokens begin: a tokenizer may
+    join it with the space or the bracket before it.
+    """
+    tokens: list[list[int]] = [
+        tokenizer(line, add_special_tokens=False)["input_ids"] for line in lines
+    ]
+    columns = zip(*tokens, strict=False)
+    common = [column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns)]
+    parting = [ids[len(common)] for ids in tokens if len(ids) > len(common)]
+    if len(set(parting)) < len(lines):
+        raise TrainerError(
+            f"this tokenizer has no token that tells the labels apart in {lines[0][-20:]!r}: set "
+            "another format.answer_line"
+        )
+    return common, parting
 
 
 def lengths(rows: list[Row], max_length: int) -> Lengths:
