@@ -92,3 +92,16 @@ def test_real_analyses_end_in_whole_sentences() -> None:
         # nothing is written that was not there, but for a full stop
         output = rows[int(example.source.rpartition(" ")[2]) - 1]["output"]
         assert output.startswith((analysis, analysis[:-1])), example.source
+
+
+@pytest.mark.parametrize(
+    ("reply", "analysis"),
+    [
+        ("<think>甲？答案是：B。</think>\n答案是：B", "<think>甲？答案是：B。</think>"),
+        ("<think>甲？</think>乙高。\n答案是：B", "<think>甲？</think>\n乙高。"),
+        ("<think>乙高。\n答案是：B", None),
+        ("<think>答案是：B</think>我不知道。", None),
+    ],
+)
+def test_reasoning_stays_whole_and_gives_no_answer(reply: str, analysis: str | None) -> None:
+    assert analysis_in(reply, "B", OPTIONS, PATTERNS) == analysis

@@ -8,7 +8,7 @@ import pytest
 
 from contract import PromptFormat
 from problem_files import problem_file
-from trainer.data import Examples, load_examples
+from trainer.data import UNREADABLE, Examples, load_examples
 from trainer.errors import TrainerError
 from trainer.recipe import DataFile
 
@@ -195,6 +195,36 @@ def test_what_was_recognized_is_said(tmp_path: Path) -> None:
         "a.jsonl: problem file": 4,
         "ana.json: instruction, competition's template (### 题目, ### 问题) taken out": 1,
     }
+
+
+def test_labels_are_read_by_the_recipes_own_patterns_too(tmp_path: Path) -> None:
+    fmt = PromptFormat(answer_line="Answer: {label}")
+    for output in ("甲高。\nAnswer: A", "甲高。\n答案是：A"):
+        (example,) = load(write(tmp_path, output), fmt=fmt).rows
+        assert (example.label, example.question.analysis) == ("A", "甲高。")
+
+
+def test_reasoning_names_no_label_in_training_data(tmp_path: Path) -> None:
+    output = "<think>假设答案是：A。</think>\n乙高。\n答案是：B"
+    (example,) = load(write(tmp_path, output)).rows
+    assert example.label == "B"
+    assert example.question.analysis == "<think>假设答案是：A。</think>\n乙高。"
+
+
+def test_a_row_whose_reply_could_not_be_read_is_left_out(tmp_path: Path) -> None:
+    rows = problem_file(2).splitlines()
+    row = json.loads(rows[0])
+    row["questions"][0]["analysis"] = "<think>甲高"
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(json.dumps(row).encode() + b"\n" + rows[1])
+    loaded = load(str(path))
+    assert (len(loaded.rows), loaded.dropped) == (3, {UNREADABLE: 1})
+
+
+def test_a_format_that_cannot_read_its_own_answers_is_refused(tmp_path: Path) -> None:
+    fmt = PromptFormat(answer_line="Answer: {label}", label_patterns=("选(.)",))
+    with pytest.raises(TrainerError, match="label_patterns read no label"):
+        load(write(tmp_path, "答案是：A"), fmt=fmt)
 
 
 def test_a_files_weight_is_its_rows_weight_and_part_of_the_digest(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from contract import extract_label
+from contract import extract_label, split_reasoning
 
 # what stands before an answer on its own line: bold, a heading, a quotation, a bracket
 _MARKS = " \t*_#>`-–—·•[【(（「“\"'"
@@ -51,8 +51,23 @@ def analysis_in(
     """What leads to `label` in `reply`; None where nothing does, or no line names it last.
 
     The reply ends at the first of its last answer lines that all name `label`: behind that it only
-    has doubts. Where nothing stands before, what stands behind is the analysis.
+    has doubts. Where nothing stands before, what stands behind is the analysis. Reasoning between
+    tags stays before it, whole.
     """
+    _, answer = split_reasoning(reply)
+    if answer is None:
+        return None
+    found = _analysis_before(answer, label, options, patterns)
+    reasoning = reply[: len(reply) - len(answer)].strip()
+    if found is None or not reasoning:
+        return found or None
+    return f"{reasoning}\n{found.lstrip()}".rstrip()
+
+
+def _analysis_before(
+    reply: str, label: str, options: Sequence[str], patterns: Sequence[str]
+) -> str | None:
+    """As `analysis_in` of a reply without reasoning; empty where the answer line is all of it."""
     lines = _answer_lines(reply, options, patterns)
     settled = len(lines)
     while settled and lines[settled - 1][2] == label:
@@ -60,7 +75,7 @@ def analysis_in(
     if settled == len(lines):
         return None
     start, end, _ = lines[settled]
-    return _in_whole_sentences(reply[:start]) or reply[end:].strip() or None
+    return _in_whole_sentences(reply[:start]) or reply[end:].strip()
 
 
 def _answer_lines(

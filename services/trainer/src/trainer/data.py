@@ -32,8 +32,9 @@ from trainer.errors import TrainerError
 from trainer.recipe import DataFile
 from trainer.taking_apart import own_form, take_apart
 
-_PATTERNS = PromptFormat().label_patterns
 _BARE_LABEL = re.compile(r"\s*([A-Z])\s*[.．。]?\s*")
+
+UNREADABLE = "its analysis hides the answer behind it (a reasoning tag that is not closed?)"
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,14 @@ def load_examples(files: Sequence[DataFile], fmt: PromptFormat) -> Examples:
     """All labelled questions of `files`, in order, and what was left out and why.
 
     Raises:
-        TrainerError: a file is missing or unreadable, or no question of any file has a label.
+        TrainerError: a file is missing or unreadable, no question of any file has a label, or the
+            format cannot read its own answer line.
     """
+    if not fmt.is_read:
+        raise TrainerError(
+            f"format.label_patterns read no label from format.answer_line = {fmt.answer_line!r}: "
+            "leave label_patterns out, or add one that does"
+        )
     rows: list[Example] = []
     recognized: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
@@ -79,7 +86,8 @@ def load_examples(files: Sequence[DataFile], fmt: PromptFormat) -> Examples:
         digest.update(hashlib.sha256(data).digest() + repr(data_file.weight).encode())
         read = _read_instructions if path.suffix == ".json" else _read_problems
         found, forms, left_out = read(data, path, fmt)
-        rows += [replace(example, weight=data_file.weight) for example in found]
+        kept = _readable(found, fmt, left_out)
+        rows += [replace(example, weight=data_file.weight) for example in kept]
         recognized += Counter({f"{path.name}: {form}": n for form, n in forms.items()})
         dropped += left_out
     if not rows:
@@ -89,10 +97,29 @@ def load_examples(files: Sequence[DataFile], fmt: PromptFormat) -> Examples:
     return Examples(rows, recognized, dropped, digest.hexdigest())
 
 
+def _patterns(fmt: PromptFormat) -> tuple[str, ...]:
+    """What reads the labels of training files: the recipe's patterns, and the default ones."""
+    return tuple(dict.fromkeys((*fmt.label_patterns, *PromptFormat().label_patterns)))
+
+
+def _readable(examples: list[Example], fmt: PromptFormat, dropped: Counter[str]) -> list[Example]:
+    """Those whose reply would be read as their label, had a model written it as it is trained."""
+    kept = []
+    for example in examples:
+        line = fmt.answer_line.replace("{label}", example.label)
+        analysis = example.question.analysis if fmt.style != "answer" else None
+        reply = f"{analysis or ''}\n{line}"
+        if extract_label(reply, example.question.options, fmt.label_patterns) == example.label:
+            kept.append(example)
+        else:
+            dropped[UNREADABLE] += 1
+    return kept
+
+
 _Read = tuple[list[Example], Counter[str], Counter[str]]
 
 
-def _read_problems(data: bytes, path: Path, _: PromptFormat) -> _Read:
+def _read_problems(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
     try:
         problems = parse_problems(data)
     except ProblemFileError as error:
@@ -104,20 +131,19 @@ def _read_problems(data: bytes, path: Path, _: PromptFormat) -> _Read:
                 dropped["no answer given"] += 1
             else:
                 source = f"{path.name}, {problem.id}, question {index + 1}"
-                rows.append(
-                    _without_answer_line(Example(problem, question, question.answer, source))
-                )
+                example = Example(problem, question, question.answer, source)
+                rows.append(_without_answer_line(example, _patterns(fmt)))
     worked = sum(1 for row in rows if row.question.analysis)
     forms = Counter({"problem file with analyses": worked, "problem file": len(rows) - worked})
     return rows, +forms, dropped
 
 
-def _without_answer_line(example: Example) -> Example:
+def _without_answer_line(example: Example, patterns: Sequence[str]) -> Example:
     """`example` without the answer at the end of its analysis: the format's own follows there."""
     question, problem = example.question, example.problem
     if not question.analysis:
         return example
-    analysis = analysis_in(question.analysis, example.label, question.options, _PATTERNS)
+    analysis = analysis_in(question.analysis, example.label, question.options, patterns)
     if analysis is None:
         return example
     cut = replace(question, analysis=analysis)
@@ -137,7 +163,7 @@ def _read_instructions(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
     own = own_form(fmt)
     rows, forms, dropped = [], Counter[str](), Counter[str]()
     for number, entry in enumerate(entries, start=1):
-        example, form = _from_instruction(entry, f"{path.name}, row {number}", own)
+        example, form = _from_instruction(entry, f"{path.name}, row {number}", own, _patterns(fmt))
         if example:
             rows.append(example)
             forms[form] += 1
@@ -146,7 +172,9 @@ def _read_instructions(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
     return rows, forms, dropped
 
 
-def _from_instruction(entry: Any, source: str, own: re.Pattern[str]) -> tuple[Example | None, str]:
+def _from_instruction(
+    entry: Any, source: str, own: re.Pattern[str], patterns: Sequence[str]
+) -> tuple[Example | None, str]:
     """The example that an instruction row holds and the form it was read in, or why it holds none.
 
     The prompt that the row was given is not kept: the contract's own takes its place.
@@ -163,10 +191,10 @@ def _from_instruction(entry: Any, source: str, own: re.Pattern[str]) -> tuple[Ex
     if not parts.question or not parts.options:
         return None, "no options found in the instruction"
     bare = _BARE_LABEL.fullmatch(output)
-    label = bare[1] if bare else extract_label(output, parts.options, _PATTERNS)
+    label = bare[1] if bare else extract_label(output, parts.options, patterns)
     if label is None or label not in LABELS[: len(parts.options)]:
         return None, "the output names none of the options"
-    analysis = analysis_in(output, label, parts.options, _PATTERNS)
+    analysis = analysis_in(output, label, parts.options, patterns)
     question = Question(parts.question, parts.options, label, analysis)
     problem = Problem(source, parts.problem, (question,), {})
     return Example(problem, question, label, source), parts.form
