@@ -16,7 +16,7 @@ from redis import Redis
 
 from orchestrator.local.guardian import session_members
 from orchestrator.queueing import QUEUES, Scheduler, make_queue
-from orchestrator.records import Answer, JobFile, JobSettings
+from orchestrator.records import Answer, JobFile, JobSettings, Sample
 from orchestrator.settings import Settings
 from orchestrator.store import JobStore
 
@@ -46,6 +46,11 @@ class Bench:
         """The settings as a worker reads them."""
         values = self.settings.model_dump(mode="json")
         return {key.upper(): str(value) for key, value in values.items() if value is not None}
+
+    def drawn(self, job: JobFile) -> list[Sample]:
+        """Samples in the journals of questions without an answer."""
+        records = (self.store.journaled(job, n)[1].values() for n in range(len(job.shards)))
+        return [s for of_shard in records for of_one in of_shard for d in of_one for s in d.drawn]
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         worker = subprocess.Popen(

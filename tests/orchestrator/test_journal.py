@@ -30,7 +30,7 @@ def answer(index: int) -> Answer:
 
 
 def read(path: Path) -> list[int]:
-    return [answer.index for answer in read_journal(path)]
+    return [record.index for record in read_journal(path)]
 
 
 def test_what_was_appended_is_read_back(tmp_path: Path) -> None:

@@ -105,14 +105,18 @@ class Stack:
         return self.folder / "data" / "jobs" / job_id
 
     def journaled(self, job_id: str) -> list[dict[str, object]]:
+        """The answers in the journals."""
+        return [record for record in self.records(job_id) if "answer" in record]
+
+    def records(self, job_id: str) -> list[dict[str, object]]:
         paths = sorted((self.directory(job_id) / "shards").glob("*.jsonl"))
         lines = [line for path in paths for line in path.read_bytes().split(b"\n")[:-1]]
         return [json.loads(line) for line in lines]
 
     def begun(self, job_id: str) -> dict[str, int]:
-        """Lines in the journals of the shards that are begun and not done."""
+        """Answers in the journals of the shards that are begun and not done."""
         paths = (self.directory(job_id) / "shards").glob("*.jsonl")
-        lines = {path.stem: path.read_bytes().count(b"\n") for path in paths}
+        lines = {path.stem: path.read_bytes().count(b'"answer":') for path in paths}
         return {shard: count for shard, count in lines.items() if count < SHARD_QUESTIONS}
 
     def horses(self) -> dict[int, str]:
@@ -163,8 +167,10 @@ def check_whole(stack: Stack, undisturbed: str, job_id: str) -> None:
         assert (stack.directory(job_id) / name).read_bytes() == same
 
 
-def seeds_of(answers: list[dict[str, object]]) -> set[int]:
-    return {int(s["seed"]) for a in answers for s in a["samples"]}  # type: ignore[attr-defined]
+def seeds_of(records: list[dict[str, object]]) -> set[int]:
+    """The seeds of all samples that are written down, of open votes too."""
+    samples = [s for r in records for s in r.get("samples") or r.get("drawn")]  # type: ignore[attr-defined]
+    return {int(sample["seed"]) for sample in samples}
 
 
 def kill(stack: Stack, victim: str) -> int:
@@ -201,7 +207,7 @@ def test_whatever_is_killed_the_submission_is_that_of_an_undisturbed_run(
         )
         if not stack.begun(job_id):
             break
-        answered = seeds_of(stack.journaled(job_id))
+        answered = seeds_of(stack.records(job_id))
         logged = len(stack.samples.read_text().splitlines())
         away = stack.commands.pop(victim) if victim == "worker 1" else None  # the other takes over
         kills += kill(stack, victim)

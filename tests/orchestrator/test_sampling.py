@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from contract import HeldLine, PromptFormat, parse_problems
 from orchestrator.asking import Server
 from orchestrator.errors import OtherModelServedError
+from orchestrator.leases import LeaseLostError
 from orchestrator.metering import Meter
 from orchestrator.model import find_model, make_client
-from orchestrator.records import Answer, JobSettings
+from orchestrator.records import Answer, Drawn, JobSettings
 from orchestrator.sampling import Sampler, option_order
 from orchestrator.settings import Settings
 from orchestrator.store import Asked
@@ -209,7 +210,8 @@ def test_samples_that_were_drawn_before_are_not_drawn_again(
     settings: Settings, server: StubServer
 ) -> None:
     whole = ask(settings, samples=5, early_stop=False)
-    kept = [sample for sample in whole.samples if sample.slot in (1, 2, 4)]
+    kept = tuple(sample for sample in whole.samples if sample.slot in (1, 2, 4))
+    earlier = Drawn(id=whole.id, index=whole.index, drawn=kept)
     server.samples.clear()
 
     async def run() -> Answer:
@@ -218,12 +220,73 @@ def test_samples_that_were_drawn_before_are_not_drawn_again(
                 Server(client, find_model(settings), Meter()),
                 JobSettings(samples=5, early_stop=False),
             )
-            return await sampler.answer(ASKED, kept)
+            return await sampler.answer(ASKED, [earlier])
 
     again = asyncio.run(run())
     assert again.samples == whole.samples
     asked = {seed for _, seed in server.samples}
     assert asked == {sample.seed for sample in whole.samples if sample.slot in (0, 3)}
+
+
+@pytest.mark.parametrize("permute", [False, True])
+def test_a_vote_broken_off_anywhere_goes_on_with_what_was_drawn(
+    settings: Settings, server: StubServer, permute: bool
+) -> None:
+    chosen = JobSettings(samples=6, permute_options=permute)
+    whole = {a.id: a for a in ask_all(settings, many(6), **chosen.model_dump())}
+    kept: list[Drawn] = []
+    room = 0
+
+    async def keep(drawn: Drawn) -> None:
+        """What is kept is kept; then the worker dies, as it finds out at its next line."""
+        nonlocal room
+        if room == 0:
+            raise LeaseLostError("killed")
+        room -= 1
+        kept.append(drawn)
+
+    async def run(asked: Asked) -> Answer:
+        async with make_client(settings) as client:
+            sampler = Sampler(Server(client, find_model(settings), Meter()), chosen)
+            return await sampler.answer(asked, list(kept), keep)
+
+    rounds = 0
+    for asked in many(6):
+        kept.clear()
+        while True:
+            server.samples.clear()
+            known, room = {sample.seed for drawn in kept for sample in drawn.drawn}, 1
+            try:
+                answer = asyncio.run(run(asked))
+            except LeaseLostError:
+                rounds += 1
+            else:
+                break
+            finally:
+                assert not known & {seed for _, seed in server.samples}
+        same = whole[answer.id]
+        assert (answer.samples, answer.tally) == (same.samples, same.tally)
+        assert (answer.answer, answer.flags) == (same.answer, same.flags)
+        assert answer.prompt_tokens == same.prompt_tokens
+    assert rounds > 6
+
+
+def test_samples_that_end_their_vote_are_written_once(
+    settings: Settings, server: StubServer
+) -> None:
+    server.reply = lambda prompt, seed: "答案是：A"
+    kept: list[Drawn] = []
+
+    async def keep(drawn: Drawn) -> None:
+        kept.append(drawn)
+
+    async def run() -> None:
+        async with make_client(settings) as client:
+            sampler = Sampler(Server(client, find_model(settings), Meter()), JobSettings())
+            await sampler.answer(ASKED, (), keep)
+
+    asyncio.run(run())
+    assert kept == []
 
 
 THOUGHT = "<think>\n假设答案是：A，检验"

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from contracts import make_contract
 from orchestrator.journal import read_journal
 from orchestrator.leases import lease_key
-from orchestrator.records import JobSettings
+from orchestrator.records import Answer, JobSettings
 from orchestrator.settings import Settings
 from orchestrator.store import JobStore
 from orchestrator.waiting import read_waits
@@ -60,6 +60,7 @@ def test_a_worker_killed_in_the_middle_loses_and_repeats_no_answer(
     bench.wait_for_answers(disturbed, 20)
     kill_session(victim)
     before = bench.answers(disturbed)
+    kept = {sample.seed for sample in bench.drawn(disturbed)}
     server.samples.clear()
     server.latency_s = 0.0
     bench.redis.flushall()  # the queue and the leases are gone with it
@@ -67,12 +68,50 @@ def test_a_worker_killed_in_the_middle_loses_and_repeats_no_answer(
     bench.wait(disturbed, scan=True)
     assert bench.read(disturbed, "submission.jsonl") == bench.read(undisturbed, "submission.jsonl")
     journals = [bench.store.journal(disturbed.id, shard) for shard in range(len(disturbed.shards))]
-    lines = [answer for path in journals for answer in read_journal(path)]
-    assert len(lines) == disturbed.questions
+    lines = [record for path in journals for record in read_journal(path)]
+    assert sum(isinstance(record, Answer) for record in lines) == disturbed.questions
     asked_again = {seed for _, seed in server.samples}
+    assert not asked_again & kept
     assert not asked_again & {
         sample.seed for answer in before.values() for sample in answer.samples
     }
+
+
+def test_a_worker_killed_between_rounds_loses_no_sample(bench: Bench, server: StubServer) -> None:
+    data = problem_file(4)
+    undisturbed = bench.post(data, JobSettings(samples=5))
+    bench.start_worker()
+    bench.wait(undisturbed)
+    kill_session(bench.workers[0])
+
+    def hang_from_the_second_round_on(body: dict[str, Any]) -> None:
+        server.latency_s = 60.0 if body["n"] < 3 else 0.0
+
+    server.fail = hang_from_the_second_round_on
+    disturbed = bench.post(data, JobSettings(samples=5))
+    victim = bench.start_worker()
+    deadline = time.monotonic() + 60
+    while server.in_flight < bench.settings.concurrency:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    kill_session(victim)
+    before = bench.answers(disturbed)
+    kept = {sample.seed for sample in bench.drawn(disturbed)}
+    assert len(kept) >= 3 * bench.settings.concurrency
+    server.fail, server.latency_s = lambda body: None, 0.0
+    while server.in_flight:
+        time.sleep(0.1)
+    server.samples.clear()
+    bench.redis.flushall()
+    bench.start_worker()
+    bench.wait(disturbed, scan=True)
+    asked_again = {seed for _, seed in server.samples}
+    assert not asked_again & kept
+    after = bench.answers(disturbed)
+    assert all(after[key] == answer for key, answer in before.items())
+    for key, answer in bench.answers(undisturbed).items():
+        assert (after[key].samples, after[key].tally) == (answer.samples, answer.tally)
+    assert bench.read(disturbed, "submission.jsonl") == bench.read(undisturbed, "submission.jsonl")
 
 
 @pytest.mark.long

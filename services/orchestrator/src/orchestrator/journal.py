@@ -1,8 +1,11 @@
-"""A shard's journal: answers appended one line each, on disk within a second.
+"""A shard's journal: one line an answer, on disk within a second.
+
+Samples after which their question's vote went on have a line before it.
 
 A line counts once its newline is written. A power cut can leave a last line without one, or a block
 that holds nothing: readers pass over what is no record, and the next writer cuts off a last line
-without end. A question whose line is lost is open again.
+without end. A question whose line is lost is open again, and samples whose line is lost are drawn
+again.
 """
 
 from __future__ import annotations
@@ -17,10 +20,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.leases import TTL_S
-from orchestrator.records import Answer
+from orchestrator.records import Answer, Drawn
 
 log = logging.getLogger("quorum")
 
@@ -29,6 +32,7 @@ FULL_RETRY_S = 2.0
 LOCK_POLL_S = 0.1
 CHUNK_BYTES = 1 << 20
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # as some network file systems say
+_RECORD: TypeAdapter[Answer | Drawn] = TypeAdapter(Answer | Drawn)
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -44,13 +48,13 @@ class Journal:
         self._unsynced = False
         self.waits_for: str | None = None
 
-    async def append(self, answer: Answer) -> None:
-        """Write one line. On a full volume, wait until it has room; the answer is kept meanwhile.
+    async def append(self, record: Answer | Drawn) -> None:
+        """Write one line. On a full volume, wait until it has room; the record is kept meanwhile.
 
         Raises:
             whatever `may_write` raises; nothing is written then.
         """
-        line = answer.model_dump_json().encode() + b"\n"
+        line = record.model_dump_json().encode() + b"\n"
         while True:
             self._may_write()
             try:
@@ -153,10 +157,10 @@ def journal_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
         return
 
 
-def read_journal(path: Path) -> Iterator[Answer]:
-    """The answers of a journal, in the order written."""
+def read_journal(path: Path) -> Iterator[Answer | Drawn]:
+    """The records of a journal, in the order written."""
     for line, end in journal_lines(path):
         try:
-            yield Answer.model_validate_json(line)
+            yield _RECORD.validate_json(line)
         except ValidationError:
             log.warning("%s: the line that ends at byte %d is no record; passed over", path, end)

@@ -48,15 +48,15 @@ class Tally:
 
     def add_record(self, record: dict[str, Any]) -> bool:
         """False where the question has been counted already."""
-        key = (record["id"], record["index"])
+        key, answer = (record["id"], record["index"]), record["answer"]
         if key in self._seen:
             return False
         self._seen.add(key)
         sums = self._sums
-        sums["completed" if record["answer"] is not None else "failed"] += 1
+        sums["completed" if answer is not None else "failed"] += 1
         sums["drawn"] += len(record["samples"])
         sums["saved"] += record["samples_saved"]
-        sums["correct"] += record["answer"] is not None and record["answer"] == record["key"]
+        sums["correct"] += answer is not None and answer == record["key"]
         if record["agreement"] is not None:
             sums["voted"] += 1
             sums["agreement_sum"] += record["agreement"]
@@ -123,7 +123,7 @@ class ProgressReader:
                 record = json.loads(line)
                 counted = shard.tally.add_record(record)
             except (ValueError, KeyError, TypeError):
-                continue  # no record; its question is open again
+                continue  # no record, or samples of a vote that is under way
             if counted:
                 yield record["finished_at"], len(record["samples"])
 

@@ -178,7 +178,7 @@ class QuestionIndex:
                     answer = Answer.model_validate_json(line)
                     entry = self._by_key[answer.id, answer.index]
                 except (ValidationError, KeyError):
-                    pass  # no record; its question is open again
+                    pass  # no record, or samples of a vote that is under way
                 else:
                     if not entry.answered:
                         self._take(entry, answer, shard, begin)

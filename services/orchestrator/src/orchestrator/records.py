@@ -131,7 +131,7 @@ class Sample(_Frozen):
 
 
 class Answer(_Frozen):
-    """A line of a journal and of answers.jsonl.
+    """A line of a journal and of answers.jsonl: a question that is done.
 
     `id` and `index` name the problem's row and the question in it; `key` is the file's own answer.
     """
@@ -149,3 +149,15 @@ class Answer(_Frozen):
     latency_s: float = 0.0
     finished_at: float = 0.0
     error: str | None = None
+
+
+class Drawn(_Frozen):
+    """A line of a journal: samples of a question whose vote went on after them.
+
+    Those that end a vote stand in its answer alone. Samples that stand here are not drawn again.
+    """
+
+    id: str
+    index: int
+    drawn: tuple[Sample, ...]
+    prompt_tokens: int = 0

@@ -10,7 +10,7 @@ import hashlib
 import random
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -21,7 +21,7 @@ from orchestrator.asking import Server, all_of, chosen_sampling
 from orchestrator.cutting import was_cut
 from orchestrator.endpoint import RequestFailedError
 from orchestrator.errors import WaitingForModelError
-from orchestrator.records import Answer, Flag, JobSettings, Sample
+from orchestrator.records import Answer, Drawn, Flag, JobSettings, Sample
 from orchestrator.replies import Completion, writable
 from orchestrator.store import Asked
 from orchestrator.vote import Outcome, Slot, draws_needed, outcome, slot_of
@@ -31,6 +31,7 @@ log = structlog.get_logger("quorum")
 # Seeds of the redraws of a slot lie this far apart, well beyond the largest vote.
 ATTEMPT_STRIDE = 1000
 UNANSWERED = "no sample named an option, and neither did a reply held to the labels"
+Keep = Callable[[Drawn], Awaitable[None]]
 NO_LOGPROBS = "the server gives no log-probabilities to weigh votes by; post it with vote=plurality"
 
 
@@ -40,16 +41,20 @@ class Sampler:
     settings: JobSettings
     _logged: set[str] = field(default_factory=set)
 
-    async def answer(self, asked: Asked, earlier: Iterable[Sample] = ()) -> Answer:
+    async def answer(
+        self, asked: Asked, earlier: Iterable[Drawn] = (), keep: Keep | None = None
+    ) -> Answer:
         """The voted answer, or a record with `error` where there is none, whatever the reason.
 
-        `earlier` holds samples of this question that were drawn before; they are not drawn again.
+        `earlier` holds what was drawn for this question before; it is not drawn again. `keep` is
+        given the samples after which the vote goes on.
 
         Raises:
             WaitingForModelError: what keeps every question from its answer; the job waits.
+            whatever `keep` raises.
         """
         began = time.monotonic()
-        vote = _Vote(self.server, self.settings, asked, earlier)
+        vote = _Vote(self.server, self.settings, asked, earlier, keep)
         result, error = Outcome(None, None, {}, tie=False), None
         try:
             result = await vote.hold()
@@ -59,6 +64,8 @@ class Sampler:
             error = str(failure)
         except WaitingForModelError:
             raise
+        except _NotKeptError as error_of_keep:
+            raise error_of_keep.reason from None
         except Exception as fault:  # noqa: BLE001 # whatever it is, it is this question's alone
             error = self._name(fault, asked)
         flags: dict[Flag, bool] = {
@@ -101,11 +108,24 @@ class Sampler:
         return f"an unexpected error ({said}); the worker's log has its traceback"
 
 
+class _NotKeptError(Exception):
+    """What was drawn could not be kept; that is no fault of the question."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
 class _Vote:
     """The vote over one question while it is held."""
 
     def __init__(
-        self, server: Server, settings: JobSettings, asked: Asked, earlier: Iterable[Sample]
+        self,
+        server: Server,
+        settings: JobSettings,
+        asked: Asked,
+        earlier: Iterable[Drawn],
+        keep: Keep | None,
     ) -> None:
         self.server = server
         self.settings = settings
@@ -113,8 +133,12 @@ class _Vote:
         self.slots: list[Slot] = []
         self.samples: list[Sample] = []
         self.forced: str | None = None
-        self.prompt_tokens = 0
-        self._drawn = {(sample.slot, sample.attempt): sample for sample in earlier}
+        before = list(earlier)
+        self.prompt_tokens = sum(drawn.prompt_tokens for drawn in before)
+        self._drawn = {(s.slot, s.attempt): s for drawn in before for s in drawn.drawn}
+        self._keep = keep
+        self._under_way = 0
+        self._not_kept: list[Drawn] = []
 
     @cached_property
     def permutes(self) -> bool:
@@ -133,6 +157,7 @@ class _Vote:
 
     async def force(self) -> str | None:
         """Take the label of one reply held to the question's labels; the error where none is."""
+        await self._keep_drawn()
         question, seed = self.asked.question, self._seed(len(self.slots), 0)
         held = self.server.model.held
         choices = held.choices(question.labels)
@@ -159,7 +184,7 @@ class _Vote:
         slots = range(first_slot, first_slot + count)
         missing = [slot for slot in slots if (slot, attempt) not in self._drawn]
         runs = consecutive(missing)
-        if self.permutes:  # then each slot is asked something else
+        if self.permutes or not self.server.endpoint.draws_several:  # each by its own request
             runs = [(slot, 1) for slot in missing]
         for samples in await all_of(self._draw_run(*run, attempt) for run in runs):
             self._drawn.update(((sample.slot, attempt), sample) for sample in samples)
@@ -171,12 +196,39 @@ class _Vote:
         if self.permutes:
             order = option_order(self.settings.seed, self.asked, first_slot)
             question = permuted(question, order)
-        replies = await self._ask(question, first_slot, count, attempt)
+        await self._keep_drawn()  # now that the vote goes on
+        self._under_way += 1
+        try:
+            replies = await self._ask(question, first_slot, count, attempt)
+        finally:
+            self._under_way -= 1
         if self.settings.vote == "weighted" and any(reply.logprob is None for reply in replies):
             raise RequestFailedError(NO_LOGPROBS)
-        return [
+        samples = [
             self._sample(reply, first_slot + i, attempt, order) for i, reply in enumerate(replies)
         ]
+        tokens = sum(reply.prompt_tokens for reply in replies)
+        self._not_kept.append(
+            Drawn(
+                id=self.asked.problem.id,
+                index=self.asked.index,
+                drawn=tuple(samples),
+                prompt_tokens=tokens,
+            )
+        )
+        if self._under_way:
+            await self._keep_drawn()
+        return samples
+
+    async def _keep_drawn(self) -> None:
+        """Keep what has been drawn so far. What ends the vote is not kept: the answer holds it."""
+        drawn, self._not_kept = self._not_kept, []
+        try:
+            for record in drawn:
+                if self._keep is not None:
+                    await self._keep(record)
+        except Exception as error:  # whatever it is, it goes on to who gave `keep`
+            raise _NotKeptError(error) from error
 
     async def _ask(
         self, question: Question, first_slot: int, count: int, attempt: int

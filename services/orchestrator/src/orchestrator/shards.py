@@ -18,7 +18,7 @@ from orchestrator.errors import (
     WaitingForModelError,
     WorkerStoppingError,
 )
-from orchestrator.journal import open_journal
+from orchestrator.journal import FULL, open_journal
 from orchestrator.leases import LeaseLostError, hold_lease, lease_key
 from orchestrator.metering import Meter
 from orchestrator.model import make_client
@@ -63,7 +63,8 @@ def answer_shard(job_id: str, shard: int) -> None:
         _leave_word(settings, job_id, shard, f"waiting for the model: {error}")
     except (RedisError, OSError) as error:
         log.error("left for another try", reason=str(error))
-        _leave_word(settings, job_id, shard, f"waiting for another try: {error}")
+        waits_for = "room" if getattr(error, "errno", None) in FULL else "another try"
+        _leave_word(settings, job_id, shard, f"waiting for {waits_for}: {error}")
         raise
     except Exception as error:
         log.exception("left for another try")
@@ -113,7 +114,7 @@ async def _answer_open(
             raise JobCancelledError
         word = Word(connection, job.id, shard)
         model = await ready_model(settings, store, job, client, word)
-        answers = store.answers(job, shard)
+        answers, drawn = store.journaled(job, shard)
         open_questions = [a for a in store.shard(job, shard) if a.key not in answers]
         tally = Tally()
         for answer in answers.values():
@@ -131,6 +132,7 @@ async def _answer_open(
             journal,
             tally,
             open_questions,
+            drawn,
             meter,
             store,
             job,

@@ -4,7 +4,7 @@ machine.
 jobs/<id>/problems.jsonl   the posted file, byte for byte
           job.json         its settings, and where each shard's problems lie in the file
           contract.json, start.json   what it is answered under, once it has started
-          shards/0000.jsonl ...       one journal of answers per shard
+          shards/0000.jsonl ...       one journal of answers and open votes per shard
           shards/0000.done ...        a shard's counts, once all of its questions are journaled
           cancel           someone asked for its end
           answers.jsonl, errors.jsonl, submission.jsonl, report.json, end.json   at the end,
@@ -51,6 +51,7 @@ from orchestrator.journal import read_journal
 from orchestrator.records import (
     Answer,
     Counts,
+    Drawn,
     EndFile,
     JobFile,
     JobSettings,
@@ -254,10 +255,22 @@ class JobStore:
 
     def answers(self, job: JobFile, shard: int) -> dict[tuple[str, int], Answer]:
         """A shard's journaled answers by question; of several for one question the first."""
-        found: dict[tuple[str, int], Answer] = {}
-        for answer in read_journal(self.journal(job.id, shard)):
-            found.setdefault((answer.id, answer.index), answer)
-        return found
+        return self.journaled(job, shard)[0]
+
+    def journaled(
+        self, job: JobFile, shard: int
+    ) -> tuple[dict[tuple[str, int], Answer], dict[tuple[str, int], list[Drawn]]]:
+        """A shard's answers, and of the questions without one what was drawn for them."""
+        answers: dict[tuple[str, int], Answer] = {}
+        drawn: dict[tuple[str, int], list[Drawn]] = {}
+        for record in read_journal(self.journal(job.id, shard)):
+            key = (record.id, record.index)
+            if isinstance(record, Answer):
+                answers.setdefault(key, record)
+                drawn.pop(key, None)
+            elif key not in answers:
+                drawn.setdefault(key, []).append(record)
+        return answers, drawn
 
     def done_counts(self, job_id: str, shard: int) -> Counts | None:
         """The counts of a shard that is done, else None.
@@ -339,10 +352,13 @@ class JobStore:
         if end.status == "completed" and end.counts is not None and not end.counts.failed:
             raise StateError(f"{job_id} is complete; nothing is left to do")
         for shard in range(len(job.shards)):
-            answers = self.answers(job, shard).values()
-            kept = [answer for answer in answers if answer.answer is not None]
+            answers, drawn = self.journaled(job, shard)
+            kept = [answer for answer in answers.values() if answer.answer is not None]
             if len(kept) < len(answers):
-                lines = b"".join(answer.model_dump_json().encode() + b"\n" for answer in kept)
+                open_votes = [record for records in drawn.values() for record in records]
+                lines = b"".join(
+                    record.model_dump_json().encode() + b"\n" for record in (*kept, *open_votes)
+                )
                 self._done(job_id, shard).unlink(missing_ok=True)
                 write_atomically(self.journal(job_id, shard), lines)
         for name in (*RESULTS, "cancel", "end.json"):

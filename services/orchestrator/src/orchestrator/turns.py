@@ -19,7 +19,7 @@ from orchestrator.journal import Journal
 from orchestrator.metering import Meter
 from orchestrator.progress import Tally
 from orchestrator.queueing import is_stopping, others_wait, running_worker
-from orchestrator.records import JobFile
+from orchestrator.records import Drawn, JobFile
 from orchestrator.sampling import Sampler
 from orchestrator.store import Asked, JobStore
 from orchestrator.waiting import Word
@@ -46,13 +46,15 @@ class _TurnOverError(Exception):
 class Turn:
     """One run of a shard: its open questions, of which many are in flight at once.
 
-    `longest_patience_s` is how long a single request may take.
+    `drawn` holds what was drawn for open questions before. `longest_patience_s` is how long a
+    single request may take.
     """
 
     sampler: Sampler
     journal: Journal
     tally: Tally
     questions: list[Asked]
+    drawn: dict[tuple[str, int], list[Drawn]]
     meter: Meter
     store: JobStore
     job: JobFile
@@ -99,7 +101,8 @@ class Turn:
 
     async def _consume(self) -> None:
         for asked in self._waiting:
-            answer = await self.sampler.answer(asked)
+            earlier = self.drawn.pop(asked.key, ())
+            answer = await self.sampler.answer(asked, earlier, self.journal.append)
             await self.journal.append(answer)
             self.tally.add(answer)
             self.meter.answered(answer, self.sampler.server.model.name)
