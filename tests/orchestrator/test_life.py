@@ -4,9 +4,11 @@ import io
 import json
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import httpx2
+import pytest
 from starlette.responses import JSONResponse
 
 from orchestrator.journal import read_journal
@@ -15,6 +17,7 @@ from orchestrator.records import Answer, JobSettings
 from orchestrator.settings import Settings
 from orchestrator.store import JobStore
 from orchestrator.turns import TURN_S
+from orchestrator.waiting import read_waits
 from problem_files import problem_file
 from stub_server import StubServer
 from workers import Bench, until
@@ -166,6 +169,25 @@ def test_a_worker_that_is_asked_to_stop_ends_within_seconds_and_loses_nothing(
     after = bench.answers(job)
     assert len(after) == 120
     assert all(after[key] == answer for key, answer in before.items())
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_worker_does_not_wait_for_a_server_that_stops_too(
+    bench: Bench, server: StubServer, begun: bool
+) -> None:
+    """Replies have 40 seconds at a stop, but not where none can come."""
+    server.latency_s = 120
+    if not begun:
+        server.stop()
+    bench.post(problem_file(60))
+    worker = bench.start_worker()
+    until(lambda: server.in_flight == 4 if begun else bool(read_waits(bench.redis)), 60)
+    if begun:
+        server.stop()
+    stopped_at = time.monotonic()
+    worker.terminate()
+    assert worker.wait(60) == 0
+    assert time.monotonic() - stopped_at < 25
 
 
 def test_a_posted_file_is_spooled_on_the_data_volume(

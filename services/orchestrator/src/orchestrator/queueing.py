@@ -81,6 +81,7 @@ class Scheduler:
         self._store = store
         self.connection = connection
         self.recoveries = 0
+        self.faults: dict[str, str] = {}  # why the last scan could not see to a job
         self._idle_since: dict[str, float] = {}
 
     def scan(self) -> int:
@@ -90,15 +91,17 @@ class Scheduler:
             RedisError: it is away. What else one job does to the scan keeps it from no other job.
         """
         seen: dict[str, float] = {}
-        count = 0
+        count, faults = 0, {}
         for job in self._store.open_jobs():
             try:
                 count += self.see_to(job, seen)
             except RedisError:
                 raise
-            except Exception:
-                log.exception("the scan passed over %s and will try it again", job.id)
-        self._idle_since = seen
+            except Exception as error:
+                faults[job.id] = str(error) or type(error).__name__
+                if faults[job.id] != self.faults.get(job.id):  # once, and not with every scan
+                    log.exception("the scan passed over %s and will try it again", job.id)
+        self._idle_since, self.faults = seen, faults
         return count
 
     def has_workers(self) -> bool:
@@ -185,8 +188,14 @@ def running_worker() -> str | None:
     return running.worker_name if running else None
 
 
-def is_stopping(connection: Redis, worker: str) -> bool:
-    """Whether a worker was asked to stop; RQ itself waits for its job to end."""
+def is_stopping(connection: Redis, worker: str | None) -> bool:
+    """Whether a worker was asked to stop; RQ itself waits for its job to end.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    if worker is None:
+        return False
     key = f"{Worker.redis_worker_namespace_prefix}{worker}"
     return bool(connection.hexists(key, "shutdown_requested_date"))
 

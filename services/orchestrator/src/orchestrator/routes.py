@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated
 from unicodedata import category
@@ -229,7 +230,8 @@ async def readyz(service: ServiceDep, response: Response) -> Readiness:
 
     Jobs are accepted without the model, and wait for it.
     """
-    redis_state, volume_state = await service.redis_state(), service.volume_state()
+    redis_state = await service.redis_state()
+    volume_state = await asyncio.to_thread(service.volume_state)
     ready = redis_state == volume_state == service.model_state == "ok"
     response.status_code = 200 if ready else 503
     return Readiness(ready=ready, redis=redis_state, volume=volume_state, model=service.model_state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import shutil
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from contract import Contract, ContractError
+from contract.published import sync
 from orchestrator.background import repeat
 from orchestrator.errors import JobDamagedError, NotReadyError, OtherModelServedError, QuorumError
 from orchestrator.leases import leased_jobs
@@ -28,7 +30,7 @@ from orchestrator.progress import ProgressReader
 from orchestrator.questions import QuestionReader
 from orchestrator.queueing import Scheduler
 from orchestrator.records import EndFile, JobFile
-from orchestrator.schemas import Job, Model, Status
+from orchestrator.schemas import ENDED, Job, Model, Status
 from orchestrator.settings import Settings
 from orchestrator.store import JobStore
 from orchestrator.waiting import read_waits
@@ -40,6 +42,7 @@ MODEL_CHECK_EVERY_S = 5.0
 PROBE_TIMEOUT_S = 5.0
 REDIS_TIMEOUT_S = 10.0
 FULL_BYTES = 32 << 20
+PROBE_BYTES = 64 << 10
 # A job has no worker for a moment between two of its shards.
 IDLE_S = 4.0
 
@@ -87,7 +90,7 @@ class Service:
             return Job.of(job, end.counts, end.status, started_at, end, None)
         progress = self.progress.read(job)
         status = self._status(job, end)
-        note = self._note(job_id) if status == "in_progress" else None
+        note = None if status in ENDED else self._note(job_id, status)
         view = Job.of(job, progress.counts, status, started_at, end, note)
         if end is None:
             view.questions_per_s = progress.questions_per_s
@@ -109,20 +112,20 @@ class Service:
             return "cancelling"
         return "in_progress" if self.store.open_shards(job) else "finalizing"
 
-    def _note(self, job_id: str) -> str | None:
-        """What a job that is under way waits for, if anything."""
-        free = shutil.disk_usage(self.settings.data_dir).free
-        if free < FULL_BYTES:
-            return (
-                f"waiting for room: {self.settings.data_dir} has {free >> 20} MiB left; "
-                "delete jobs or enlarge the volume"
-            )
+    def _note(self, job_id: str, status: Status) -> str | None:
+        """What a job that has not ended waits for, if anything."""
+        if room := self._room_fault():
+            return f"waiting for room: {room}"
         if self.scan_state != "ok":
             return self.scan_state
         if not self.has_workers:
             return "waiting for a worker: none is running; start one (docker compose up -d worker)"
+        if job_id in self.scheduler.faults:
+            return f"waiting for another try: {self.scheduler.faults[job_id]}"
         if job_id in self.waits:
             return self.waits[job_id]
+        if status != "in_progress":
+            return None  # it asks the model nothing any more
         pinned = self.store.contract(job_id)
         if pinned is not None:
             name = ServedModel.from_contract(pinned).name
@@ -136,6 +139,13 @@ class Service:
         if self.model_state != "ok":
             return f"waiting for the model: {self.model_state}"
         return self._turn_note(job_id)
+
+    def _room_fault(self) -> str | None:
+        free = shutil.disk_usage(self.settings.data_dir).free
+        if free >= FULL_BYTES:
+            return None
+        folder, left = self.settings.data_dir, free >> 20
+        return f"{folder} has {left} MiB left; delete jobs or enlarge the volume"
 
     def _turn_note(self, job_id: str) -> str | None:
         now = time.monotonic()
@@ -195,14 +205,18 @@ class Service:
         return "ok"
 
     def volume_state(self) -> str:
-        probe = self.settings.data_dir / ".writable"
+        """ "ok", or why results cannot be written: an empty file fits on a full volume too."""
+        probe = self.settings.data_dir / f".writable-{secrets.token_hex(4)}"
         try:
             self.settings.data_dir.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"")
-            probe.unlink(missing_ok=True)
+            try:
+                probe.write_bytes(b"\0" * PROBE_BYTES)
+                sync(probe)
+            finally:
+                probe.unlink(missing_ok=True)
+            return self._room_fault() or "ok"
         except OSError as error:
             return f"{self.settings.data_dir} cannot be written: {error.strerror}"
-        return "ok"
 
     # ---- what goes on beside the calls --------------------------------------------------------
 

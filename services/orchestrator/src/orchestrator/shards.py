@@ -23,7 +23,7 @@ from orchestrator.leases import LeaseLostError, hold_lease, lease_key
 from orchestrator.metering import Meter
 from orchestrator.model import make_client
 from orchestrator.progress import Tally
-from orchestrator.queueing import Scheduler, finish_alone
+from orchestrator.queueing import Scheduler, finish_alone, is_stopping, running_worker
 from orchestrator.records import JobFile
 from orchestrator.sampling import Sampler
 from orchestrator.settings import Settings
@@ -113,7 +113,10 @@ async def _answer_open(
         if store.is_cancelling(job.id):
             raise JobCancelledError
         word = Word(connection, job.id, shard)
-        model = await ready_model(settings, store, job, client, word)
+        worker = running_worker()
+        model = await ready_model(
+            settings, store, job, client, word, lambda: is_stopping(connection, worker)
+        )
         answers, drawn = store.journaled(job, shard)
         open_questions = [a for a in store.shard(job, shard) if a.key not in answers]
         tally = Tally()

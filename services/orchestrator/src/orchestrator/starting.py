@@ -6,6 +6,7 @@ import asyncio
 import os
 import platform
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,12 @@ from openai import AsyncOpenAI
 from contract import CONTRACT_FILE
 from contract.published import sync
 from orchestrator.asking import chosen_sampling
-from orchestrator.errors import JobCancelledError, OtherModelServedError, WaitingForModelError
+from orchestrator.errors import (
+    JobCancelledError,
+    OtherModelServedError,
+    WaitingForModelError,
+    WorkerStoppingError,
+)
 from orchestrator.model import ServedModel, check_server, contract_dir, find_model, server_version
 from orchestrator.records import JobFile, StartFile
 from orchestrator.settings import Settings
@@ -29,16 +35,22 @@ CHECK_TIMEOUT_S = 30.0
 
 
 async def ready_model(
-    settings: Settings, store: JobStore, job: JobFile, client: AsyncOpenAI, word: Word
+    settings: Settings,
+    store: JobStore,
+    job: JobFile,
+    client: AsyncOpenAI,
+    word: Word,
+    stops: Callable[[], bool],
 ) -> ServedModel:
     """The job's model, once its server is fit to be asked: the pinned one, else the published one.
 
     The first shard pins the contract to the job, so that one job never mixes two models. `word` is
-    told what the shard waits for.
+    told what the shard waits for; `stops` says whether the worker was asked to stop.
 
     Raises:
         WaitingForModelError: other weights are served, or no server was fit for `PATIENCE_S`.
         JobCancelledError: the job was cancelled meanwhile.
+        WorkerStoppingError: the worker was asked to stop meanwhile.
     """
     directory = store.directory(job.id)
     checking = client.with_options(timeout=CHECK_TIMEOUT_S, max_retries=0)
@@ -54,6 +66,8 @@ async def ready_model(
             await asyncio.to_thread(word.say, f"waiting for the model: {error}")
             if store.is_cancelling(job.id):
                 raise JobCancelledError from None
+            if await asyncio.to_thread(stops):
+                raise WorkerStoppingError from None
             if time.monotonic() > give_up_at:
                 raise
             await asyncio.sleep(MODEL_POLL_S)

@@ -133,9 +133,7 @@ class Turn:
             await asyncio.to_thread(self._word.say, self._waits_for())
             with suppress(RedisError):
                 await asyncio.to_thread(self.meter.flush, self.connection, self._process)
-                stops = worker is not None and await asyncio.to_thread(
-                    is_stopping, self.connection, worker
-                )
+                stops = await asyncio.to_thread(is_stopping, self.connection, worker)
                 if stops and not self.giving_way:
                     log.info("the worker is asked to stop")
                 if stops:

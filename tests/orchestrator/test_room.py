@@ -1,0 +1,94 @@
+"""A volume without room, whatever a job is at: notes and /readyz say so, and nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import httpx2
+import pytest
+
+from orchestrator import finishing
+from orchestrator import service as service_module
+from orchestrator.heartbeat import beating
+from orchestrator.records import JobFile
+from orchestrator.settings import Settings
+from orchestrator.shards import answer_shard
+from problem_files import problem_file
+from workers import Bench, until
+
+
+@pytest.fixture
+def finalizing(bench: Bench) -> JobFile:
+    """A job of which the results alone are to be made again."""
+    job = bench.post(problem_file(2))
+    bench.start_worker()
+    bench.wait(job)
+    bench.stop_workers()
+    for name in ("end.json", "answers.jsonl", "submission.jsonl", "report.json"):
+        (bench.store.directory(job.id) / name).unlink()
+    return job
+
+
+def full(*_: object) -> NoReturn:
+    """The fault: no room for one more byte."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def note(api: httpx2.Client, job: JobFile) -> str:
+    return str(api.get(f"/jobs/{job.id}").json()["note"])
+
+
+def test_a_full_volume_while_finalizing_is_said(
+    bench: Bench,
+    api: httpx2.Client,
+    settings: Settings,
+    finalizing: JobFile,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("data_dir", "redis_url", "inference_url"):
+        monkeypatch.setenv(name.upper(), str(getattr(settings, name)))
+    monkeypatch.setattr(finishing, "replacing", full)
+    with beating(bench.redis, "a worker"):
+        with pytest.raises(OSError, match="No space left"):
+            answer_shard(finalizing.id, 0)
+        until(lambda: note(api, finalizing).startswith("waiting for room: "), 15)
+    assert api.get(f"/jobs/{finalizing.id}").json()["status"] == "finalizing"
+    monkeypatch.undo()
+    bench.start_worker()
+    bench.wait(finalizing, scan=True)
+    assert api.get(f"/jobs/{finalizing.id}").json()["status"] == "completed"
+
+
+def test_a_cancelled_job_that_cannot_be_ended_says_why(
+    bench: Bench, api: httpx2.Client, finalizing: JobFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finishing, "replacing", full)
+    bench.store.cancel(finalizing.id)
+    with beating(bench.redis, "a worker"):
+        until(lambda: "No space left" in note(api, finalizing), 15)
+    assert api.get(f"/jobs/{finalizing.id}").json()["status"] == "cancelling"
+    monkeypatch.undo()
+    until(lambda: bench.store.has_ended(finalizing.id), 15)
+
+
+def test_a_volume_that_is_nearly_full_is_not_ready(
+    api: httpx2.Client, finalizing: JobFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert api.get("/readyz").json()["volume"] == "ok"
+    usage = shutil.disk_usage(Path.cwd())._replace(free=5 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    reply = api.get("/readyz")
+    assert reply.status_code == 503
+    assert "has 5 MiB left; delete jobs" in reply.json()["volume"]
+    assert note(api, finalizing).startswith("waiting for room: ")
+
+
+def test_a_volume_that_takes_no_bytes_is_not_ready(
+    api: httpx2.Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "sync", full)
+    assert "cannot be written: No space left" in api.get("/readyz").json()["volume"]
+    assert not list(settings.data_dir.glob(".writable*"))
