@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 RUN_A_MODEL = ("tests/page/test_page.py", "tests/e2e/test_local.py", "tests/e2e/test_engine.py")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadScopeScheduling
 
