@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from rich.console import Console
+from typer.testing import CliRunner
 
 from contract import PromptFormat
 from problem_files import problem_file
 from stub_proxy import set_proxies, stub_proxy
 from stub_server import StubServer
+from trainer.__main__ import app
+from trainer.asking import read_reply
 from trainer.data import Example, load_examples
 from trainer.distill_run import distill, job_answers, print_yields
 from trainer.distilling import (
@@ -143,6 +146,127 @@ def test_a_teacher_that_fails_midway_loses_nothing(
     before = len(server.requests)
     assert [(y.asked, y.right) for y in teach()] == [(6, 3), (6, 0)] * 3
     assert len(server.requests) - before == 36 - drawn
+
+
+def answer(content: Any, **choice: Any) -> JSONResponse:
+    message = {"role": "assistant", "content": content}
+    return JSONResponse({"choices": [{"message": message, "finish_reason": "stop"} | choice]})
+
+
+STRANGE = [
+    HTMLResponse("<html>wait</html>"),
+    JSONResponse({"error": {"message": "Insufficient balance"}}),
+    JSONResponse(None),
+    JSONResponse([]),
+    JSONResponse({"choices": []}),
+    JSONResponse({"choices": [{"message": None}]}),
+    Response(b""),
+]
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_refused_question_is_its_own_failure_and_asked_again(
+    teach: Callable[..., list[Yield]], server: StubServer, tmp_path: Path, status: int
+) -> None:
+    refusal = JSONResponse({"error": {"message": "too long for me"}}, status_code=status)
+    server.fail = lambda body: refusal if "第1题" in body["messages"][-1]["content"] else None
+    yields = teach()
+    assert [(y.asked, y.right) for y in yields] == [(6, 3), (6, 0), (0, 0), (0, 0), (6, 3), (6, 0)]
+    assert ["too long for me" in y.failed for y in yields] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
+    lines = (tmp_path / "out.failures.jsonl").read_text().splitlines()
+    assert [json.loads(line)["source"] for line in lines] == [
+        "train.jsonl, p1, question 1",
+        "train.jsonl, p1, question 2",
+    ]
+    assert all("too long for me" in json.loads(line)["error"] for line in lines)
+    server.fail = lambda body: None
+    before = len(server.requests)
+    assert [(y.asked, y.right) for y in teach()] == [(6, 3), (6, 0)] * 3
+    assert len(server.requests) - before == 12
+    assert not (tmp_path / "out.failures.jsonl").exists()
+
+
+def test_a_refused_question_is_not_asked_again_with_its_key(
+    teach: Callable[..., list[Yield]], server: StubServer
+) -> None:
+    refusal = JSONResponse({"error": {"message": "no"}}, status_code=400)
+    server.fail = lambda body: refusal if "第1题" in body["messages"][-1]["content"] else None
+    teach(hint=True)
+    hinted = [body for body in server.requests if "正确选项是" in str(body["messages"])]
+    assert not any("第1题" in str(body["messages"]) for body in hinted)
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_a_reply_without_a_completion_fails_that_question(
+    teach: Callable[..., list[Yield]], server: StubServer, strange: Response
+) -> None:
+    server.fail = lambda body: strange if "第2题" in body["messages"][-1]["content"] else None
+    yields = teach()
+    assert [bool(y.failed) for y in yields] == [False] * 4 + [True] * 2
+    assert [y.right for y in yields] == [3, 0, 3, 0, 0, 0]
+
+
+def test_a_teacher_that_answers_nothing_readable_ends_the_run_with_its_words(
+    server: StubServer, tmp_path: Path
+) -> None:
+    server.fail = lambda body: JSONResponse({"error": {"message": "Insufficient balance"}})
+    path = tmp_path / "many.jsonl"
+    path.write_bytes(problem_file(40))
+    many = load_examples([DataFile(file=str(path))], FMT).rows
+    teacher = Teacher(server.url, "stub", "none", 1, 1.0, 64, 0, 4, 20)
+    out, quiet = tmp_path / "out.jsonl", Console(quiet=True)
+    with pytest.raises(TrainerError, match=r"20 questions in a row.*Insufficient balance"):
+        distill(many, FMT, teacher, out, keep=1, hint=False, console=quiet)
+    assert 20 <= len(server.requests) < 40
+
+
+@pytest.mark.parametrize(
+    ("reply", "read"),
+    [
+        ({"content": "甲"}, ("甲", "stop")),
+        ({"content": None, "reasoning_content": "甲"}, ("", "stop")),
+        ({"content": [{"type": "text", "text": "甲"}, {"type": "x"}, 3]}, ("甲", "stop")),
+        ({"content": 7}, ("", "stop")),
+        ({"content": "甲\ud800"}, ("甲?", "stop")),
+    ],
+)
+def test_what_can_be_used_of_a_reply_is_used(reply: dict[str, Any], read: tuple[str, str]) -> None:
+    for reason in ({}, {"finish_reason": None}, {"finish_reason": "eos"}):
+        body = {"choices": [{"message": reply} | reason], "usage": {}}
+        assert read_reply(json.dumps(body).encode()) == read
+    cut = {"choices": [{"message": reply, "finish_reason": "length"}]}
+    assert read_reply(json.dumps(cut).encode()) == (read[0], "length")
+
+
+def test_a_run_that_keeps_nothing_ends_with_an_error(server: StubServer, tmp_path: Path) -> None:
+    server.fail = lambda body: JSONResponse({"error": {"message": "no seeds"}}, status_code=400)
+    (tmp_path / "train.jsonl").write_bytes(problem_file(30))
+    recipe = Path(__file__).parents[2] / "services/trainer/recipes/qwen2-7b-24gb.toml"
+    command = ["distill", "--recipe", str(recipe), "--file", str(tmp_path / "train.jsonl"), "--url"]
+    command += [server.url, "--model", "m", "--samples", "1", "--out", str(tmp_path / "out.jsonl")]
+    with pytest.raises(TrainerError, match="no analysis was kept"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+    assert len(server.requests) == 60
+    assert len((tmp_path / "out.failures.jsonl").read_text().splitlines()) == 60
+
+
+def test_a_damaged_line_of_the_journal_is_drawn_again(
+    teach: Callable[..., list[Yield]], server: StubServer, tmp_path: Path
+) -> None:
+    teach()
+    path = tmp_path / "out.samples.jsonl"
+    lines = path.read_bytes().splitlines()
+    lines[3], lines[5] = b"\0" * 40, b'{"key": NaN}'
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    assert [(y.asked, y.right) for y in teach()] == [(6, 3), (6, 0)] * 3
+    assert len(server.requests) == 36 + 2
 
 
 def test_a_journal_of_other_settings_is_not_mixed_in(teach: Callable[..., list[Yield]]) -> None:

@@ -111,6 +111,7 @@ def distill(
     from trainer.distill_run import distill as distill_examples
     from trainer.distill_run import job_answers, print_yields
     from trainer.distilling import Teacher, missed_in
+    from trainer.errors import TrainerError
     from trainer.recipe import DataFile, Recipe
     from trainer.settings import Settings
 
@@ -137,6 +138,11 @@ def distill(
     console = Console()
     yields = distill_examples(examples, fmt, teacher, out, keep=keep, hint=hint, console=console)
     print_yields(yields, console)
+    if not any(found.kept for found in yields):
+        raise TrainerError(
+            "no analysis was kept: the table above says how many reached the key, and "
+            f"{out.with_suffix('.failures.jsonl')}, if it is there, why questions failed"
+        )
     log.info("analyses are in %s, every question's yield in %s", out, out.with_suffix(".yield.tsv"))
 
 

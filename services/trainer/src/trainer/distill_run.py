@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import json
 import logging
 import time
 import urllib.error
@@ -17,8 +16,9 @@ from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 from rich.table import Table
 
-from contract import PromptFormat
+from contract import PromptFormat, read_json, write_json
 from contract.addresses import open_url
+from trainer.asking import Failure, draw
 from trainer.data import Example
 from trainer.distilling import (
     Drawn,
@@ -27,7 +27,6 @@ from trainer.distilling import (
     Wanted,
     Yield,
     analysis_of,
-    draw,
     never_right,
     question_key,
     select,
@@ -52,7 +51,8 @@ def distill(
     console: Console,
 ) -> list[Yield]:
     """Draw what is missing, then write `out` (JSONL with analyses) and, beside it, the yield table
-    as `.yield.tsv`; samples are kept in `.samples.jsonl`.
+    as `.yield.tsv`; samples are kept in `.samples.jsonl`. Questions that the teacher refused, or
+    answered with what cannot be read, are in `.failures.jsonl`; the same call asks them again.
 
     Raises:
         TrainerError: the teacher failed; the same call goes on from what was drawn.
@@ -62,15 +62,21 @@ def distill(
             "distill writes analyses, and this recipe trains bare labels: set format.style = "
             '"analysis"'
         )
+    failures: dict[str, Failure] = {}
     journal = Journal(out.with_suffix(".samples.jsonl"), teacher, fmt)
     try:
-        _round(examples, examples, fmt, teacher, journal, console, hinted=False)
+        _round(examples, examples, fmt, teacher, journal, failures, console, hinted=False)
         taught, yields = select(examples, journal.drawn, fmt, keep)
-        if hint and (missed := never_right(examples, yields)):
-            _round(examples, missed, fmt, teacher, journal, console, hinted=True)
+        if hint and (missed := never_right(examples, yields, failures)):
+            _round(examples, missed, fmt, teacher, journal, failures, console, hinted=True)
             taught, yields = select(examples, journal.drawn, fmt, keep)
     finally:
         journal.close()
+        _write_failures(examples, failures, out.with_suffix(".failures.jsonl"))
+    by_source = {example.source: question_key(example) for example in examples}
+    for found in yields:
+        failure = failures.get(by_source[found.source])
+        found.failed = failure.error if failure else ""
     write_examples(taught, out)
     with out.with_suffix(".yield.tsv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, delimiter="\t")
@@ -79,12 +85,31 @@ def distill(
     return yields
 
 
+def _write_failures(examples: Sequence[Example], failures: dict[str, Failure], path: Path) -> None:
+    """One line a question; no file where none failed."""
+    if not failures:
+        path.unlink(missing_ok=True)
+        return
+    sources = {question_key(example): example.source for example in examples}
+    lines = (
+        write_json({"source": sources[key], "hinted": failure.hinted, "error": failure.error})
+        for key, failure in failures.items()
+    )
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    log.warning(
+        "%d questions failed, and %s has the teacher's words; the same command asks them again",
+        len(failures),
+        path,
+    )
+
+
 def _round(
     examples: Sequence[Example],
     asked: Sequence[Example],
     fmt: PromptFormat,
     teacher: Teacher,
     journal: Journal,
+    failures: dict[str, Failure],
     console: Console,
     *,
     hinted: bool,
@@ -98,8 +123,11 @@ def _round(
     ) as progress:
         task = progress.add_task(name, total=len(todo))
 
-        def each(drawn: Drawn) -> None:
+        def each(drawn: Drawn | Failure) -> None:
             nonlocal right, done, said
+            if isinstance(drawn, Failure):
+                failures.setdefault(drawn.key, drawn)
+                return
             journal.add(drawn)
             done += 1
             right += analysis_of(drawn, by_key[drawn.key], fmt) is not None
@@ -116,18 +144,19 @@ def _round(
 def print_yields(yields: Sequence[Yield], console: Console) -> None:
     """How many questions had how many right analyses, as bars, and those that had none."""
     spread = Counter(found.right for found in yields)
-    most = max(spread.values())
+    most = max(spread.values(), default=1)
     table = Table("right analyses", "questions", "", box=None)
-    for right in range(max(found.asked for found in yields) + 1):
+    for right in range(max((found.asked for found in yields), default=0) + 1):
         bar = "█" * round(30 * spread[right] / most)
         table.add_row(f"{right}", f"{spread[right]}", bar or ("▏" if spread[right] else ""))
     console.print(table)
     asked, right = sum(y.asked for y in yields), sum(y.right for y in yields)
     hinted = sum(1 for y in yields if y.hinted_right)
     console.print(
-        f"{right} of {asked} analyses reached the key ({right / asked:.1%}); "
+        f"{right} of {asked} analyses reached the key ({right / max(asked, 1):.1%}); "
         f"{sum(y.kept for y in yields)} kept, {hinted} questions helped by the hint, "
-        f"{sum(1 for y in yields if not y.kept)} without any"
+        f"{sum(1 for y in yields if not y.kept)} without any, "
+        f"{sum(1 for y in yields if y.failed)} failed"
     )
 
 
@@ -140,14 +169,18 @@ def job_answers(job: str) -> list[dict[str, Any]]:
     try:
         if job.startswith(("http://", "https://")):
             with open_url(job.rstrip("/") + "/answers", timeout_s=60) as reply:
-                text = reply.read().decode("utf-8")
+                data = reply.read()
         else:
             path = Path(job)
             path = path / "answers.jsonl" if path.is_dir() else path
-            text = path.read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines()]
+            data = path.read_bytes()
+        answers = [read_json(line) for line in data.split(b"\n") if line.strip()]
     except urllib.error.HTTPError as error:
         why = "it has not finished" if error.code == 409 else f"{error.code} {error.reason}"
         raise TrainerError(f"cannot read the answers of {job}: {why}") from error
     except (OSError, ValueError) as error:
         raise TrainerError(f"cannot read the answers of {job}: {error}") from error
+    for number, answer in enumerate(answers, start=1):
+        if not isinstance(answer, dict) or not {"id", "index", "answer"} <= {*answer}:
+            raise TrainerError(f"cannot read the answers of {job}: line {number} is no answer")
+    return answers

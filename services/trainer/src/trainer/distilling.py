@@ -7,24 +7,28 @@ Questions that no reply got right can be asked again with the key as a hint (STa
 
 from __future__ import annotations
 
-import asyncio
-import json
+import logging
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx2
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
-
-from contract import Message, PromptFormat, extract_label, split_reasoning
-from contract.addresses import is_near
+from contract import (
+    PromptFormat,
+    StrictJsonError,
+    extract_label,
+    read_json,
+    split_reasoning,
+    write_json,
+)
 from trainer.analyses import analysis_in
 from trainer.data import Example
 from trainer.errors import TrainerError
 from trainer.publishing import digest_of
 from trainer.splitting import normalized
+
+log = logging.getLogger("trainer")
 
 HINT = "\n\n（正确选项是 {label}。请从题目出发写出得到它的完整推理，不要提到你事先知道答案。）"
 # a rationale that leans on the hint teaches nothing
@@ -70,7 +74,7 @@ class Drawn:
 
 @dataclass
 class Yield:
-    """What became of one question's samples."""
+    """What became of one question's samples; `failed` has the teacher's words where it failed."""
 
     source: str
     label: str
@@ -79,6 +83,7 @@ class Yield:
     hinted: int = 0
     hinted_right: int = 0
     kept: int = 0
+    failed: str = ""
 
 
 class Journal:
@@ -97,17 +102,25 @@ class Journal:
         header = asked | {"format": digest_of(fmt.model_dump_json())}
         whole = path.read_bytes().rpartition(b"\n")[0] if path.is_file() else b""
         lines = whole.splitlines()
-        if lines and json.loads(lines[0]) != header:
+        if lines and _read(lines[0]) != header:
             raise TrainerError(
-                f"{path} was written with other settings ({lines[0].decode()}): name another "
-                "--out, or remove it"
+                f"{path} was written with other settings "
+                f"({lines[0].decode(errors='replace')}): name another --out, or remove it"
             )
-        self.drawn = [Drawn(**json.loads(line)) for line in lines[1:]]
-        path.write_bytes(whole + b"\n" if whole else json.dumps(header).encode() + b"\n")
+        self.drawn = [drawn for line in lines[1:] if (drawn := self._drawn(line, path))]
+        path.write_bytes(whole + b"\n" if whole else write_json(header).encode() + b"\n")
         self._file = path.open("a", encoding="utf-8", buffering=1)
 
+    @staticmethod
+    def _drawn(line: bytes, path: Path) -> Drawn | None:
+        found = _read(line)
+        if not isinstance(found, dict) or {*found} != {*Drawn.__dataclass_fields__}:
+            log.warning("%s: passed over a damaged line; its sample is drawn again", path)
+            return None
+        return Drawn(**found)
+
     def add(self, drawn: Drawn) -> None:
-        self._file.write(json.dumps(asdict(drawn), ensure_ascii=False) + "\n")
+        self._file.write(write_json(asdict(drawn)) + "\n")
         self.drawn.append(drawn)
 
     def close(self) -> None:
@@ -128,91 +141,6 @@ def wanted(
     keys = dict.fromkeys(question_key(example) for example in examples)
     every = [Wanted(key, sample, hinted) for key in keys for sample in range(samples)]
     return [one for one in every if tuple(one) not in there]
-
-
-async def draw(
-    examples: Sequence[Example],
-    todo: Sequence[Wanted],
-    fmt: PromptFormat,
-    teacher: Teacher,
-    each: Callable[[Drawn], None],
-) -> None:
-    """Draw all of `todo`, `teacher.concurrency` at a time; `each` sees every sample as it comes.
-
-    Raises:
-        TrainerError: the teacher cannot be reached or refuses. What `each` saw is not lost.
-    """
-    by_key = {question_key(example): example for example in examples}
-    async with AsyncOpenAI(
-        base_url=teacher.url,
-        api_key=teacher.api_key,
-        timeout=teacher.timeout_s,
-        max_retries=5,
-        http_client=_http(teacher.url),
-    ) as client:
-        try:
-            async for drawn in _all(client, by_key, todo, fmt, teacher):
-                each(drawn)
-        except OpenAIError as error:
-            raise TrainerError(
-                f"the teacher {teacher.model} at {teacher.url} failed: {error}. What it wrote so "
-                "far is saved; the same command goes on from there."
-            ) from error
-
-
-def _http(url: str) -> httpx2.AsyncClient:
-    """Raises TrainerError where the environment names a proxy that cannot be used."""
-    try:
-        return DefaultAsyncHttpxClient(trust_env=not is_near(url))
-    except (ImportError, ValueError, httpx2.InvalidURL) as error:
-        raise TrainerError(
-            f"the environment's proxy (all_proxy, http_proxy or https_proxy) cannot be used for "
-            f"{url}: {error}"
-        ) from error
-
-
-async def _all(
-    client: AsyncOpenAI,
-    by_key: dict[str, Example],
-    todo: Sequence[Wanted],
-    fmt: PromptFormat,
-    teacher: Teacher,
-) -> AsyncIterator[Drawn]:
-    left = iter(todo)
-    running: set[asyncio.Task[Drawn]] = set()
-    try:
-        while True:
-            while len(running) < teacher.concurrency and (one := next(left, None)):
-                asking = _ask(client, by_key[one.key], one, fmt, teacher)
-                running.add(asyncio.create_task(asking))
-            if not running:
-                return
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            # what came is handed on before a failure beside it is raised
-            for task in sorted(done, key=lambda task: task.exception() is not None):
-                yield task.result()
-    finally:
-        for task in running:
-            task.cancel()
-
-
-async def _ask(
-    client: AsyncOpenAI, example: Example, one: Wanted, fmt: PromptFormat, teacher: Teacher
-) -> Drawn:
-    messages: list[Message] = fmt.messages(example.problem, example.question)
-    if one.hinted:
-        last = messages[-1]
-        hint = HINT.replace("{label}", example.label)
-        messages = [*messages[:-1], {"role": "user", "content": last["content"] + hint}]
-    reply = await client.chat.completions.create(
-        model=teacher.model,
-        messages=messages,  # type: ignore[arg-type] # ours names all three roles in one type
-        temperature=teacher.temperature,
-        max_tokens=teacher.max_tokens,
-        seed=teacher.seed + one.sample,
-    )
-    first = reply.choices[0]
-    return Drawn(*one, first.message.content or "", first.finish_reason)
 
 
 def analysis_of(drawn: Drawn, example: Example, fmt: PromptFormat) -> str | None:
@@ -280,8 +208,12 @@ def select(
     return taught, yields
 
 
-def never_right(examples: Sequence[Example], yields: Sequence[Yield]) -> list[Example]:
+def never_right(
+    examples: Sequence[Example], yields: Sequence[Yield], failed: Collection[str]
+) -> list[Example]:
+    """Those of `examples` that no sample got right, but for the keys in `failed`."""
     missed = {found.source for found in yields if not found.right}
+    examples = [example for example in examples if question_key(example) not in failed]
     return [example for example in examples if example.source in missed]
 
 
@@ -306,6 +238,13 @@ def missed_in(examples: Sequence[Example], answers: Sequence[dict[str, Any]]) ->
         for example, place in zip(examples, places, strict=True)
         if place in answered and answered[place] != example.label
     ]
+
+
+def _read(line: bytes) -> Any:
+    try:
+        return read_json(line)
+    except StrictJsonError:
+        return None
 
 
 def _shingles(text: str) -> frozenset[str]:
