@@ -23,9 +23,10 @@ class Letter(NamedTuple):
 
 
 _ENGLISH = (
-    r"i(?: would|'d)? (?:think|believe|choose|chose|pick|select|say|guess|go with)|the|correct|"
-    r"right|best|final|most likely|answer|options?|choice|letter|it's|it|that|this|is|must be|"
-    r"should be|would be|will be|so|thus|therefore|hence|clearly|likely|probably"
+    r"i(?: would|[’']d)? (?:think|believe|choose|chose|pick|select|say|guess|go with)|"
+    r"choose|pick|select|the|my|our|correct|right|best|final|most likely|answer|options?|choice|"
+    r"letter|it[’']s|it|that|this|is|must be|should be|would be|will be|so|thus|therefore|hence|"
+    r"clearly|likely|probably"
 )
 _CHINESE = (
     r"我们|我|本题|此题|该题|这道题|认为|觉得|应该|应当|应|该|可以|只能|选择|选项|选|答案|正确|最佳|"
@@ -107,6 +108,7 @@ def _leading(
 
 def _another(text: str, start: int, label: str, texts: Mapping[str, Sequence[str]]) -> bool:
     """Whether another option's letter stands at `start`, or its letter or text behind an "and"."""
+    start = _passed(_CLOSING, text, start)
     behind = _passed(_JOINT, text, start)
     second = _SECOND.match(text, behind)
     if second is not None and second[1].upper() in texts and second[1].upper() != label:

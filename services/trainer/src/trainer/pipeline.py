@@ -97,6 +97,7 @@ def _train_and_publish(
     dtype = compute_dtype(recipe.training.dtype)
     run_dir = settings.runs_dir / recipe.name / digest
     rows, held_out, choices = render_all(prepared, recipe, tokenizer)
+    held = held_line(recipe.format, tokenizer)
     with joined(settings) as world:
         if world.first:
             _start(recipe, prepared, dtype, run_dir)
@@ -121,7 +122,7 @@ def _train_and_publish(
             sampling=recipe.sampling,
             chat_template_sha256=chat_template_sha256(tokenizer),
             probe=probe(rows.examples[0], recipe.format, tokenizer),
-            held=held_line(recipe.format, tokenizer),
+            held=held,
             lengths=lengths(rows.rows, recipe.training.max_length),
             provenance=Provenance(
                 base_model=base.name if Path(recipe.base).is_dir() else recipe.base,
