@@ -58,25 +58,22 @@ def read(
 @contextmanager
 def in_float32(model: Any) -> Iterator[None]:
     """Inside, `model` gives what a float32 copy of it would give. Each layer's weights are widened
-    when it is called and narrowed after, which changes none, so one layer's is all the memory that
-    this takes.
+    when it is called and put back after, so one layer's is all the memory that this takes.
     """
+    held: dict[int, torch.Tensor] = {}  # by identity: embeddings and head may share their weights
+
+    def widen(module: torch.nn.Module, _: Any) -> None:
+        for tensor in _floats(module):
+            held[id(tensor)] = tensor.data
+            tensor.data = tensor.data.float()
+
+    def put_back(module: torch.nn.Module, _: Any, __: Any) -> None:
+        for tensor in _floats(module):
+            tensor.data = held.pop(id(tensor))
+
     hooks = []
     for unit in _units(model):
-        # by identity: embeddings and head may share their weights
-        held = {id(tensor): tensor.dtype for tensor in _floats(unit)}
-
-        def widen(module: torch.nn.Module, _: Any) -> None:
-            for tensor in _floats(module):
-                tensor.data = tensor.data.float()
-
-        def narrow(
-            module: torch.nn.Module, _: Any, __: Any, held: dict[int, torch.dtype] = held
-        ) -> None:
-            for tensor in _floats(module):
-                tensor.data = tensor.data.to(held[id(tensor)])
-
-        hooks += [unit.register_forward_pre_hook(widen), unit.register_forward_hook(narrow)]
+        hooks += [unit.register_forward_pre_hook(widen), unit.register_forward_hook(put_back)]
     try:
         yield
     finally:
