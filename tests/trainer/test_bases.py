@@ -164,3 +164,25 @@ def test_a_full_disk_is_not_tried_again(error: Exception, final: bool) -> None:
     wrapped = ValueError("inside")
     wrapped.__cause__ = error
     assert bases.is_final(wrapped) is final
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://127.0.0.1:port"])
+def test_a_proxy_that_cannot_be_used_is_told_at_once(tmp_path: Path, proxy: str) -> None:
+    """By the Hugging Face hub's library; ModelScope's tries again by itself first."""
+    code = (
+        "import logging, sys\n"
+        "from trainer import bases\n"
+        "logging.basicConfig(stream=sys.stdout)\n"
+        "bases.PAUSES_S = (0,)\n"
+        "try:\n"
+        "    bases.find_base('some/model', 'huggingface')\n"
+        "except bases.TrainerError as error:\n"
+        "    print(error)\n"
+    )
+    environment = {**os.environ, "all_proxy": proxy, "https_proxy": proxy, "http_proxy": proxy}
+    environment |= {"HF_HOME": str(tmp_path), "no_proxy": "", "NO_PROXY": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert "cannot get the base model some/model" in done.stdout, done.stderr
+    assert "trying again" not in done.stdout

@@ -25,6 +25,8 @@ PAUSES_S = (5.0, 20.0, 60.0, 120.0)
 # What another try would not change: no such model, no access
 _FINAL_STATUS = (400, 401, 403, 404)
 _FINAL_NAMES = ("HFValidationError", "OfflineModeIsEnabled", "NotExistError")
+# How the libraries refuse a proxy of the environment; for SOCKS without its package an ImportError
+_WRONG_PROXY = ("InvalidURL", "InvalidProxyURL", "InvalidSchema")
 
 
 def find_base(base: str, source: str) -> Path:
@@ -110,6 +112,9 @@ def is_final(error: Exception) -> bool:
         status = getattr(getattr(cause, "response", None), "status_code", None)
         full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EACCES)
         if full or status in _FINAL_STATUS or type(cause).__name__ in _FINAL_NAMES:
+            return True
+        scheme = isinstance(cause, ValueError) and "proxy URL" in str(cause)
+        if isinstance(cause, ImportError) or scheme or type(cause).__name__ in _WRONG_PROXY:
             return True
         cause = cause.__cause__ or cause.__context__
     return False
