@@ -24,7 +24,7 @@ OLDEST_COMPOSE = (2, 26)
 TRAINER_GIB, SERVER_GIB, PACKAGES_GIB = 7.5, 10.3, 10.6
 # Qwen2-7B's weights, as the base and merged; base images, the orchestrator's and a checkpoint.
 WEIGHTS_GB, OTHER_GB = 15.2, 3.0
-CPU_IMAGES_GB, CPU_OTHER_GB = 20.0, 1.0
+CPU_IMAGES_GB, CPU_OTHER_GB = 15.0, 1.0  # images and build cache, measured
 # Estimates: 16 bits a weight are read once while merging, and once more while checking.
 MEMORY_GB = {"train": 32, "serve": 16, "cpu": 8, "remote": 2}
 # A machine of 32 GB shows somewhat less.
