@@ -2,7 +2,7 @@
 
 import pytest
 
-from contract import Question, options_may_move
+from contract import Question, options_may_move, parse_problems
 
 OPTIONS = ("红", "绿", "蓝", "黄")
 
@@ -82,6 +82,12 @@ def test_a_text_that_names_an_option_keeps_all_in_place(question: str, problem: 
 )
 def test_options_of_their_own_may_move(options: tuple[str, ...]) -> None:
     assert may_move(*options)
+
+
+def test_letters_that_options_carry_themselves_do_not_hold_them() -> None:
+    row = b'{"problem": "p", "questions": [{"question": "q", "options": ["(A)x", "(B)y"]}]}'
+    (problem,) = parse_problems(row)
+    assert options_may_move(problem.text, problem.questions[0])
 
 
 def test_a_letter_that_labels_no_option_is_a_name() -> None:

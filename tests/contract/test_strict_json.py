@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from contract import StrictJsonError, read_json, write_json
+from contract import StrictJsonError, finite, read_json, write_json
 from contract.strict_json import JsonFault
 
 
@@ -78,6 +78,12 @@ def test_a_fault_of_a_long_text_names_its_line() -> None:
 def test_what_keeps_its_meaning_is_taken(text: str) -> None:
     value = read_json(text.encode())
     assert json.loads(write_json(value)) == json.loads(text) == value
+
+
+def test_a_figure_that_is_no_number_is_written_as_null() -> None:
+    nan = float("nan")
+    measured = {"nats": nan, "rows": [1.5, -float("inf"), "NaN"], "pair": (nan, 2)}
+    assert finite(measured) == {"nats": None, "rows": [1.5, None, "NaN"], "pair": [None, 2]}
 
 
 @pytest.mark.parametrize("value", [float("nan"), {"a": [float("inf")]}])

@@ -30,7 +30,7 @@ from contract.problems import (
 )
 from contract.reasoning import split_reasoning
 from contract.stacks import Stack, stack_fault
-from contract.strict_json import StrictJsonError, read_json, write_json
+from contract.strict_json import StrictJsonError, finite, read_json, write_json
 
 __all__ = [
     "CONTRACT_FILE",
@@ -51,6 +51,7 @@ __all__ = [
     "Stack",
     "StrictJsonError",
     "extract_label",
+    "finite",
     "iter_problems",
     "label_place",
     "options_may_move",

@@ -209,5 +209,5 @@ def _kind(value: Any) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return "an object"
-    text = json.dumps(value)
+    text = json.dumps(value, allow_nan=False)
     return text if len(text) <= 40 else text[:37] + "..."

@@ -31,7 +31,7 @@ def standing_in(host: str, port: int, reason: Callable[[], str]) -> Iterator[Non
         def refuse(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             error = {"message": reason(), "type": "unavailable", "code": 503}
-            body = json.dumps({"error": error}).encode()
+            body = json.dumps({"error": error}, allow_nan=False).encode()
             self.send_response(503)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

@@ -127,6 +127,15 @@ def write_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
 
 
+def finite(value: Any) -> Any:
+    """`value` with null for each number that is none: what was measured may not be."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _is_kept(text: str, value: float) -> bool:
     """Whether a reader of `value`, written again, learns what a reader of `text` does."""
     if not math.isfinite(value):
@@ -166,7 +175,7 @@ def _faults(value: Any) -> Iterator[tuple[str, str]]:
                 yield _under(place, found.key), "this key stands twice in one object; keep one"
             for key in found:
                 if half := _half_pair(key):
-                    yield place, f"the key {json.dumps(_short(key))} {half}"
+                    yield place, f"the key {json.dumps(_short(key), allow_nan=False)} {half}"
             members = [(_under(place, key), depth + 1, item) for key, item in found.items()]
             left += reversed(members)
 
@@ -181,7 +190,7 @@ def _half_pair(text: str) -> str | None:
 
 def _under(place: str, key: str) -> str:
     if not key.isidentifier():
-        return f"{place}[{json.dumps(_short(key))}]"
+        return f"{place}[{json.dumps(_short(key), allow_nan=False)}]"
     return f"{place}.{_short(key)}" if place else _short(key)
 
 

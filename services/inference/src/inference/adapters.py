@@ -111,7 +111,7 @@ def _write_difference(name: str, other: Path, served: Path, target: Path) -> int
         "bias": "none",
         "target_modules": sorted({module.rpartition(".")[2] for module in modules}),
     }
-    (target / CONFIG).write_text(json.dumps(config))
+    (target / CONFIG).write_text(json.dumps(config, allow_nan=False))
     return rank
 
 

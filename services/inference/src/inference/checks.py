@@ -49,7 +49,7 @@ class Server:
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """Raises OSError where the server does not answer, or refuses."""
         request = urllib.request.Request(
-            f"{self._url}{path}", json.dumps(body).encode(), self._headers
+            f"{self._url}{path}", json.dumps(body, allow_nan=False).encode(), self._headers
         )
         with open_url(request, timeout_s=ASK_TIMEOUT_S) as reply:
             return json.loads(reply.read())

@@ -293,7 +293,8 @@ def doctor(
 
     found = findings(gather(root.resolve()))
     if as_json:
-        print(json.dumps([finding.model_dump() for finding in found], ensure_ascii=False))
+        told = [finding.model_dump() for finding in found]
+        print(json.dumps(told, ensure_ascii=False, allow_nan=False))
     else:
         out.print(findings_table(found))
     if any(finding.state == "fail" for finding in found):
@@ -331,7 +332,7 @@ def main() -> None:
         app()
     except ApiError as error:
         if "--json" in sys.argv:
-            print(json.dumps(error.details, ensure_ascii=False))
+            print(json.dumps(error.details, ensure_ascii=False, allow_nan=False))
         err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(UNREACHABLE if isinstance(error, UnreachableError) else REFUSED)
 

@@ -57,7 +57,7 @@ FAMILIES = {
 
 def field(name: str, *labels: str) -> str:
     """The hash field of one series; a histogram's last label is its bucket's number or "sum"."""
-    return json.dumps([name, *labels])
+    return json.dumps([name, *labels], allow_nan=False)
 
 
 class Meter:

@@ -13,7 +13,7 @@ import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-from contract import Message, PromptFormat
+from contract import Message, PromptFormat, finite
 from contract.addresses import is_near
 from trainer.data import Example
 from trainer.distilling import HINT, Drawn, Teacher, Wanted, question_key
@@ -167,7 +167,8 @@ def read_reply(body: bytes) -> tuple[str, str]:
     first = choices[0] if isinstance(choices, list) and choices else None
     message = first.get("message") if isinstance(first, dict) else None
     if not isinstance(first, dict) or not isinstance(message, dict):
-        raise _UnreadableError(f"the reply holds no completion: {json.dumps(found)}")
+        words = json.dumps(finite(found), allow_nan=False)
+        raise _UnreadableError(f"the reply holds no completion: {words}")
     reason = first.get("finish_reason")
     return _text(message.get("content")), "stop" if reason in _ENDED else str(reason)
 

@@ -45,7 +45,7 @@ def save(folder: Path, name: str, state: dict[str, Any]) -> None:
         torch.save(state, staged / _STATE)
         sync(staged / _STATE)
         manifest = {_STATE: _sha256(staged / _STATE)}
-        (staged / _MANIFEST).write_text(json.dumps(manifest))
+        (staged / _MANIFEST).write_text(json.dumps(manifest, allow_nan=False))
         sync(staged / _MANIFEST)
         sync(staged)
         shutil.rmtree(folder / name, ignore_errors=True)

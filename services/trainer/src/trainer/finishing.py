@@ -8,7 +8,6 @@ saved one as a server will load it.
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import shutil
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from contract import Contract, PromptFormat, extract_label
+from contract import Contract, PromptFormat, extract_label, finite, write_json
 from trainer.curves import PICTURE, draw_curves
 from trainer.data import Example
 from trainer.data_report import JSON_FILE as DATA_FILE
@@ -126,7 +125,7 @@ def merge_and_verify(
         report["replies"] = _greedy_replies(
             saved, tokenizer, contract, compared, examples, progress
         )
-    text = json.dumps(report, ensure_ascii=False, indent=1)
+    text = write_json(finite(report), indent=1)
     (made.run_dir / VERIFICATION_FILE).write_text(text + "\n", encoding="utf-8")
     return report
 

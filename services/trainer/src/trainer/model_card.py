@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from contract import Contract
+from contract import Contract, write_json
 from trainer.curves import PICTURE as CURVES
 from trainer.data_report import PICTURE as DATA_PICTURE
 from trainer.data_report import lines
@@ -25,7 +24,7 @@ def model_card(
     origin = contract.provenance
     comparison, lost = verification["comparison"], verification["losses"]
     tasks = {"tags": ["quorum", "multiple-choice", recipe.method]}
-    front = json.dumps({"library_name": "transformers", "base_model": origin.base_model, **tasks})
+    front = write_json({"library_name": "transformers", "base_model": origin.base_model, **tasks})
     rows = [
         ("base", origin.base_model),
         ("base digest", origin.base_sha256),
@@ -63,7 +62,7 @@ def model_card(
         "## Replies of the merged weights, greedy",
         *(_reply(reply) for reply in verification["replies"]),
         "## Recipe",
-        f"```json\n{json.dumps(recipe_settings(recipe), ensure_ascii=False, indent=1)}\n```",
+        f"```json\n{write_json(recipe_settings(recipe), indent=1)}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 

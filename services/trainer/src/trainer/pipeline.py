@@ -6,7 +6,6 @@ wherever a run was stopped.
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contract import Contract, Provenance
+from contract import Contract, Provenance, write_json
 from contract.published import make_current
 from trainer.bases import find_base
 from trainer.hosts import check_device
@@ -184,6 +183,6 @@ def _start(recipe: Recipe, prepared: Prepared, dtype: str, run_dir: Path) -> Non
     for source in prepared.report.too_long:
         log.warning("left out, longer than %d tokens: %s", recipe.training.max_length, source)
     save_report(prepared.report, run_dir)
-    text = json.dumps(recipe_settings(recipe), ensure_ascii=False, indent=1)
+    text = write_json(recipe_settings(recipe), indent=1)
     (run_dir / RECIPE_FILE).write_text(text + "\n", encoding="utf-8")
     log.info("training in %s, metrics in %s", dtype, run_dir / METRICS_FILE)

@@ -23,7 +23,7 @@ def read_back(directory: Path, messages: list[Any]) -> dict[str, Any]:
     """
     child = subprocess.run(
         [sys.executable, "-m", "trainer.readback", str(directory)],
-        input=json.dumps(messages),
+        input=json.dumps(messages, allow_nan=False),
         capture_output=True,
         text=True,
     )
@@ -69,7 +69,7 @@ def _main() -> None:
         AutoTokenizer.from_pretrained(directory),
         json.loads(sys.stdin.read()),
     )
-    print(json.dumps(found))
+    print(json.dumps(found, allow_nan=False))
 
 
 if __name__ == "__main__":
