@@ -230,7 +230,7 @@ def summary(
             table.add_row(name, f"{_percent(wilson(sum(right), len(right)))} right")
         table.add_row("vote against base", _points(compare(forced, voted)))
         table.add_row("vote against one sample", _points(compare(single, voted)))
-        table.add_row("drawing one sample again", _points(compare(first, single)))
+        table.add_row("redrawing one sample", _points(compare(first, single)))
     if job.agreement is not None:
         table.add_row(
             "agreement", f"{job.agreement:.1%} of the valid samples back the answer, on average"
