@@ -1,4 +1,4 @@
-"""Tiny causal models of several families, with random weights and the demo's tokenizer."""
+"""Tiny causal models of several families with random weights; the demo's tokenizer, or another."""
 
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,11 @@ FAMILIES: dict[str, tuple[Any, Any]] = {
 }
 
 
-def make_model(root: Path, folder: Path, family: str = "qwen2", **changes: Any) -> Path:
+def make_model(
+    root: Path, folder: Path, family: str = "qwen2", tokenizer: Any = None, **changes: Any
+) -> Path:
     """Save a model of two layers and width 64 into `folder`; its RoPE base is 50,000."""
-    tokenizer = AutoTokenizer.from_pretrained(root / "examples" / "demo" / "base")
+    tokenizer = tokenizer or AutoTokenizer.from_pretrained(root / "examples" / "demo" / "base")
     config_class, model_class = FAMILIES[family]
     shape: dict[str, Any] = {
         "vocab_size": len(tokenizer),
