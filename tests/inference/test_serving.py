@@ -238,7 +238,7 @@ def test_a_stack_must_be_named(launcher: Launcher) -> None:
     del launcher.environment["STACK"]
     launcher.start()
     assert launcher.process is not None
-    assert launcher.process.wait(30) == 1
+    assert launcher.process.wait(30) == 2
     assert "STACK: Field required" in launcher.log.read_text()
 
 
