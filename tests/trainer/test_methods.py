@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from contract import Contract
 from tiny_models import FAMILIES, make_model
+from trainer import methods
 from trainer.errors import TrainerError
 from trainer.lora_pro import LoraPro
 from trainer.methods import compute_dtype, make_optimizer, prepare_model
@@ -134,6 +135,29 @@ def test_the_compute_dtype_follows_the_cards_capability(monkeypatch: pytest.Monk
         compute_dtype("bfloat16")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (8, 0))
     assert compute_dtype("auto") == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("line", "chosen"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512_bf16", "bfloat16"),
+        ("flags\t\t: fpu avx2 amx_bf16", "bfloat16"),
+        ("Features\t: fp asimd bf16", "bfloat16"),
+        ("flags\t\t: fpu avx2", "float32"),
+        ("flags\t\t: fpu avx2 avx512f", "float32"),
+        ("", "float32"),
+    ],
+)
+def test_a_cpu_without_bfloat16_computes_in_float32(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, chosen: str
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{line}\nbugs\t: none\n")
+    has = methods.multiplies_bfloat16(tmp_path / "cpuinfo")
+    assert not methods.multiplies_bfloat16(tmp_path / "none")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(methods, "multiplies_bfloat16", lambda: has)
+    assert compute_dtype("auto") == chosen
+    assert compute_dtype("bfloat16") == "bfloat16"
 
 
 def test_a_target_the_base_has_not_is_named_with_those_it_has(

@@ -64,9 +64,10 @@ def test_the_log_tells_data_progress_and_agreement(published: Path, log: io.Stri
         r"validation loss [\d.]+, [\d.]+ % of labels right, 0 s left",
         said,
     )
+    dtype = Contract.load(published).dtype
     assert re.search(
         r"merged weights against the trained: 0\.\d+ nats apart over 512 tokens; the base in "
-        r"bfloat16 against float32: 0\.\d+; at most 0\.\d+ allowed",
+        rf"{dtype} against float32: 0\.\d+; at most 0\.\d+ allowed",
         said,
     )
     assert re.search(
@@ -141,7 +142,7 @@ def test_the_card_says_where_the_model_comes_from_and_what_was_checked(published
         assert digest in card
     for part in ("![Curves](curves.png)", "![Data](data.png)", "| prompts compared | 32, 512"):
         assert part in card
-    for name in ("merged against trained", "the base in bfloat16 against float32"):
+    for name in ("merged against trained", f"the base in {contract.dtype} against float32"):
         assert f"| {name}" in card
     for name in ("training gained, nats a token", "merging cost, nats a token"):
         assert f"| {name} |" in card
