@@ -65,4 +65,12 @@ UNUSABLE = {
     "choices hold no message": (b'{"choices": [{}, 3]}', "choices"),
     "bytes that are no text": (b"\xff\xfe\x00", "\N{REPLACEMENT CHARACTER}"),
     "a reply that was broken off": (_choice(finish_reason="abort"), "broke the reply off"),
+    "a reply that was broken off, with why": (
+        _choice(finish_reason="error", error={"code": 502, "message": "Upstream went away"}),
+        "broke the reply off (Upstream went away)",
+    ),
+    "a text of two million characters": (
+        _body({"content": "x" * 2_000_000}),
+        "a text of 2,000,000 characters",
+    ),
 }

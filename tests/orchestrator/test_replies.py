@@ -100,6 +100,10 @@ def test_long_words_are_cut_and_stand_on_one_line() -> None:
     assert words.startswith("no room no room")
 
 
+def test_words_have_no_control_characters() -> None:
+    assert server_words(b'{"error": "\\u001b[2Jall\\u0000 gone\\u009b"}') == "[2Jall gone"
+
+
 def test_a_whole_surrogate_pair_is_one_character() -> None:
     assert writable("\ud83d\ude00") == "😀"
     assert writable("a\ude00") == "a\N{REPLACEMENT CHARACTER}"

@@ -15,6 +15,8 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 LONGEST_WORDS = 300
+# Ten times what models write at most; a label is read from it while all other questions wait.
+LONGEST_TEXT = 1 << 20
 # A server that stops, or whose engine fails, ends what is under way with these.
 BROKEN_OFF = ("abort", "error")
 UNKNOWN = "unknown"
@@ -63,6 +65,7 @@ class _Choice(BaseModel):
     finish_reason: Maybe[str] = None
     message: Maybe[_Message] = None
     logprobs: Maybe[_Logprobs] = None
+    error: Any = None
 
 
 class _Body(BaseModel):
@@ -104,7 +107,8 @@ def read_completions(body: bytes) -> list[Completion]:
     Where only their tokens together are known, each has its share.
 
     Raises:
-        UnusableReplyError: the body holds no completion, or only what the server broke off.
+        UnusableReplyError: the body holds no completion, only what the server broke off, or a text
+            that is far too long.
     """
     found = _load(body)
     reply = _Body.model_validate(found) if isinstance(found, dict) else _Body()
@@ -114,7 +118,8 @@ def read_completions(body: bytes) -> list[Completion]:
         raise UnusableReplyError(reason, _error_code(found))
     for choice in given:
         if choice.finish_reason in BROKEN_OFF:
-            raise UnusableReplyError(f"it broke the reply off ({choice.finish_reason})")
+            why = _message_of(choice.error) or choice.finish_reason
+            raise UnusableReplyError(f"it broke the reply off ({why})")
     given.sort(key=lambda choice: choice.index or 0)
     usage = reply.usage or _Usage()
     together, count = usage.completion_tokens or 0, len(given)
@@ -135,8 +140,11 @@ def _completion(choice: _Choice, *, tokens: int, prompt_tokens: int) -> Completi
     logprobs = [token.logprob if token else None for token in drawn]
     known = [logprob for logprob in logprobs if logprob is not None]
     first = (drawn[0].top_logprobs if drawn and drawn[0] else None) or []
+    text = _text(message.content) or ""
+    if len(text) > LONGEST_TEXT:
+        raise UnusableReplyError(f"it sent a text of {len(text):,} characters, far too long")
     return Completion(
-        text=_text(message.content) or "",
+        text=text,
         reasoning=next((text for text in apart if text), None),
         finish_reason=choice.finish_reason or UNKNOWN,
         tokens=tokens,
@@ -180,7 +188,7 @@ def server_words(body: bytes) -> str:
         plain = writable(body[:20_000].decode("utf-8", "replace"))
         plain = re.sub(r"(?is)<(script|style)\b.*?</\1\s*>|<[^>]*>", " ", plain)
         words = plain if plain.strip() else "an empty body"
-    words = " ".join(words.split())
+    words = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", words).split())
     return words if len(words) <= LONGEST_WORDS else words[: LONGEST_WORDS - 1] + "…"
 
 
