@@ -396,6 +396,28 @@ def test_what_a_server_can_do_is_found_out_once(settings: Settings, server: Stub
     assert sum("top_logprobs" in body for body in server.requests) == 4
 
 
+def test_a_question_that_gets_no_text_costs_the_others_nothing(
+    settings: Settings, server: StubServer
+) -> None:
+    """A content filter keeps one question's replies back, held to labels or not."""
+    filtered = {"finish_reason": "content_filter", "message": {"content": None}}
+    first, second = many(2)
+    server.reply = lambda prompt, seed: "不知道。"
+
+    def fail(body: dict[str, Any]) -> JSONResponse | None:
+        if "第0题" in str(body["messages"]):
+            return JSONResponse({"choices": [filtered] * body["n"]})
+        if "structured_outputs" in body:
+            return JSONResponse({"choices": [{"message": {"content": "A"}}]})
+        return None
+
+    server.fail = fail
+    without, forced = asyncio.run(one_then_all(settings, first, [second]))
+    assert "without text (finish_reason content_filter" in (without.error or "")
+    assert forced.answer == "A"
+    assert not any("guided_choice" in body for body in server.requests[-1:])
+
+
 def test_votes_are_weighted_by_the_mean_probability_of_a_replys_tokens(
     settings: Settings, server: StubServer
 ) -> None:

@@ -98,20 +98,19 @@ class Server:
             OtherModelServedError: the server was restarted with other weights.
         """
         asked: list[Message] = [*messages, {"role": "assistant", "content": lead}]
-        while True:
-            way = self._ways_to_hold[0]
+        failure = RequestFailedError("this server knows no way to hold a reply to labels")
+        for way in tuple(self._ways_to_hold):
             try:
                 completion = await way(asked, choices, seed)
-            except RequestFailedError:
-                if len(self._ways_to_hold) == 1:
-                    raise
-                completion = None
+            except RequestFailedError as error:
+                failure = error
+                continue
             if completion is not None:
+                # those before it fail on this server; where none works, it may be this question
+                if way in self._ways_to_hold:
+                    del self._ways_to_hold[: self._ways_to_hold.index(way)]
                 return completion
-            if len(self._ways_to_hold) == 1:
-                raise RequestFailedError("this server knows no way to hold a reply to labels")
-            if self._ways_to_hold[0] is way:  # another question may have found out meanwhile
-                self._ways_to_hold.pop(0)
+        raise failure
 
     async def _structured_outputs(
         self, messages: list[Message], choices: Mapping[str, str], seed: int

@@ -31,6 +31,7 @@ log = structlog.get_logger("quorum")
 # Seeds of the redraws of a slot lie this far apart, well beyond the largest vote.
 ATTEMPT_STRIDE = 1000
 UNANSWERED = "no sample named an option, and neither did a reply held to the labels"
+WORDLESS = "the server sent replies without text"
 Keep = Callable[[Drawn], Awaitable[None]]
 NO_LOGPROBS = "the server gives no log-probabilities to weigh votes by; post it with vote=plurality"
 
@@ -164,6 +165,9 @@ class _Vote:
         try:
             reply = await self.server.choose(self._messages(question), held.lead, choices, seed)
         except RequestFailedError as failure:
+            ends = {sample.finish_reason for sample in self.samples}
+            if not any(sample.text for sample in self.samples):
+                return f"{WORDLESS} (finish_reason {', '.join(sorted(ends))}; {failure})"
             return f"{UNANSWERED} ({failure})"
         self.forced = reply.text
         self.prompt_tokens += reply.prompt_tokens
