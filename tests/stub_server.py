@@ -130,7 +130,7 @@ class StubServer:
         prompt = body["messages"][-1]["content"]
         choices = []
         for i in range(body.get("n", 1)):
-            seed = body["seed"] + i
+            seed = body.get("seed", 0) + i
             self.samples[prompt, seed] += 1
             text = self.reply(prompt, seed)
             choice: dict[str, Any] = {

@@ -99,6 +99,33 @@ def test_a_server_of_another_model_is_named_with_what_it_serves(settings: Settin
         check(settings, "other@digest")
 
 
+def test_a_few_of_many_models_are_named(settings: Settings, server: StubServer) -> None:
+    """OpenRouter lists hundreds; a note must be readable."""
+    listed = [{"id": f"maker/model-{i}"} for i in range(400)] + [{"id": "stub:latest"}]
+    server.instead["/v1/models"] = JSONResponse({"data": listed})
+    plain = find_model(settings)
+
+    async def run() -> None:
+        async with make_client(settings) as client:
+            await check_server(client, plain)
+
+    named = r"serves stub:latest, .* and 396 others, not stub: set MODEL_NAME to a name"
+    with pytest.raises(WaitingForModelError, match=named) as raised:
+        asyncio.run(run())
+    assert len(str(raised.value)) < 300
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_server_without_a_list_is_asked_for_a_reply(
+    settings: Settings, server: StubServer, status: int
+) -> None:
+    server.instead["/v1/models"] = JSONResponse({"error": "no such call"}, status)
+    check(settings)
+    server.fail = lambda body: JSONResponse({"error": "no such model"}, 404)
+    with pytest.raises(WaitingForModelError, match="lists no models and takes no chat request"):
+        check(settings)
+
+
 def test_a_server_that_is_not_there_is_waited_for(settings: Settings, server: StubServer) -> None:
     server.stop()
     with pytest.raises(WaitingForModelError, match="does not answer"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ from contract.tenancy import NO_TRAINER, what_trains
 from orchestrator.errors import OtherModelServedError, WaitingForModelError
 from orchestrator.proxies import proxy_options
 from orchestrator.settings import Settings
+
+# More than 33 samples of 16,000 tokens take, each with its log-probability.
+LONGEST_BODY = 128 << 20
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,32 @@ def make_client(settings: Settings) -> AsyncOpenAI:
         api_key=settings.inference_api_key or "none",
         timeout=settings.request_timeout_s,
         max_retries=2,
-        http_client=DefaultAsyncHttpxClient(**proxy_options(settings.inference_url)),
+        http_client=DefaultAsyncHttpxClient(
+            event_hooks={"response": [_limit]}, **proxy_options(settings.inference_url)
+        ),
     )
+
+
+class _LimitedBody(httpx2.AsyncByteStream):
+    def __init__(self, body: httpx2.AsyncByteStream) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        received = 0
+        async for part in self._body:
+            received += len(part)
+            if received > LONGEST_BODY:
+                raise httpx2.ReadError(f"it sent more than {LONGEST_BODY >> 20} MiB")
+            yield part
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
+
+
+async def _limit(response: httpx2.Response) -> None:
+    """Break a reply off that no memory holds."""
+    if isinstance(response.stream, httpx2.AsyncByteStream):
+        response.stream = _LimitedBody(response.stream)
 
 
 class _Entry(BaseModel):
@@ -102,7 +131,9 @@ PASSING = (
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 )
+NO_SUCH_CALL = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
 SHOWN_CHARS = 80
+SHOWN_NAMES = 5
 
 
 async def check_server(client: AsyncOpenAI, model: ServedModel) -> str | None:
@@ -121,11 +152,7 @@ async def check_server(client: AsyncOpenAI, model: ServedModel) -> str | None:
     try:
         listed = await _listed(client, where)
         if model.name not in listed and (listed or not await _answers_to(client, model.name)):
-            raise OtherModelServedError(
-                f"{where} serves {', '.join(listed) or 'nothing'}, not {model.name} yet: it takes "
-                "up what is published once no job asks for other weights; or set MODEL_NAME",
-                listed,
-            )
+            raise OtherModelServedError(_not_served(where, listed, model), listed)
         return None if model.probe is None else await _check_probe(client, model, model.probe)
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
         raise WaitingForModelError(
@@ -135,8 +162,31 @@ async def check_server(client: AsyncOpenAI, model: ServedModel) -> str | None:
         raise WaitingForModelError(f"{where} does not answer: {error}") from error
 
 
+def _not_served(where: str, listed: list[str], model: ServedModel) -> str:
+    if not listed:
+        return (
+            f"{where} lists no models and takes no chat request for {model.name}: look at "
+            "MODEL_NAME, and at INFERENCE_URL, which mostly ends in /v1"
+        )
+    near = get_close_matches(model.name, listed, SHOWN_NAMES, cutoff=0)
+    others = f" and {len(listed) - len(near)} others" if len(listed) > len(near) else ""
+    said = f"{where} serves {', '.join(near)}{others}, not {model.name}"
+    if model.digest is None:
+        return f"{said}: set MODEL_NAME to a name that it lists"
+    return (
+        f"{said} yet: it takes up what is published once no job asks for other weights; "
+        "or set MODEL_NAME"
+    )
+
+
 async def _listed(client: AsyncOpenAI, where: str) -> list[str]:
-    reply = await client.get("/models", cast_to=httpx2.Response)
+    """The names that it lists; none where it has no list."""
+    try:
+        reply = await client.get("/models", cast_to=httpx2.Response)
+    except openai.APIStatusError as error:
+        if error.status_code in NO_SUCH_CALL:
+            return []
+        raise
     try:
         return [entry.id for entry in _Listing.model_validate_json(reply.content).data]
     except ValidationError as error:
