@@ -11,10 +11,10 @@ import httpx2
 import pytest
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from contract import parse_problems
-from orchestrator import endpoint, turns
+from orchestrator import endpoint, model, turns
 from orchestrator.asking import Server
 from orchestrator.endpoint import Limits
 from orchestrator.metering import Meter
@@ -78,6 +78,19 @@ def test_n_is_given_up_where_the_same_request_works_with_one(
     assert [body["n"] for body in server.requests] == [2, 1, 1, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_n_is_given_up_where_it_fails_again_and_again(
+    settings: Settings, server: StubServer, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some servers and proxies call everything that went wrong an overload."""
+    monkeypatch.setattr(endpoint, "FIRST_PAUSE_S", 0.0)
+    server.fail = lambda body: JSONResponse({}, status) if body["n"] > 1 else None
+    assert [answer.error for answer in ask(settings, 3)] == [None] * 3
+    assert [body["n"] for body in server.requests if body["n"] > 1] == [2] * (
+        1 if status == 500 else 3
+    )
+
+
 def test_a_server_that_is_overloaded_is_still_asked_for_several(
     settings: Settings, server: StubServer
 ) -> None:
@@ -124,6 +137,8 @@ WAITS = {
     "an error with 200": (JSONResponse({"error": {"message": "Insufficient balance"}}), "balance"),
     "HTML with 200": (Response("<h1>Log in</h1>"), "Log in"),
     "an error of the server": (Response("<p>Bad gateway</p>", 502), "Bad gateway"),
+    "no such method": (JSONResponse({"detail": "Not Allowed"}, 405), "look at INFERENCE_URL"),
+    "a login page": (RedirectResponse("/login", 302), "redirected to http"),
     "no chat endpoint": (JSONResponse({"detail": "Not Found"}, 404), "lists stub but answers 404"),
 }
 
@@ -165,6 +180,36 @@ def test_a_reply_that_does_not_come_is_told(
             task.cancel()
 
     asyncio.run(run())
+
+
+def dripping(part: bytes) -> Fail:
+    """The first question's replies go on without an end."""
+
+    async def drip() -> AsyncIterator[bytes]:
+        while True:
+            yield part
+            await asyncio.sleep(0.05)
+
+    return lambda body: of_first_question(StreamingResponse(drip()))(body)
+
+
+def test_a_reply_that_only_drips_is_given_up(settings: Settings, server: StubServer) -> None:
+    """Some servers send blank lines for as long as a request waits."""
+    server.fail = dripping(b"\n")
+    limited = settings.model_copy(update={"request_timeout_s": 0.3})
+    first, second = ask(limited, 2, Limits(2, 0))
+    assert "no whole reply" in (first.error or "")
+    assert second.answer
+
+
+def test_a_reply_that_no_memory_holds_is_broken_off(
+    settings: Settings, server: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "LONGEST_BODY", 1 << 20)
+    server.fail = dripping(b"x" * 300_000)
+    first, second = ask(settings, 2, Limits(2, 0))
+    assert "it sent more than 1 MiB" in (first.error or "")
+    assert second.answer
 
 
 def test_a_jobs_note_says_what_its_worker_waits_for(

@@ -30,14 +30,19 @@ from orchestrator.replies import (
 
 log = structlog.get_logger("quorum")
 
+FIRST_PAUSE_S = 0.5
 LONGEST_WAIT_S = 10.0
 SAY_AGAIN_S = 30.0
 # What a note does not tell: a failure that passes at once, and the usual time until a reply.
 SILENT_FAILURE_S = 2.0
 SILENCE_S = 7.0
-# Client errors that may pass: key, balance, permission, conflict, timeout on the way, rate limits.
-PASSING = (401, 402, 403, 408, 409, 425, 429)
+# Client errors that may pass: key, balance, permission, conflict, timeout on the way, a generation
+# that failed (text-generation-inference's 424), rate limits; and what a wrong address answers.
+PASSING = (401, 402, 403, 404, 405, 408, 409, 424, 425, 429)
 NOT_FOUND = 404
+NOT_ALLOWED = 405
+RATE_LIMIT = 429
+TRIES_OF_SEVERAL = 3
 # What a server says that cannot do what this request wants of it, beside refusing it.
 UNABLE = (200, 500, 501)
 
@@ -59,12 +64,17 @@ class Failure(NamedTuple):
     def is_refusal(self) -> bool:
         """The request is at fault, and the same one would be refused again."""
         status = self.status or 0
-        return 400 <= status < 500 and status not in (*PASSING, NOT_FOUND)
+        return 400 <= status < 500 and status not in PASSING
 
     @property
     def may_be_inability(self) -> bool:
         """A server that lacks a feature may answer so to a request that wants it."""
         return self.is_refusal or self.status in UNABLE
+
+    def asks_for_less(self, tries: int) -> bool:
+        """Whether the same request for one sample is worth a try: some servers and proxies break
+        down over several, which at first looks like an overload."""
+        return self.may_be_inability or (tries >= TRIES_OF_SEVERAL and self.status != RATE_LIMIT)
 
 
 class Limits(NamedTuple):
@@ -100,6 +110,8 @@ class Endpoint:
         self._limits = limits
         self._log_prompts = log_prompts
         self._say_again_at = 0.0
+        timeout = client.timeout
+        self._longest_s = timeout if isinstance(timeout, int | float) else None
 
     async def complete(self, body: Body, *, is_optional: bool = False) -> list[Completion]:
         """The completions of one request, tried until there are some.
@@ -111,13 +123,13 @@ class Endpoint:
             RequestFailedError: the server refuses it, or it failed up to the limits.
             OtherModelServedError: the server was restarted with other weights.
         """
-        began, tries, blamed, pause_s = time.monotonic(), 0, 0, 0.5
+        began, tries, blamed, pause_s = time.monotonic(), 0, 0, FIRST_PAUSE_S
         with self._one_wait() as wait:
             while True:
                 tries += 1
                 tried_at = time.monotonic()
                 got = await self._try(body)
-                if isinstance(got, Failure) and body["n"] > 1 and got.may_be_inability:
+                if isinstance(got, Failure) and body["n"] > 1 and got.asks_for_less(tries):
                     one = await self._try({**body, "n": 1})
                     if not isinstance(one, Failure) and self.draws_several:
                         self.draws_several = False
@@ -191,18 +203,24 @@ class Endpoint:
     async def _try(self, body: Body) -> list[Completion] | Failure:
         asked = {"model": self.model, **body}
         try:
+            # The client's own limit is one between two bytes; some servers send blanks meanwhile.
             with self._meter.asking():
-                reply = await self._client.post(
-                    "/chat/completions",
-                    cast_to=httpx2.Response,
-                    body=asked,
-                    options={"max_retries": 0},  # it is tried again here, where the note is made
-                )
+                async with asyncio.timeout(self._longest_s):
+                    reply = await self._client.post(
+                        "/chat/completions",
+                        cast_to=httpx2.Response,
+                        body=asked,
+                        options={"max_retries": 0},  # tried again here, where the note is made
+                    )
                 completions = read_completions(reply.content)
         except UnusableReplyError as error:
-            return Failure(f"the model server: {error}", error.code or 200)
+            reason = f"the model server: {error}{_redirect_of(reply)}"
+            return Failure(reason, error.code or 200)
         except openai.APIStatusError as error:
             return await self._refused(error)
+        except TimeoutError:
+            where, limit_s = self._client.base_url, self._longest_s
+            return Failure(f"no whole reply from {where} in {limit_s:g} s", None)
         except openai.APIConnectionError as error:
             cause = f" ({error.__cause__})" if str(error.__cause__ or "") else ""
             return Failure(f"no reply from {self._client.base_url}: {error}{cause}", None)
@@ -227,8 +245,11 @@ class Endpoint:
                 f"{self._client.base_url} lists {self.model} but answers 404 to chat requests; "
                 f"look at INFERENCE_URL and at what is in front of the server: {words}"
             )
+        elif status == NOT_ALLOWED:
+            reason += f"; {error.response.url} takes no chat requests: look at INFERENCE_URL"
         elif status == 401:
             reason += "; look at INFERENCE_API_KEY"
+        reason += _redirect_of(error.response)
         return Failure(reason, status, retry_after_s(error.response.headers))
 
     async def _lists_the_model(self) -> bool:
@@ -237,6 +258,15 @@ class Endpoint:
         except (openai.APIError, ValueError):  # it may call JSON what is none
             return False
         return self.model in listed_models(found)
+
+
+def _redirect_of(reply: httpx2.Response) -> str:
+    """Where a reply came from, if not from where it was asked for."""
+    return (
+        f"; it was redirected to {reply.url}: set INFERENCE_URL to where it leads"
+        if reply.history
+        else ""
+    )
 
 
 def listed_models(found: object) -> list[str]:
