@@ -63,6 +63,14 @@ REPLIES = [
     ("答案是：B", ("B", "A"), "B"),
     # two options with the same text: the first is meant
     ("答案是：同", ("异", "同", "同"), "B"),
+    # two answers are none, side by side or one below the other
+    (r"\boxed{A}\boxed{B}", PEOPLE, None),
+    (r"$\boxed{A}$ 和 $\boxed{C}$", PEOPLE, None),
+    (r"$\boxed{C}$, $\boxed{C}$", PEOPLE, "C"),
+    (r"若\boxed{A}则矛盾，故\boxed{C}", PEOPLE, "C"),
+    ("答案是：A\nC", PEOPLE, None),
+    ("答案是：\n- A. 甲\n- C. 丙", PEOPLE, None),
+    ("答案是：A. 甲\nB. 乙不符合条件", PEOPLE, "A"),
     # nothing can be read
     ("", PEOPLE, None),
     ("我不知道。", PEOPLE, None),

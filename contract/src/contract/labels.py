@@ -16,6 +16,13 @@ from contract.naming import named_option
 from contract.plain import PlainLines
 from contract.reasoning import split_reasoning
 
+# An answer stands at a reply's end. A reply that repeats one line for ever is not read for ever.
+_READ_CHARS = 20_000
+# the next line, but for what may open it in a list
+_BELOW = re.compile(r"\n[ \t\-•·>]*(.*)")
+# between two boxes: \boxed{A}, \boxed{C}
+_JOINT = re.compile(r"[)}$\\\]* \t]*(?:[、，,;；/&+]|和|与|或者?|及|以及|and|or)?[(${\[\\* \t]*")
+
 
 class _Read(NamedTuple):
     """A label, and the place in the reply that it was read from."""
@@ -47,32 +54,48 @@ def _read(reply: str, options: Sequence[str], patterns: Sequence[str]) -> _Read 
     _, answer = split_reasoning(reply)
     if answer is None:
         return None
-    place = _naming_place(answer, patterns)
-    if place is None:
+    answer = answer[-max(_READ_CHARS, 2 * max(map(len, options), default=0)) :]
+    found = _naming_place(answer, patterns)
+    if found is None:
         return None
-    start, end = place
-    named = named_option(answer[start : _end_of_text(answer, start, end, options)], options)
+    (start, end), beside = found
+    end = _end_of_text(answer, start, end, options)
+    named = named_option(answer[start:end], options)
     if named is None:
         return None
+    # "A" on its line and "C" on the next, or in a box beside it, are two answers
+    below = _BELOW.match(answer, end)
+    for text in (below[1] if below else "", beside):
+        other = named_option(text, options, alone=True)
+        if other is not None and other.label != named.label:
+            return None
     start += len(reply) - len(answer)
     return _Read(named.label, start + named.start, start + named.end)
 
 
-def _naming_place(answer: str, patterns: Sequence[str]) -> tuple[int, int] | None:
+def _naming_place(answer: str, patterns: Sequence[str]) -> tuple[tuple[int, int], str] | None:
     """Where the text stands that the last match says should name an option, with the spaces and the
-    marks around it.
+    marks around it; and what the match before it says, where nothing parts the two.
     """
     lines = PlainLines(answer)
     matches = [match for pattern in patterns for match in re.finditer(pattern, lines.plain)]
     if not matches:
         return None
-    first, last = max(matches, key=lambda match: match.start(1)).span(1)
+    naming = max(matches, key=lambda match: match.start(1))
+    first, last = naming.span(1)
     if first < 0 or first == last:
         return None
+    before = max(
+        (match for match in matches if 0 <= match.start(1) <= match.end(1) <= naming.start()),
+        key=lambda match: match.end(1),
+        default=None,
+    )
+    joined = before and _JOINT.fullmatch(lines.plain, before.end(1), naming.start())
     start = lines.place(first, before=True)
     while start and answer[start - 1] in " \t":
         start -= 1
-    return start, lines.place(last, before=False)
+    beside = before[1] if before and joined else ""
+    return (start, lines.place(last, before=False)), beside
 
 
 def _end_of_text(answer: str, start: int, end: int, options: Sequence[str]) -> int:

@@ -34,28 +34,40 @@ _CHINESE = (
 )
 # Possessive, so that a reply which repeats such words is read in linear time.
 _LEAD = rf"(?:(?:\b(?:{_ENGLISH})\b|{_CHINESE})[\s,:]*+)*+"
-_OPENING = r"(?:\\[a-z]+(?=\{)|\\[(\[]|[\s*_`\"'“‘$(\[{<【「『《〈〔])*+"
+_PRAISE = "✅✓✔☑👉👈👍🎯➡\ufe0f"
+_OPENING = (
+    r"(?:\\[a-z]+(?=\{)|\\[(\[]|(?-i:<[a-z]{2,12}[^<>\n]{0,40}>)|"
+    rf"[\s*_`\"'“‘$(\[{{<>【「『《〈〔{_PRAISE}])*+"
+)
 _NAMING = re.compile(
-    rf"{_LEAD}{_OPENING}(?<![A-Za-z0-9])([A-Za-z])(?![-'’]?[A-Za-z0-9])", re.IGNORECASE
+    rf"{_OPENING}{_LEAD}{_OPENING}(?<![A-Za-z0-9])([A-Za-z])(?![-'’]?[A-Za-z0-9])", re.IGNORECASE
 )
 _CLOSING = re.compile(
-    r"(?:\\[)\]]|[\s\"'”’`*_$)\]}>】」』》〉〕]|选项|项(?!目)|(?:option|choice)\b)*+", re.IGNORECASE
+    rf"(?:\\[)\]]|[\s\"'”’`*_$)\]}}>】」』》〉〕{_PRAISE}]|选项|项(?!目)|(?:option|choice)\b)*+",
+    re.IGNORECASE,
 )
-_SEPARATOR = re.compile(r"[\s.:,;!?、=/|(\[{<【「『《〈〔“‘\"'$\-—–…。>]*+")
+_SEPARATOR = re.compile(r"[\s\\.:,;!?、=/|(\[{<【「『《〈〔“‘\"'$\-—–…。>]*+")
 _NOT = r"(?:不|错|非|没|无|未|假|(?:not|wrong|incorrect|false|never)\b)"
 _EXPLAINED = re.compile(
     rf"(?:is|was)\b(?!\s*{_NOT})|(?:because|since|due to|rather than)\b|[是为](?!{_NOT})|正确|"
     r"对(?!应|于)|成立|符合|最|更|必然|一定|因|由于|而[不非]|即",
     re.IGNORECASE,
 )
+# said to be wrong, or taken back, as a clause of its own: "A（错），B（对）", "A。不对，应是B"
 _WRONG = re.compile(
     r"\W*(?:is|was|是|也|都|\s)*"
-    r"(?:不对|不正确|不成立|不符合?|错误?的?|(?:not (?:correct|right|true)|wrong|incorrect|false)\b"
-    r")\W*",
+    r"(?:(?:不对?|不正确|不成立|不符合?|错误?的?|等等|等一下|"
+    r"not (?:correct|right|true)|wrong|incorrect|false|wait|hold on|no(?=[,.]))(?!\w)|"
+    r"(?<=[❌✗✘✖]))",
     re.IGNORECASE,
 )
+_EQUATED = re.compile(r"\s*[=<>]\s*-?\d")
+_SHARE = re.compile(r"\d+(?:\.\d+)?\s*%?")
 _JOINT = re.compile(
-    r"[\s,]*(?:[、/&+;|]|和|与|或者|或|及|跟|以及|还是|(?:and|or)\b)?\s*", re.IGNORECASE
+    r"[\s,]*(?:[、/&+;|]|和|与|或者|或|及|跟|以及|还是|"
+    r"也(?:许|可能|可以|是)+|或许是?|可能是?|应该?[是为选]|改[为选]|而是|"
+    r"(?:and|or|maybe|perhaps|possibly)\b)?\s*",
+    re.IGNORECASE,
 )
 # another letter, unless it is a word ("a", "I think") or said to be wrong
 _SECOND = re.compile(
@@ -82,7 +94,8 @@ def lettered(text: str, labels: str, options: Mapping[str, Sequence[str]]) -> Le
         separated = re.search(r"[^\w\s]", text[naming.end() : begin]) is not None
         explained = _EXPLAINED.match(text, begin) is not None
         settled = not other and (separated or explained or begin == len(text))
-    refused = _WRONG.fullmatch(text, begin) or _another(text, begin, label, texts)
+    settled = settled and (own is not None or not _EQUATED.match(text, naming.end()))
+    refused = _WRONG.match(text, begin) or _another(text, begin, label, texts)
     return Letter(label, naming.start(1)) if settled and not refused else None
 
 
@@ -107,8 +120,10 @@ def _leading(
 
 
 def _another(text: str, start: int, label: str, texts: Mapping[str, Sequence[str]]) -> bool:
-    """Whether another option's letter stands at `start`, or its letter or text behind an "and"."""
-    start = _passed(_CLOSING, text, start)
+    """Whether another option's letter stands at `start`, or its letter or text behind an "and",
+    or behind a share: "A (60%), B (40%)".
+    """
+    start = _passed(_CLOSING, text, _passed(_SHARE, text, start))
     behind = _passed(_JOINT, text, start)
     second = _SECOND.match(text, behind)
     if second is not None and second[1].upper() in texts and second[1].upper() != label:

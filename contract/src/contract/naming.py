@@ -17,6 +17,10 @@ from contract.options import LABELS, own_texts
 from contract.plain import origins, plain
 
 _BETWEEN = " \t.．、,，:：)）"
+_BEHIND = _BETWEEN + "(（选项"
+# So much behind the longest option's length twice: a reply that repeats a mark for ever is not read
+# for ever.
+_EXPLANATION = 1000
 _END_TOKEN = re.compile(r"<\|[^|<>]*\|>|</s>")
 
 
@@ -28,18 +32,21 @@ class Named(NamedTuple):
     end: int
 
 
-def named_option(text: str, options: Sequence[str]) -> Named | None:
+def named_option(text: str, options: Sequence[str], *, alone: bool = False) -> Named | None:
     """The option that `text` names; None where it is none of them or cannot be told.
 
     A capital letter is a label, though it may be another option's text as well. Of options with
-    the same text the first is meant.
+    the same text the first is meant. `alone`: where nothing else stands in `text`.
     """
+    text = text[: 2 * max(map(len, options), default=0) + _EXPLANATION]
     text = _END_TOKEN.sub(lambda token: " " * len(token[0]), text)
     labels, texts = LABELS[: len(options)], own_texts(options)
     for place, owners in _readings(text, labels, options, texts):
         if owners:
             same = len({texts[labels.index(owner)] for owner in owners}) == 1
             return Named(owners[0], *place) if same else None
+    if alone:
+        return None
     both = {
         label: (option, text) for label, option, text in zip(labels, options, texts, strict=True)
     }
@@ -79,6 +86,18 @@ def _readings(
 
 
 def _is_both(layer: str, label: str, text: str) -> bool:
-    """Whether `layer` is the letter, marks, and then the option's exact text."""
+    """Whether `layer` is the letter, marks, and then the option's exact text, or the other way
+    round: "B. 乙", "乙（B）", "乙（选项B）".
+    """
+    if not text:
+        return False
     between = layer.removeprefix(label).removesuffix(text)
-    return bool(text) and f"{label}{between}{text}" == layer and not between.strip(_BETWEEN)
+    if f"{label}{between}{text}" == layer:
+        return not between.strip(_BETWEEN)
+    closed = layer.rstrip(")）")
+    between = closed.removeprefix(text).removesuffix(label)
+    return (
+        f"{text}{between}{label}" == closed
+        and between.lstrip(" ")[:1] in [*"(（"]
+        and not between.strip(_BEHIND)
+    )
