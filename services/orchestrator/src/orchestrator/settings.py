@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings
-from redis.connection import parse_url
 
 from contract.settings import url_fault
 from orchestrator.proxies import proxy_fault
@@ -55,6 +54,9 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _is_a_redis_url(cls, url: str) -> str:
+        # here, because it costs a second, which the command would wait for
+        from redis.connection import parse_url
+
         try:
             parse_url(url)  # type: ignore[no-untyped-call]
         except ValueError as error:
