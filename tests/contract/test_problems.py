@@ -45,7 +45,9 @@ def test_a_line_separator_inside_a_text_does_not_end_the_line() -> None:
 
 BROKEN = [
     (b"{not json}", "", "not JSON"),
-    (b"[1, 2]", "", "must be a JSON object, is a list of 2"),
+    (b"[1, 2]", "", "must be a JSON object, is a list of 2; write each row as one JSON object on"),
+    (b"[", "", "not JSON: Expecting value at column 2; write each row as one JSON"),
+    (b'{"a": "\x00"}', "", "not JSON: Invalid control character at column 8; write each row"),
     (b'"text"', "", "must be a JSON object"),
     (line(problem=" "), "problem", "must be a non-empty string"),
     (line(problem=7), "problem", "must be a non-empty string, is 7"),

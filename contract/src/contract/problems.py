@@ -23,6 +23,7 @@ MAX_FAULTS_KEPT = 20
 # Far beyond any problem that a model could be asked; what is larger is a mistake or an attack.
 MAX_QUESTIONS = 1000
 MAX_CHARS = 200_000
+_ONE_A_LINE = "write each row as one JSON object on a line of its own"
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,16 @@ def _parse_row(line: bytes, number: int) -> Problem | list[FileFault]:
     try:
         row = read_json(line)
     except StrictJsonError as error:
-        return [FileFault(number, place, reason) for _, place, reason in error.faults]
+        return [
+            FileFault(
+                number,
+                place,
+                f"{reason}; {_ONE_A_LINE}" if reason.startswith("not JSON:") else reason,
+            )
+            for _, place, reason in error.faults
+        ]
     if not isinstance(row, dict):
-        return [FileFault(number, "", f"must be a JSON object, is {_kind(row)}")]
+        return [FileFault(number, "", f"must be a JSON object, is {_kind(row)}; {_ONE_A_LINE}")]
     faults = [FileFault(number, place, reason) for place, reason in _row_faults(row)]
     if faults:
         return faults

@@ -105,7 +105,7 @@ def read_json(data: bytes) -> Any:
         reason = f"not UTF-8: {bad}; save the file as UTF-8"
         raise StrictJsonError([JsonFault(line, "", reason)]) from None
     except json.JSONDecodeError as error:
-        reason = f"not JSON: {error.msg} at column {error.colno}"
+        reason = f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
         raise StrictJsonError([JsonFault(error.lineno, "", reason)]) from None
     except RecursionError:
         raise StrictJsonError([JsonFault(1, "", "not usable: nested too deeply")]) from None
