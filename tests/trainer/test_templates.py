@@ -59,6 +59,8 @@ def base(tiny_base: Path, tmp_path: Path) -> Callable[[str], Path]:
     [
         (LLAMA, "Today Date: 26 Jul 2024\n"),
         ("{{ strftime_now( '%Y-%m-%d' ) }}", "2024-07-26"),
+        ("{{ strftime_now ('%d %b') | upper }}", "26 JUL"),
+        ("{% if strftime_now('%w') == '0' %}Sunday{% else %}Week{% endif %}", "Week"),
         ("{% if strftime_now('%H') | int > 12 %}Good day{% else %}Good night{% endif %}", "Good n"),
     ],
 )
@@ -88,6 +90,8 @@ def test_a_date_is_written_into_the_template(
     "printed",
     [
         "{% set form = '%Y' %}{{ strftime_now(form) }}",
+        "{{ strftime_now('%d' ~ ' %Y') }}",
+        "{% if strftime_now(format='%A') == 'Sunday' %}Rest{% endif %}",
         "{{ ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'] | random }}" * 20,
     ],
 )

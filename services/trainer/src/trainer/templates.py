@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,9 @@ PINNED = datetime(2024, 7, 26)
 # These differ in every part of a date and a time.
 _OTHER = datetime(2031, 12, 9, 16, 57, 48)
 
-_PRINTED_DATE = re.compile(r"""\bstrftime_now\(\s*(?P<quote>["'])(?P<format>.*?)(?P=quote)\s*\)""")
+_PRINTED_DATE = re.compile(
+    r"""\bstrftime_now\s*\(\s*(?P<quote>["'])(?P<format>(?:(?!(?P=quote)).)*)(?P=quote)\s*\)"""
+)
 
 
 def load_tokenizer(base: Path, messages: Sequence[Message]) -> PreTrainedTokenizerBase:
@@ -46,7 +48,7 @@ def load_tokenizer(base: Path, messages: Sequence[Message]) -> PreTrainedTokeniz
             "the base's tokenizer has no chat template; use an instruct model, or add one to it"
         )
     text = _checked(tokenizer, list(messages))
-    if text != _rendered(tokenizer, list(messages), _OTHER):
+    if _may_change(tokenizer, list(messages)):
         _pin_the_date(tokenizer, list(messages))
     if text.rfind("<think>") > max(text.rfind("</think>"), text.rfind(messages[-1]["content"])):
         log.warning(
@@ -56,12 +58,29 @@ def load_tokenizer(base: Path, messages: Sequence[Message]) -> PreTrainedTokeniz
     return tokenizer
 
 
-def _rendered(tokenizer: PreTrainedTokenizerBase, messages: list[Message], now: datetime) -> str:
+def _rendered(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: list[Message],
+    strftime: Callable[[str], str] = PINNED.strftime,
+) -> str:
     # what is passed stands before the template's own function of that name
     text: Any = tokenizer.apply_chat_template(
-        messages, add_generation_prompt=True, tokenize=False, strftime_now=now.strftime
+        messages, add_generation_prompt=True, tokenize=False, strftime_now=strftime
     )
     return str(text)
+
+
+def _may_change(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> bool:
+    """Whether the template asks for the time, though it may print the same today and tomorrow (not
+    on a Sunday), or makes something else of the same `messages` another time.
+    """
+    asked: list[str] = []
+
+    def strftime(format: str) -> str:  # the name that templates know
+        asked.append(format)
+        return _OTHER.strftime(format)
+
+    return _rendered(tokenizer, messages, strftime) != _rendered(tokenizer, messages) or bool(asked)
 
 
 def _checked(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> str:
@@ -72,7 +91,7 @@ def _checked(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> str
     )
     asks_system = messages[0]["role"] == "system"
     try:
-        text = _rendered(tokenizer, messages, PINNED)
+        text = _rendered(tokenizer, messages)
     except Exception as error:  # templates raise what they like
         if asks_system and _renders(tokenizer, messages[1:]):
             raise TrainerError(
@@ -98,7 +117,7 @@ def _checked(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> str
 
 def _renders(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> bool:
     try:
-        _rendered(tokenizer, messages, PINNED)
+        _rendered(tokenizer, messages)
     except Exception:  # noqa: BLE001  # templates raise what they like
         return False
     return True
@@ -108,7 +127,7 @@ def _pin_the_date(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -
     tokenizer.chat_template = _PRINTED_DATE.sub(
         lambda found: f'"{PINNED.strftime(found["format"])}"', str(tokenizer.chat_template)
     )
-    if _rendered(tokenizer, messages, PINNED) != _rendered(tokenizer, messages, _OTHER):
+    if _may_change(tokenizer, messages):
         raise TrainerError(
             "the base's chat template gives another prompt at another time, so its model could be "
             "asked as it was trained on no other day: take the date (strftime_now) out of the "
