@@ -18,14 +18,22 @@ _OPTION = re.compile(r"^([A-Z])\s*[.．、:：]\s?(.*)$")
 # A line that is no option's: a heading, a rule, or words that ask for the answer.
 _REQUEST = re.compile(
     r"\s*(?:(?:#{2,}|={3,}|-{3,}|\*{3,}|(?:\\n)+\s*$)|"
-    r"[#*_【>\s]*(?:"
-    r"请|"
+    r"[#*_【（(>\s]*(?:"
+    r"请|<\|[^|\n]*\|>|</s>|```\s*$|(?:assistant|助手|助理)\s*[:：]|(?:单选|单项选择|多选)题?[)）]|"
+    r"(?:不要|不用|不必|无需|无须|必须|务必|需要你?|要求你?|只能|只需|只要|仅|直接|按照?|用中文|帮我)"
+    r"[^\n]{0,30}(?:解释|回答|输出|选|推理|作答|字母|格式|给出)|"
+    r"(?:从|根据|依据|以上|上述|在以上)[^\n]{0,20}(?:选择|选出|(?:选项|答案)[^\n]{0,4}哪)|"
+    r"(?:你会|那么|所以|因此)[^\n]{0,6}(?:选|答案)|"
     r"(?:让我们|我们来?|现在|下面|首先)[^\n]{0,12}(?:分析|思考|推理|解答|回答|作答|开始)|"
     r"(?:注意|要求|提示|说明|输出格式|回答格式|格式|最后一行)\s*[:：的]|"
-    r"(?:你的|您的|正确|最终|参考)?(?:答案?|解答?|解析|分析|回答|选择|输出|推理(?:过程)?)\s*(?:是|为)?\s*[】*_]*\s*[:：]?\s*$|"
+    r"(?:你的|您的|正确|最终|参考)?"
+    r"(?:答案?|解答?|解析|分析|作?答|回答|选择|输出(?:格式[^\n]{0,12})?|(?:推理|思考)(?:过程)?)\s*(?:是|为)?\s*[】*_]*\s*[:：]?\s*$|"
     r"(?:逐步|一步一步地?|仔细)(?:分析|思考|推理)|"
     r"let(?:'|’)?s (?:think|work|solve|reason|go)\b|think (?:step|carefully|about)\b|"
-    r"(?:please|pls)\b|(?:choose|select|pick|give|provide|write|output|reply|respond|explain|"
+    r"(?:please|pls|begin!|which (?:one|option|answer|choice)|"
+    r"(?:you must|do not|don['’]t|return|now) "
+    r"(?:answer|explain|reply|respond|choose|select|output|only|the letter))|"
+    r"(?:choose|select|pick|give|provide|write|output|reply|respond|explain|"
     r"answer|state|end|finish)\b[^\n]*\b(?:answer|option|choice|letter|reasoning|line|one|step)s?\b|"
     r"(?:your |the |final |correct )*(?:answer|response|solution|explanation|reasoning|output|note)"
     r"\s*[\]*_]*\s*[:：]"
@@ -35,6 +43,7 @@ _REQUEST = re.compile(
 # The same behind the last option on its own line.
 _REQUEST_BEHIND = re.compile(
     r"(?:\s+|(?<=[。.；;]))请(?:你|您)?(?:[一逐]步|仔细|先|给出|选出|选择(?:正确|一个|最)|回答|作答|分析)[^\n]*\Z|"
+    r"\s*[（(](?:请[^\n]*|单选题?|多选题?)[）)]\s*\Z|\s+答案\s*[:：]\s*\Z|"
     r"\s+(?:let(?:'|’)?s think|think step by step|please (?:choose|select|think|answer))\b[^\n]*\Z",
     re.IGNORECASE,
 )
