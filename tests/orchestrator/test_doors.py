@@ -14,12 +14,14 @@ from typing import Any
 
 import httpx2
 import pytest
+import structlog
 from pydantic import ValidationError
 
 from orchestrator import doors
 from orchestrator.settings import ApiSettings, Settings
 from orchestrator_parts import serving
 from problem_files import problem_file
+from workers import until
 
 MULTIPART_BYTES = b"multipart/form-data; boundary=b"
 MULTIPART = {"Content-Type": MULTIPART_BYTES.decode()}
@@ -321,6 +323,22 @@ def test_a_page_of_another_site_is_refused_before_its_body(with_key: httpx2.Clie
     with connected(with_key.base_url.port or 0) as connection:
         connection.sendall(begun.encode())
         assert received(connection)[0] == 403
+
+
+def test_an_upload_that_its_sender_ends_is_no_error(
+    api: httpx2.Client, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = (
+        "POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
+    )
+    with structlog.testing.capture_logs() as logs:
+        with connected(api.base_url.port or 0) as connection:
+            connection.sendall(begun.encode())
+        until(lambda: any(entry["event"] == "request" for entry in logs), 20)
+    assert [entry["log_level"] for entry in logs if entry["event"] != "model server"] == ["info"]
+    assert "Exception in ASGI" not in caplog.text
+    assert list((settings.data_dir / "uploads").iterdir()) == []
 
 
 @pytest.mark.parametrize("pause_s", [None, 0.1])

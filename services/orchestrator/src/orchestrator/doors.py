@@ -12,10 +12,12 @@ import asyncio
 import re
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from http import HTTPStatus
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.errors import BodyTooLargeError, BodyTooSlowError, OtherHostError
@@ -51,7 +53,11 @@ class Doors:
             refusal = render_error(Request(scope), OtherHostError(", ".join(given)))
             await refusal(scope, receive, send)
             return
-        await self._app(scope, self._limited(scope, receive), _as_problems(scope, receive, send))
+        # an upload whose sender went away is no fault, and nobody waits for a reply to it
+        with suppress(ClientDisconnect):
+            await self._app(
+                scope, self._limited(scope, receive), _as_problems(scope, receive, send)
+            )
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         limit = self._max_upload_mib << 20
