@@ -20,6 +20,9 @@ WRONG = [
     ("INFERENCE_URL", "http://host:99999/v1", "INFERENCE_URL: 'http://host:99999/v1' is no addr"),
     ("REDIS_PASSWORD_FILE", "/nowhere", "REDIS_PASSWORD_FILE cannot be read"),
     ("API_PORT", "99999", "API_PORT: Input should be less than"),
+    ("INFERENCE_API_KEY", "secret\n", "INFERENCE_API_KEY: it may hold printable ASCII"),
+    ("INFERENCE_API_KEY", "sécret", "INFERENCE_API_KEY: it may hold printable ASCII"),
+    ("MODEL_NAME", "", "MODEL_NAME: String should have at least 1 character"),
     ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'json' or 'text'"),
 ]
 

@@ -23,7 +23,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("data")
     models_dir: Path = Path("models")
-    model_name: str = "quorum-qwen2-7b"
+    model_name: str = Field("quorum-qwen2-7b", min_length=1)
     model_contract: Literal["published", "default"] = "published"
     inference_url: str = "http://127.0.0.1:8000/v1"
     inference_api_key: str = ""
@@ -62,6 +62,13 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise ValueError(f"{error} (as in redis://host:6379/0)") from error
         return url
+
+    @field_validator("api_key", "inference_api_key")
+    @classmethod
+    def _fits_a_header(cls, key: str) -> str:
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("it may hold printable ASCII characters alone, as headers do")
+        return key
 
     @model_validator(mode="after")
     def _password_from_its_file(self) -> Self:
@@ -110,12 +117,6 @@ class ApiSettings(Settings):
                 f"the API would be open to whoever reaches {address}: set API_KEY to a secret, "
                 "or bind it to 127.0.0.1"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _key_fits_a_header(self) -> Self:
-        if not (self.api_key.isascii() and self.api_key.isprintable()):
-            raise ValueError("API_KEY may hold printable ASCII characters alone, as headers do")
         return self
 
     @model_validator(mode="after")
