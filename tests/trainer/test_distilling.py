@@ -164,11 +164,23 @@ STRANGE = [
 ]
 
 
-@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"error": {"message": "too long for me"}}),
+        (413, {"error": {"message": "too long for me"}}),
+        (422, {"detail": "too long for me"}),
+        (451, "too long for me"),
+    ],
+)
 def test_a_refused_question_is_its_own_failure_and_asked_again(
-    teach: Callable[..., list[Yield]], server: StubServer, tmp_path: Path, status: int
+    teach: Callable[..., list[Yield]],
+    server: StubServer,
+    tmp_path: Path,
+    status: int,
+    body: Any,
 ) -> None:
-    refusal = JSONResponse({"error": {"message": "too long for me"}}, status_code=status)
+    refusal = JSONResponse(body, status_code=status)
     server.fail = lambda body: refusal if "第1题" in body["messages"][-1]["content"] else None
     yields = teach()
     assert [(y.asked, y.right) for y in yields] == [(6, 3), (6, 0), (0, 0), (0, 0), (6, 3), (6, 0)]

@@ -75,7 +75,11 @@ def _analysis_before(
     if settled == len(lines):
         return None
     start, end, _ = lines[settled]
-    return _in_whole_sentences(reply[:start]) or reply[end:].strip()
+    if before := _in_whole_sentences(reply[:start]):
+        return before
+    if settled + 1 < len(lines):  # said again behind it
+        return _in_whole_sentences(reply[end : lines[settled + 1][0]]).strip()
+    return reply[end:].strip()
 
 
 def _answer_lines(

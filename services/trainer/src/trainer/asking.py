@@ -144,7 +144,10 @@ async def _ask(
         raise
     except openai.APIStatusError as error:
         refused = error.status_code < 500 and error.status_code not in (408, 409, 429)
-        return Failure(one.key, one.hinted, _words(str(error)), refused)
+        said = str(error)
+        if said == f"Error code: {error.status_code}":  # the client found no words of its own form
+            said = f"{said} - {error.response.text.strip()}"
+        return Failure(one.key, one.hinted, _words(said), refused)
     except (openai.APITimeoutError, _UnreadableError) as error:
         return Failure(one.key, one.hinted, _words(str(error)), refused=False)
     return Drawn(*one, text, finish_reason)
