@@ -50,7 +50,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 FIELDS = dict.fromkeys(NAMES, JSON)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # on a machine that is busy
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(
     choices=JSON | st.lists(st.fixed_dictionaries({}, optional=FIELDS)),
     message=JSON | st.fixed_dictionaries({}, optional=FIELDS),
@@ -102,6 +102,7 @@ def test_long_words_are_cut_and_stand_on_one_line() -> None:
 
 def test_words_have_no_control_characters() -> None:
     assert server_words(b'{"error": "\\u001b[2Jall\\u0000 gone\\u009b"}') == "[2Jall gone"
+    assert server_words(b"\x01\x02\x03") == "nothing readable"
 
 
 def test_a_whole_surrogate_pair_is_one_character() -> None:

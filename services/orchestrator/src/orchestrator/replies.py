@@ -188,7 +188,7 @@ def server_words(body: bytes) -> str:
         plain = writable(body[:20_000].decode("utf-8", "replace"))
         plain = re.sub(r"(?is)<(script|style)\b.*?</\1\s*>|<[^>]*>", " ", plain)
         words = plain if plain.strip() else "an empty body"
-    words = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", words).split())
+    words = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", words).split()) or "nothing readable"
     return words if len(words) <= LONGEST_WORDS else words[: LONGEST_WORDS - 1] + "…"
 
 
