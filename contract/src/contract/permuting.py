@@ -23,7 +23,10 @@ LETTER = re.compile(rf"(?<![A-Za-z0-9_Ａ-Ｚ\-])(?!{_ARTICLE})([A-ZＡ-Ｚ])(?!
 _NUMBER = r"[一二三四五六七八九十两\d]+"
 _ORDINAL = r"(?:first|second|third|fourth|fifth|last)"
 _OF_NEIGHBOURS = re.compile(
-    rf"以上|上述|以下|下述|下列|前述|前面|后面|前者|后者|[前后]{_NUMBER}[个项者条种]?|其[他它余]|"
+    rf"(?<![岁年月日天人名元级层倍%\d])以[上下]|上述|下述|[上下前][边面列]|前述|后面|前者|后者|[上下]一[个项条]|"
+    rf"[同如见][上前](?!\w)|[前后头]{_NUMBER}[个项者条种]?|\A\W*(?:和?第{_NUMBER}[个项条种][和与、]?)+\W*\Z|"
+    # "其他公司" is a thing of its own, "其他" and "其他都不对" are not
+    rf"其[他它余](?=选项|答案|各|{_NUMBER}|的?(?:[都均皆全不]|\W|\Z))|"
     r"[都均全皆](?:对|是|不|错|正确|选|为|非|有|可)|(?:全部|所有|任何|每)(?:个|一个|一项|的)?"
     r"(?:选项|答案|正确|错误|不)|全[对错]|[没无]有?(?:一个|一项)?(?:正确|选项|答案|对的)|二者|两者|"
     rf"(?:这|那)?{_NUMBER}[项者]都|"
@@ -31,16 +34,21 @@ _OF_NEIGHBOURS = re.compile(
     r"\b(?:none|all|any|each|either|some|one|two|more than one) of (?:these|those|them|the)\b|"
     r"\b(?:all|no|any|every|the other|another) (?:\w+ )?(?:options?|choices?|answers?)\b|"
     r"\b(?:all|none) (?:are|is) (?:\w+ )?(?:correct|true|right|wrong|false)\b|"
-    rf"\bthe (?:{_ORDINAL}|other) (?:two|three|four|ones?|and)\b|\A\W*(?:all|none|both)\W*\Z",
+    rf"\bthe (?:{_ORDINAL}|other) (?:two|three|four|ones?|and)\b|"
+    r"\A\W*(?:all|none|both|more than one)\W*\Z|"
+    r"\b(?:the rest|the remaining|other (?:options?|choices?|answers?))\b|"
+    r"\A\W*all (?:three|four|five|correct|true|wrong|false)\W*\Z",
     re.IGNORECASE,
 )
 _BY_PLACE = re.compile(
     rf"(?:第\s*{_NUMBER}|最后一?)\s*(?:个|项|条)?\s*(?:选项|答案|选择)|选项\s*(?:{_NUMBER}|[①-⑳])|"
     rf"[前后]{_NUMBER}?[个项条]?选项|"
     rf"\b{_ORDINAL} (?:(?:two|three|four) )?(?:option|choice|answer)s?\b|"
-    r"\b(?:option|choice)s? \(?\d",
+    r"\b(?:option|choice|answer)s? \(?\d|\b(?:option|choice) (?:one|two|three|four)\b",
     re.IGNORECASE,
 )
+# "AB" and "ACD" name several options.
+_SEVERAL = re.compile(r"\W*(?=[A-Z]{2})(A?B?C?D?E?F?G?H?)\W*")
 # A small letter means an option where it is said to; within an option also where it is joined to
 # another or in brackets. Elsewhere it is a point, a variable or an item of a list.
 _SMALL = re.compile(r"(?:选项|\boptions?|\bchoices?|\banswers?)\s*[(\[]?([a-z])(?![a-z0-9])")
@@ -57,6 +65,10 @@ def options_may_move(problem: str, question: Question) -> bool:
     return not (
         any(_OF_NEIGHBOURS.search(option) for option in options)
         or any(_labels_in(_SMALL_IN_OPTION, option, question) for option in options)
+        or any(
+            (found := _SEVERAL.fullmatch(option)) and set(found[1]) <= set(question.labels)
+            for option in options
+        )
         or any(_labels_in(LETTER, text, question) for text in texts)
         or any(points_at_an_option(text, question) for text in texts)
     )
