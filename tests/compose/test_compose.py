@@ -178,12 +178,20 @@ def while_it_trains(stack: Stack) -> dict[str, str]:
     (trainer,) = stack.containers("trainer")
     ask = [*HEALTH, inference]
     until(lambda: "a trainer is at work" in run(*ask), 120)
+    until(lambda: answers(stack), 120)
     job_id = stack.post((stack.root / "examples/demo/problems.jsonl").read_bytes())
     until(lambda: "a trainer" in (stack.job(job_id)["note"] or ""), 60)
     found = {"health": run(*ask), "note": stack.job(job_id)["note"]}
     found["trainer"] = run("docker", "inspect", "-f", "{{.State.Status}}", trainer).strip()
     stack.api.post(f"/jobs/{job_id}/cancel")
     return found
+
+
+def answers(stack: Stack) -> bool:
+    try:
+        return stack.api.get("/healthz").status_code == 200
+    except httpx2.TransportError:  # Docker takes the call before the API listens
+        return False
 
 
 @pytest.fixture(scope="module")
