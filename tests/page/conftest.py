@@ -26,8 +26,11 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One for each file of tests: Playwright's event loop runs in this process for as long, and
+    tests of other files run loops of their own.
+    """
     found = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
     assert found, f"the page's tests need one of {', '.join(CHROMIUM)} (apt-get install chromium)"
     with sync_playwright() as playwright:
