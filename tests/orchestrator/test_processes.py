@@ -60,7 +60,7 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path, number: int
     children = [pid for pid in _children(owner.pid) if pid not in sessions]
     assert len(children) == 1  # the guardian
     os.killpg(owner.pid, number)
-    owner.wait()
+    owner.wait(timeout=20)
     until(lambda: not session_members(*sessions, *children))
 
 
