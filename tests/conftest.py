@@ -21,9 +21,11 @@ if TYPE_CHECKING:  # not every environment has what it imports
     from local_mode import SharedStack
 
 ROOT = Path(__file__).parent.parent
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    # under nohup: a hangup still does nothing here, and what tests start is ended by it as usual
-    signal.signal(signal.SIGHUP, lambda *_: None)
+# Under nohup or in a shell's background these are ignored, also by all that tests start. A handler
+# that does nothing is not handed on.
+for number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 RUN_A_MODEL = ("tests/page/test_page.py", "tests/e2e/test_local.py", "tests/e2e/test_engine.py")
 
