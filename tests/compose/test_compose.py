@@ -444,7 +444,8 @@ def test_an_open_api_without_a_key_fails_its_health_check_and_says_why(stack: St
     try:
         until(lambda: "set API_KEY to a secret" in run(*HEALTH, name), 60)
         assert '"ExitCode":0' not in run(*HEALTH, name)
-        assert "set API_KEY to a secret" in run("docker", "logs", name)
+        logs = subprocess.run(["docker", "logs", name], capture_output=True, text=True)
+        assert "set API_KEY to a secret" in logs.stderr
         run("docker", "stop", "-t", "10", name)
         code = run("docker", "inspect", "-f", "{{.State.ExitCode}}", name)
         assert int(code) == 2
