@@ -18,7 +18,7 @@ from trainer.settings import Settings
 def test_a_loss_without_bounds_stops_training_and_names_step_and_remedies(
     tiny_recipe: Callable[..., Recipe], settings: Settings
 ) -> None:
-    recipe = tiny_recipe(training="checkpoint_every_s = 0")
+    recipe = tiny_recipe(training='checkpoint_every_s = 0\ndtype = "bfloat16"')
     training = recipe.training.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(TrainerError, match="the loss of step 2 is nan: training stopped") as raised:
         run(recipe.model_copy(update={"training": training}), settings)
