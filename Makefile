@@ -41,7 +41,7 @@ SIDE_BY_SIDE := -n 2 --durations 15
 ONE_CORE := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 SUITES := tests/docs tests/stacks tests/contract tests/demo tests/orchestrator tests/monitoring tests/page tests/e2e
 
-test: browser lint  ## what one model environment and one start of vLLM can show, about ten minutes on 2 cores
+test: browser lint  ## what one model environment and one start of vLLM can show, ten to twenty minutes on 2 cores
 	$(ONE_CORE) .venv/bin/pytest $(SIDE_BY_SIDE) -m "not long" $(SUITES)
 	$(ONE_CORE) .venv-model/bin/pytest $(SIDE_BY_SIDE) -m "not long" tests/trainer tests/inference
 
