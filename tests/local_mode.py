@@ -20,6 +20,7 @@ from orchestrator.local.stack import API_PORT
 URL = f"http://127.0.0.1:{API_PORT}"
 UP_TIMEOUT_S = 900
 STARTED_BY = "QUORUM_TEST"  # in the environment of a command and of all that it starts
+_marks: list[str] = []  # its values, while the commands run
 
 
 def quorum(
@@ -38,11 +39,13 @@ def quorum(
 def nothing_left_behind() -> Iterator[dict[str, str]]:
     """An environment for a command; whatever still runs with it 20 s after fails the test."""
     mark = uuid.uuid4().hex
+    _marks.append(mark)
     yield {**os.environ, STARTED_BY: mark}
     deadline = time.monotonic() + 20
     while left := processes("environ", f"{STARTED_BY}={mark}"):
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
+    _marks.remove(mark)
 
 
 def processes(file: str, words: str) -> list[int]:
@@ -56,8 +59,9 @@ def processes(file: str, words: str) -> list[int]:
 
 
 def running(words: str) -> list[int]:
-    """Processes whose command line holds `words`."""
-    return processes("cmdline", words)
+    """Processes whose command line holds `words`, of those that commands of this module started."""
+    ours = {pid for mark in _marks for pid in processes("environ", f"{STARTED_BY}={mark}")}
+    return [pid for pid in processes("cmdline", words) if pid in ours]
 
 
 @contextmanager
