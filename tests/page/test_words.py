@@ -70,7 +70,7 @@ def faults() -> Iterator[FileFault]:
     ]
     rows = [json.dumps({**ROW, **change}).encode() for change in changes]
     rows += [b"", b"\xff", b"{oops", b"[1]", b'{"a": 1,}', b'{"a" 1}', b'{"a": }', b"{} {}", b'{"a']
-    rows += [b'{"a": "\n"}'[:8], b"[" * 100_000]
+    rows += [b'{"a": "\t"}', b'{"a": "\\x"}', b'{"a": "\\u12"}', b"[" * 100_000]
     rows += [b'{"a": 1e999}', b'{"a": ' + b"9" * 5000 + b"}", b'{"a": 1, "a": 2}']
     rows.append(b'{"a": ' + b"[" * 101 + b"]" * 101 + b"}")
     rows.append((json.dumps(ROW) + "\n" + json.dumps(ROW)).encode())
@@ -97,4 +97,5 @@ def test_every_fault_and_title_is_told_in_chinese(api: httpx2.Client, open_page:
     untold = [one for one in told if not re.search("[一-鿿]", one)]
     assert untold == []
     assert not [one for one in told if "trainer" in one]
+    assert not [one for one in told if re.search("[a-z]{3,} [a-z]{3,}", one)]
     assert len(reasons) >= 25

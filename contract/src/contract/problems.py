@@ -120,7 +120,7 @@ def iter_problems(lines: Iterable[bytes], *, first_line: int = 1) -> Iterator[Pr
 
 def _parse_row(line: bytes, number: int) -> Problem | list[FileFault]:
     try:
-        row = read_json(line)
+        row = read_json(line.rstrip(b"\r\n"))  # a string that does not end ends here
     except StrictJsonError as error:
         return [
             FileFault(
