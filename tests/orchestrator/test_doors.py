@@ -162,6 +162,7 @@ def test_an_unknown_form_field_is_refused_with_the_nearest(api: httpx2.Client) -
     assert "samples: is given 2 times" in post([("samples", (None, "3"))] * 2)
     assert "file: is given 2 times" in post([("file", ("g", problem_file(1)))])
     assert "control character" in post([("priority", (None, "high\x00"))])
+    assert "samples: is empty" in post([("samples", (None, ""))])
     assert api.get("/jobs").json()["data"] == []
 
 

@@ -15,6 +15,7 @@ from orchestrator.settings import ApiSettings, Settings
 WRONG = [
     ("CONCURRENCY", "secret", "CONCURRENCY: Input should be a valid integer"),
     ("REDIS_URL", "nothing", "REDIS_URL: Redis URL must specify"),
+    ("REDIS_URL", "redis://host:6379/x", "REDIS_URL: its database is 'x'"),
     ("REDIS_URL", "redis://host:port/0", "REDIS_URL: Port could not be cast"),
     ("INFERENCE_URL", "localhost:8000", "INFERENCE_URL: 'localhost:8000' is no address: write"),
     ("INFERENCE_URL", "http://host:99999/v1", "INFERENCE_URL: 'http://host:99999/v1' is no addr"),

@@ -73,6 +73,8 @@ def _check(
     for name, value in given:
         if isinstance(value, str) and (found := _CONTROL.search(value)):
             raise InvalidRequestError(f"{name}: holds the control character {found[0]!r}")
+        if value == "" and what == "form field":
+            raise InvalidRequestError(f"{name}: is empty; give a value, or leave the field out")
 
 
 def _unknown(what: str, name: str, known: Collection[str], elsewhere: Collection[str]) -> str:

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings
@@ -59,6 +59,9 @@ class Settings(BaseSettings):
 
         try:
             parse_url(url)  # type: ignore[no-untyped-call]
+            database = urlsplit(url).path.strip("/")
+            if not url.startswith("unix:") and database and not database.isdecimal():
+                raise ValueError(f"its database is {database!r}, and must be a number")
         except ValueError as error:
             raise ValueError(f"{error} (as in redis://host:6379/0)") from error
         return url
