@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,13 @@ def test_a_cpu_is_not_prefilled_in_parts_because_seeded_requests_would_end_the_e
     assert flag(started, "--max-num-batched-tokens") == flag(started, "--max-model-len")
     assert "--gpu-memory-utilization" not in started.argv
     assert started.environment["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
+
+
+@pytest.mark.parametrize(("cores", "own"), [(2, True), (4, True), (16, False)])
+def test_on_few_cores_the_engine_computes_in_its_own_process(cores: int, own: bool) -> None:
+    started = start(replace(host(), cores=cores), "cpu")
+    assert ("--distributed-executor-backend" in started.argv) == own
+    assert (started.environment.get("VLLM_ENABLE_V1_MULTIPROCESSING") == "0") == own
 
 
 @pytest.mark.parametrize(

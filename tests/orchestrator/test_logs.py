@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.records import JobSettings
 from problem_files import problem_file
-from workers import Bench, kill_session
+from workers import Bench, kill_session, until
 
 
 def test_a_jobs_life_is_told_in_lines_of_json(bench: Bench, tmp_path: Path) -> None:
@@ -28,6 +28,7 @@ def test_a_jobs_life_is_told_in_lines_of_json(bench: Bench, tmp_path: Path) -> N
         )
         job = bench.post(problem_file(6), JobSettings(early_stop=False))
         bench.wait(job, scan=True)
+        until(lambda: '"job ended"' in log.read_text())  # told after the end is written
         kill_session(worker)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)

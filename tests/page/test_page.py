@@ -30,10 +30,10 @@ def language(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def file(root: Path, tmp_path: Path) -> Path:
-    """Half of the demo's problems: enough to be watched while they are answered."""
+    """A quarter of the demo's problems: enough to be watched while they are answered."""
     rows = (root / "examples" / "demo" / "problems.jsonl").read_text().splitlines(keepends=True)
     path = tmp_path / "problems.jsonl"
-    path.write_text("".join(rows[:70]))
+    path.write_text("".join(rows[:35]))
     return path
 
 

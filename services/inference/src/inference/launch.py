@@ -177,6 +177,9 @@ def _on_cpu(
     if host.cores <= 4:
         plan.environment["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
         plan.say("cores", host.cores, "not bound: that would leave the API server none")
+        # vLLM has a process for each device, because it binds cores per process
+        plan.environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        plan.flag("distributed-executor-backend", "uni", "the engine computes in its own process")
     if not settings.enable_chunked_prefill:
         # "CPU Generator does not use offset", seen with 0.29.0; every request of ours has a seed
         plan.switch("enable-chunked-prefill", False, "seeded requests end vLLM's CPU engine by it")
