@@ -1,5 +1,6 @@
 """The server's command line, as a function of host, contract, weights and settings."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -277,19 +278,23 @@ def test_sizes_are_read_from_the_files(root: Path) -> None:
     assert found.held_bytes("fp8") < found.held_bytes(None) == found.size_bytes
 
 
-@pytest.mark.parametrize(("card", "stack"), [("A100-80G", "cu13"), (None, "cpu")])
-def test_vllm_itself_takes_the_command_line(card: str | None, stack: str) -> None:
+def test_vllm_itself_takes_the_command_lines() -> None:
     """Of this environment's version, which takes a GPU's flags without one being there."""
-    started = start(host(card, 2, "580.65.06"), stack, attention_backend="FLASH_ATTN")
+    hosts = [("A100-80G", "cu13"), (None, "cpu")]
+    lines = [
+        start(host(card, 2, "580.65.06"), stack, attention_backend="FLASH_ATTN").argv[3:]
+        for card, stack in hosts
+    ]
     parse = (
-        "import sys\n"
+        "import json, sys\n"
         "from vllm.entrypoints.launchers.cli_args import make_arg_parser\n"
         "from vllm.utils.argparse_utils import FlexibleArgumentParser\n"
-        "args = make_arg_parser(FlexibleArgumentParser()).parse_args(sys.argv[1:])\n"
-        "print(args.max_model_len, args.enable_prefix_caching, args.shutdown_timeout)\n"
+        "for line in json.loads(sys.argv[1]):\n"
+        "    args = make_arg_parser(FlexibleArgumentParser()).parse_args(line)\n"
+        "    print(args.max_model_len, args.enable_prefix_caching, args.shutdown_timeout)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", parse, *started.argv[3:]], capture_output=True, text=True
+        [sys.executable, "-c", parse, json.dumps(lines)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split()[-3:] == ["4608", "True", "60"]
+    assert done.stdout.splitlines()[-2:] == ["4608 True 60"] * 2

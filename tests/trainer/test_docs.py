@@ -24,6 +24,7 @@ def teacher() -> Iterator[StubServer]:
     server.stop()
 
 
+@pytest.mark.long
 def test_the_commands_of_the_training_page_run_as_written(
     root: Path, tmp_path: Path, teacher: StubServer
 ) -> None:

@@ -167,6 +167,7 @@ def test_a_target_the_base_has_not_is_named_with_those_it_has(
         prepared(tiny_recipe(top='[lora]\ntargets = ["q_proj", "Wqkv"]'))
 
 
+@pytest.mark.long
 def test_gradient_checkpointing_changes_nothing_but_memory(
     tiny_recipe: Callable[..., Recipe], settings: Settings, tmp_path: Path
 ) -> None:

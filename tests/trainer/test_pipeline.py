@@ -203,6 +203,7 @@ def test_the_base_is_asked_with_its_letter_forced(
     assert write_answers(iter(answers), tmp_path / "out.jsonl") == 136
 
 
+@pytest.mark.long
 def test_early_stopping_takes_the_best_weights(
     tiny_recipe: Callable[..., Recipe], settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -231,6 +232,7 @@ def test_early_stopping_takes_the_best_weights(
         assert torch.equal(weight, adapters[1][name])
 
 
+@pytest.mark.long
 def test_two_runs_are_compared(
     tiny_recipe: Callable[..., Recipe], settings: Settings, tmp_path: Path
 ) -> None:
