@@ -37,11 +37,11 @@ import httpx2
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from contract import PromptFormat, extract_label, parse_problems
-from orchestrator.client import Client
+from orchestrator.cli.client import Client
 from orchestrator.local.guardian import session_members
 from orchestrator.local.processes import Processes
 from orchestrator.local.stack import LocalStack, answers, free_port
-from orchestrator.sampling import ATTEMPT_STRIDE
+from orchestrator.worker.sampling import ATTEMPT_STRIDE
 
 ROOT = Path(__file__).parents[1]
 K = 3

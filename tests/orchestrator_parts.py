@@ -16,7 +16,7 @@ import uvicorn
 from contract import CONTRACT_FILE
 from contract.published import make_current
 from contracts import make_contract
-from orchestrator.api import STOP_S, create_app
+from orchestrator.api.app import STOP_S, create_app
 from orchestrator.settings import Settings
 from stub_server import MODEL, StubServer
 from workers import Bench

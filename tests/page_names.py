@@ -10,7 +10,7 @@ from pathlib import Path
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from orchestrator.page import FILES
+from orchestrator.api.page import FILES
 
 OpenPage = Callable[..., Page]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")

@@ -14,11 +14,11 @@ from contextlib import suppress
 
 from redis import Redis
 
+from orchestrator.coordination.queueing import QUEUES, Scheduler, make_queue
+from orchestrator.jobs.records import Answer, JobFile, JobSettings, Sample
+from orchestrator.jobs.store import JobStore
 from orchestrator.local.guardian import session_members
-from orchestrator.queueing import QUEUES, Scheduler, make_queue
-from orchestrator.records import Answer, JobFile, JobSettings, Sample
 from orchestrator.settings import Settings
-from orchestrator.store import JobStore
 
 
 class Bench:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from orchestrator.cli import app as quorum
+from orchestrator.cli.commands import app as quorum
 
 ROOT = Path(__file__).parents[2]
 # by name, so that mypy does not follow it to torch, which this environment lacks
@@ -30,7 +30,7 @@ SOURCES = [
     *(ROOT / "contract/src").rglob("*.py"),
     *(path for path in (ROOT / "services").rglob("*.py") if "src" in path.parts),
 ]
-SENTENCES = ROOT / "services/orchestrator/src/orchestrator/page_files/words"
+SENTENCES = ROOT / "services/orchestrator/src/orchestrator/api/page_files/words"
 
 
 def code_of(page: str) -> str:

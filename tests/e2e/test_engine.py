@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from orchestrator.client import Client
+from orchestrator.cli.client import Client
 from orchestrator.local.processes import Processes
 from orchestrator.local.stack import LocalStack, answers, free_port
 

@@ -25,9 +25,9 @@ from local_mode import (
     running,
     wait_until_ready,
 )
-from orchestrator.intervals import compare
+from orchestrator.jobs.intervals import compare
+from orchestrator.jobs.store import all_asked
 from orchestrator.local.stack import API_PORT
-from orchestrator.store import all_asked
 
 pytestmark = pytest.mark.e2e
 

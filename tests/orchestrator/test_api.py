@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from orchestrator.api import create_app
+from orchestrator.api.app import create_app
 from orchestrator.settings import Settings
 from problem_files import problem_file
 from stub_server import StubServer

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from contracts import make_contract
 from orchestrator import service as service_module
 from orchestrator.background import repeat
-from orchestrator.queueing import Scheduler
+from orchestrator.coordination.queueing import Scheduler
 from orchestrator.settings import Settings
 from orchestrator_parts import serving
 from problem_files import problem_file

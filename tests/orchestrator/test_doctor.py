@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.doctor import findings, needed_gb
-from orchestrator.host_facts import Card, Facts, gather, parse_cards, read_env
+from orchestrator.cli.doctor import findings, needed_gb
+from orchestrator.cli.host_facts import Card, Facts, gather, parse_cards, read_env
 
 ENV = {
     "STACK": "cu12",

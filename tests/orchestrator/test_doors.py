@@ -17,7 +17,7 @@ import pytest
 import structlog
 from pydantic import ValidationError
 
-from orchestrator import doors
+from orchestrator.api import doors
 from orchestrator.settings import ApiSettings, Settings
 from orchestrator_parts import serving
 from problem_files import problem_file

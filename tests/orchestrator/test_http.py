@@ -15,10 +15,10 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
-from orchestrator import store
-from orchestrator.api import STOP_S, create_app
+from orchestrator.api.app import STOP_S, create_app
+from orchestrator.api.service import Service
+from orchestrator.jobs import store
 from orchestrator.local.stack import free_port
-from orchestrator.service import Service
 from orchestrator.settings import ApiSettings, Settings
 from problem_files import problem_file
 from stub_server import StubServer

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from orchestrator.intervals import compare, wilson
+from orchestrator.jobs.intervals import compare, wilson
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator import journal as journal_module
-from orchestrator.journal import journal_lines, open_journal, read_journal
-from orchestrator.leases import LeaseLostError
-from orchestrator.records import Answer
+from orchestrator.coordination.leases import LeaseLostError
+from orchestrator.jobs.journal import journal_lines, open_journal, read_journal
+from orchestrator.jobs.records import Answer
 
 
 def may_write() -> None:

@@ -11,13 +11,13 @@ import httpx2
 import pytest
 from starlette.responses import JSONResponse
 
-from orchestrator.journal import read_journal
-from orchestrator.queueing import Scheduler
-from orchestrator.records import Answer, JobSettings
+from orchestrator.coordination.queueing import Scheduler
+from orchestrator.coordination.waiting import read_waits
+from orchestrator.jobs.journal import read_journal
+from orchestrator.jobs.records import Answer, JobSettings
+from orchestrator.jobs.store import JobStore
 from orchestrator.settings import Settings
-from orchestrator.store import JobStore
-from orchestrator.turns import TURN_S
-from orchestrator.waiting import read_waits
+from orchestrator.worker.turns import TURN_S
 from problem_files import problem_file
 from stub_server import StubServer
 from workers import Bench, until

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.records import JobSettings
+from orchestrator.jobs.records import JobSettings
 from problem_files import problem_file
 from workers import Bench, kill_session, until
 

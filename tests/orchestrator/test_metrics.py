@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 from starlette.responses import JSONResponse, Response
 
-from orchestrator.heartbeat import TTL_S
-from orchestrator.metering import COUNTS_KEY, FAMILIES, Meter
-from orchestrator.records import JobSettings
+from orchestrator.coordination.heartbeat import TTL_S
+from orchestrator.coordination.metering import COUNTS_KEY, FAMILIES, Meter
+from orchestrator.jobs.records import JobSettings
 from problem_files import problem_file
 from stub_server import StubServer
 from workers import Bench, kill_session

@@ -11,8 +11,8 @@ import pytest
 from starlette.responses import JSONResponse
 
 from contract import PromptFormat, extract_label
-from orchestrator.questions import LOW_AGREEMENT, RATE_POINTS, rate_points
-from orchestrator.records import Answer, JobFile, JobSettings
+from orchestrator.jobs.questions import LOW_AGREEMENT, RATE_POINTS, rate_points
+from orchestrator.jobs.records import Answer, JobFile, JobSettings
 from orchestrator_parts import settings_for
 from problem_files import problem_file
 from stub_server import StubServer

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.comparison import Verdict, compare_jobs
-from orchestrator.cutting import CutSums, was_cut
-from orchestrator.intervals import clustered, wilson
-from orchestrator.records import Answer, JobSettings, Sample
-from orchestrator.report import Report, answer_by, first_draw, slots_of, winner
-from orchestrator.vote import Slot, draws_needed, outcome
+from orchestrator.jobs.comparison import Verdict, compare_jobs
+from orchestrator.jobs.cutting import CutSums, was_cut
+from orchestrator.jobs.intervals import clustered, wilson
+from orchestrator.jobs.records import Answer, JobSettings, Sample
+from orchestrator.jobs.report import Report, answer_by, first_draw, slots_of, winner
+from orchestrator.jobs.vote import Slot, draws_needed, outcome
 from problem_files import problem_file
 from stub_server import StubServer, hashed_reply
 from workers import Bench

@@ -10,12 +10,12 @@ from typing import NoReturn
 import httpx2
 import pytest
 
-from orchestrator import finishing
 from orchestrator import service as service_module
-from orchestrator.heartbeat import beating
-from orchestrator.records import JobFile
+from orchestrator.coordination.heartbeat import beating
+from orchestrator.jobs import finishing
+from orchestrator.jobs.records import JobFile
 from orchestrator.settings import Settings
-from orchestrator.shards import answer_shard
+from orchestrator.worker.shards import answer_shard
 from problem_files import problem_file
 from workers import Bench, until
 

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract import HeldLine, PromptFormat, parse_problems
-from orchestrator.asking import Server
+from orchestrator.coordination.leases import LeaseLostError
+from orchestrator.coordination.metering import Meter
 from orchestrator.errors import OtherModelServedError
-from orchestrator.leases import LeaseLostError
-from orchestrator.metering import Meter
+from orchestrator.jobs.records import Answer, Drawn, JobSettings
+from orchestrator.jobs.store import Asked
 from orchestrator.model import find_model, make_client
-from orchestrator.records import Answer, Drawn, JobSettings
-from orchestrator.sampling import Sampler, option_order
 from orchestrator.settings import Settings
-from orchestrator.store import Asked
+from orchestrator.worker.asking import Server
+from orchestrator.worker.sampling import Sampler, option_order
 from problem_files import problem_file
 from stub_server import StubServer
 

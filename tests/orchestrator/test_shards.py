@@ -12,12 +12,12 @@ import pytest
 from fastapi.responses import JSONResponse, Response
 
 from contracts import make_contract
-from orchestrator.journal import read_journal
-from orchestrator.leases import lease_key
-from orchestrator.records import Answer, JobSettings
+from orchestrator.coordination.leases import lease_key
+from orchestrator.coordination.waiting import read_waits
+from orchestrator.jobs.journal import read_journal
+from orchestrator.jobs.records import Answer, JobSettings
+from orchestrator.jobs.store import JobStore
 from orchestrator.settings import Settings
-from orchestrator.store import JobStore
-from orchestrator.waiting import read_waits
 from problem_files import problem_file
 from strange_replies import UNUSABLE, USABLE
 from stub_server import StubServer

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.vote import TIE_BREAKS, Outcome, Slot, draws_needed, outcome, weight_of
+from orchestrator.jobs.vote import TIE_BREAKS, Outcome, Slot, draws_needed, outcome, weight_of
 
 LABELS = st.one_of(st.none(), st.sampled_from("ABC"))
 WHOLE = st.builds(Slot, LABELS, st.just(1))

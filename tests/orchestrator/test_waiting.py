@@ -14,17 +14,18 @@ from rq.serializers import JSONSerializer
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from contract import parse_problems
-from orchestrator import endpoint, model, turns
-from orchestrator.asking import Server
-from orchestrator.endpoint import Limits
-from orchestrator.metering import Meter
+from orchestrator import model
+from orchestrator.coordination.metering import Meter
+from orchestrator.coordination.queueing import QUEUES
+from orchestrator.coordination.waiting import Word, read_waits
+from orchestrator.jobs.records import Answer, JobSettings
+from orchestrator.jobs.store import Asked
 from orchestrator.model import find_model, make_client
-from orchestrator.queueing import QUEUES
-from orchestrator.records import Answer, JobSettings
-from orchestrator.sampling import Sampler
 from orchestrator.settings import Settings
-from orchestrator.store import Asked
-from orchestrator.waiting import Word, read_waits
+from orchestrator.worker import endpoint, turns
+from orchestrator.worker.asking import Server
+from orchestrator.worker.endpoint import Limits
+from orchestrator.worker.sampling import Sampler
 from problem_files import problem_file
 from stub_server import StubServer
 from workers import Bench, until

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import httpx2
 from playwright.sync_api import expect
 
-from orchestrator.page import POLICY
+from orchestrator.api.page import POLICY
 from page_names import OpenPage
 
 

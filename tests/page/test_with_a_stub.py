@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Dialog, expect
 
-from orchestrator.page import POLICY
+from orchestrator.api.page import POLICY
 from orchestrator.settings import Settings
 from orchestrator_parts import serving
 from page_names import ANOTHER_MACHINE, OpenPage, check_accessible, words

@@ -12,7 +12,7 @@ import pytest
 from contract import FileFault, ProblemFileError, parse_problems
 from contract.tenancy import AT_WORK
 from orchestrator import errors
-from orchestrator.page import FILES
+from orchestrator.api.page import FILES
 from page_names import OpenPage, words
 
 SCRIPTS = sorted(FILES.glob("*.js"))

@@ -16,15 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from contract import Problem, ProblemFileError, parse_problems
-from orchestrator.client import ApiError, Client
-from orchestrator.display import bar, duration, follow
-from orchestrator.intervals import Comparison, Estimate, compare, wilson
+from orchestrator.api.schemas import Job
+from orchestrator.cli.client import ApiError, Client
+from orchestrator.cli.display import bar, duration, follow
+from orchestrator.jobs.intervals import Comparison, Estimate, compare, wilson
+from orchestrator.jobs.records import Answer
+from orchestrator.jobs.report import answer_by, first_draw
+from orchestrator.jobs.store import all_asked
 from orchestrator.local.processes import Processes, StepError
 from orchestrator.local.stack import LocalStack
-from orchestrator.records import Answer
-from orchestrator.report import answer_by, first_draw
-from orchestrator.schemas import Job
-from orchestrator.store import all_asked
 
 
 def run(root: Path, file: Path | None, console: Console) -> int:

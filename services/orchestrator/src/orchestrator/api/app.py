@@ -1,0 +1,130 @@
+"""The HTTP API. It accepts files, reports and hands out results; workers do the answering."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestrator.api import page
+from orchestrator.api.access import session_router
+from orchestrator.api.doors import Doors
+from orchestrator.api.metrics import make_registry
+from orchestrator.api.model_routes import router as model_router
+from orchestrator.api.question_routes import router as question_router
+from orchestrator.api.refusals import render_error
+from orchestrator.api.routes import open_router, router
+from orchestrator.api.schemas import ProblemDetails
+from orchestrator.api.service import Service
+from orchestrator.errors import QuorumError
+from orchestrator.settings import Settings
+
+log = structlog.get_logger("quorum")
+
+# How long a stop waits for replies under way; a page that is open follows events without an end.
+STOP_S = 5
+REQUEST_ID = "x-request-id"
+# Asked often and by machines, or many at once: no log line each.
+QUIET = ("/healthz", "/readyz", "/metrics", "/page/")
+
+
+class RequestLog:
+    """ASGI middleware: an id for each request, in its log lines and in the reply's header."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = scope.setdefault("state", {})["request_id"] = secrets.token_hex(8)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request=request_id)
+        began, status = time.monotonic(), 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                path = getattr(
+                    scope.get("route"), "path", "none"
+                )  # the pattern, not what was asked
+                seconds = scope["app"].state.http_seconds.labels(scope["method"], path, str(status))
+                seconds.observe(time.monotonic() - began)
+                message["headers"] = [
+                    *message["headers"],
+                    (REQUEST_ID.encode(), request_id.encode()),
+                ]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            took_ms = round(1000 * (time.monotonic() - began), 1)
+            if not scope["path"].startswith(QUIET):
+                log.info(
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=status,
+                    took_ms=took_ms,
+                )
+
+
+def create_app(settings: Settings) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = app.state.service = Service(settings)
+        app.state.registry, app.state.http_seconds = make_registry(service)
+        service.store.sweep()
+        uploads = settings.data_dir / "uploads"
+        uploads.mkdir(parents=True, exist_ok=True)
+        for left in uploads.iterdir():  # by a process that was killed while it received a file
+            left.unlink(missing_ok=True)
+        before, tempfile.tempdir = tempfile.tempdir, str(uploads)  # /tmp may be memory
+        watching = asyncio.create_task(service.watch())
+        yield
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        tempfile.tempdir = before
+
+    app = FastAPI(
+        title="Quorum",
+        description="Answers multiple-choice problem files by vote.",
+        version=version("quorum-orchestrator"),
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's pages fetch their scripts from another host; page.py has ours
+        redoc_url=None,
+    )
+    app.add_middleware(Doors, names=settings.host_names, max_upload_mib=settings.max_upload_mib)
+    app.add_middleware(RequestLog)  # the outer one: what is refused at the door has an id too
+    for kind in (QuorumError, OSError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, render_error)
+    for calls in (open_router, session_router, router, question_router, model_router):
+        app.include_router(calls)
+    page.serve(app)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign] # FastAPI's documented way
+    return app
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with the schema of problem details, which no call returns as JSON."""
+    document = FastAPI.openapi(app)
+    _, found = models_json_schema(
+        [(ProblemDetails, "serialization")], ref_template="#/components/schemas/{model}"
+    )
+    document["components"]["schemas"].update(found["$defs"])
+    return document

@@ -1,0 +1,108 @@
+"""The HTTP API's calls about models: what answers, what is published, how it was trained."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from contract.published import Published, list_published, make_current
+from orchestrator.api.access import ServiceDep, guarded_router, problems
+from orchestrator.api.schemas import Model, ModelList, PublishedModel, TrainedModel
+from orchestrator.api.service import Service
+from orchestrator.errors import ModelNotFoundError, StateError
+
+log = structlog.get_logger("quorum")
+
+router = guarded_router()
+
+
+@router.get("/model", responses=problems(503))
+def show_model(service: ServiceDep) -> Model:
+    """The model that answers, its contract and provenance."""
+    return service.model()
+
+
+@router.get("/models")
+def list_models(service: ServiceDep) -> ModelList:
+    """The models that are published under MODEL_NAME, newest first."""
+    return ModelList(data=[_short(model) for model in _published(service)])
+
+
+@router.get("/models/{digest}", responses=problems(404))
+def show_published_model(digest: str, service: ServiceDep) -> TrainedModel:
+    """A published model: its contract, every step of its training, its data, its check."""
+    model = _find(service, digest)
+    return TrainedModel(
+        **_short(model).model_dump(),
+        contract=model.contract,
+        metrics=_lines(model.directory / "metrics.jsonl"),
+        data=_json(model.directory / "data.json"),
+        verification=_json(model.directory / "verification.json"),
+    )
+
+
+@router.post("/models/{digest}/current", responses=problems(404, 409))
+def make_model_current(digest: str, service: ServiceDep) -> ModelList:
+    """Have this one served: back to an earlier model, or forth again.
+
+    The server takes it up once no job asks for the weights that it serves now.
+    """
+    model = _find(service, digest)
+    try:
+        make_current(model.directory)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        raise StateError(
+            f"{model.directory.parent} cannot be written ({error.strerror}): mount the models "
+            f"volume writable for the API, or run `python -m trainer publish {digest}` where it is"
+        ) from error
+    log.info("model made current", model=model.contract.model, digest=digest)
+    return list_models(service)
+
+
+def _published(service: Service) -> list[Published]:
+    found = []
+    for model in list_published(service.settings.models_dir):
+        if model.contract.model == service.settings.model_name:
+            found.append(model)
+    return found
+
+
+def _find(service: Service, digest: str) -> Published:
+    for model in _published(service):
+        if model.contract.digest == digest:
+            return model
+    raise ModelNotFoundError(digest)
+
+
+def _short(model: Published) -> PublishedModel:
+    provenance = model.contract.provenance
+    return PublishedModel(
+        name=model.contract.model,
+        digest=model.contract.digest,
+        current=model.current,
+        created=provenance.created,
+        base_model=provenance.base_model,
+        recipe=provenance.recipe,
+        size_bytes=model.size_bytes,
+    )
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:  # published by a version that did not write it
+        return None
+    return found
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line) for line in path.read_bytes().splitlines()]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,237 @@
+"""The HTTP API's calls. Each is a few lines over the store and the service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated
+from unicodedata import category
+
+import structlog
+from fastapi import APIRouter, Depends, Form, Header, Query, Request, Response, UploadFile
+from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import ValidationError
+
+from orchestrator.api.access import ServiceDep, guarded_router, problems
+from orchestrator.api.events import event_id, progress_events
+from orchestrator.api.schemas import ENDED, Deleted, Health, Job, JobList, Readiness
+from orchestrator.errors import InvalidSettingError
+from orchestrator.jobs.records import JobSettings
+from orchestrator.jobs.report import Report
+from orchestrator.jobs.store import JOB_ID_PATTERN
+
+MAX_KEY_LENGTH = 255
+LONGEST_NAME = 255
+log = structlog.get_logger("quorum")
+
+EVENTS = "text/event-stream"
+
+
+router = guarded_router()
+# What orchestrators of containers ask, without a key.
+open_router = APIRouter()
+
+
+def job_settings(
+    samples: Annotated[int, Form(description="samples drawn per question, 1 to 64")] = 3,
+    temperature: Annotated[float | None, Form(description="default: the contract's")] = None,
+    top_p: Annotated[float | None, Form(description="default: the contract's")] = None,
+    max_tokens: Annotated[int | None, Form(description="default: the contract's")] = None,
+    seed: Annotated[int, Form(description="same file, seed and weights: same samples")] = 0,
+    early_stop: Annotated[
+        bool, Form(description="stop drawing when no sample left could change the winner")
+    ] = True,
+    max_resamples: Annotated[
+        int, Form(description="how often a sample that names no option is drawn again, 0 to 10")
+    ] = 2,
+    vote: Annotated[
+        str, Form(description="plurality, or weighted by the replies' mean token probability")
+    ] = "plurality",
+    permute_options: Annotated[
+        bool,
+        Form(
+            description="each sample sees the options in another order, where no option "
+            "speaks of another"
+        ),
+    ] = False,
+    priority: Annotated[str, Form(description="high, normal or low")] = "normal",
+    submission_format: Annotated[str, Form(description="full or minimal")] = "full",
+    allow_partial: Annotated[
+        bool, Form(description="make a submission also when questions have no answer")
+    ] = False,
+) -> JobSettings:
+    try:
+        return JobSettings.model_validate(locals())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidSettingError(
+            f"{first['loc'][0]}: {first['msg']}, is {first['input']!r}"
+        ) from error
+
+
+@router.post("/jobs", status_code=202, responses=problems(413, 422, 507))
+def post_job(
+    file: UploadFile,
+    chosen: Annotated[JobSettings, Depends(job_settings)],
+    service: ServiceDep,
+    response: Response,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            min_length=1,
+            max_length=MAX_KEY_LENGTH,
+            pattern="^[ -~]*$",
+            description="the same key, file and settings give the job that is there already",
+        ),
+    ] = None,
+) -> Job:
+    """Take a problem file as a new job.
+
+    The whole file is checked first; a faulty one leaves nothing behind.
+    """
+    job, is_new = service.store.create(
+        file.file,
+        _name_of(file),
+        chosen,
+        service.settings.shard_questions,
+        idempotency_key,
+    )
+    if is_new:
+        log.info("job accepted", job=job.id, questions=job.questions, filename=job.filename)
+        service.see_to(job)
+    response.headers["Location"] = f"/jobs/{job.id}"
+    return service.view(job.id)
+
+
+def _name_of(file: UploadFile) -> str:
+    """The file's name, fit to be shown: of reasonable length, without control characters."""
+    name = file.filename or "problems.jsonl"
+    shown = (c if category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else "\ufffd" for c in name)
+    return "".join(shown)[-LONGEST_NAME:]
+
+
+@router.get("/jobs")
+def list_jobs(
+    service: ServiceDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[str | None, Query(pattern=JOB_ID_PATTERN)] = None,
+) -> JobList:
+    """Newest first. `after` is the last id of the page before."""
+    ids = [job_id for job_id in service.store.ids() if after is None or job_id < after]
+    return JobList(data=[service.view(job_id) for job_id in ids[:limit]], has_more=len(ids) > limit)
+
+
+@router.get("/jobs/{job_id}", responses=problems(404))
+def show_job(job_id: str, service: ServiceDep) -> Job:
+    return service.view(job_id)
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={
+        **problems(404),
+        200: {"content": {EVENTS: {}}, "description": "Events, each with the job as its data"},
+        204: {"description": "The job has ended, and the client has seen that"},
+    },
+)
+def get_events(
+    job_id: str, service: ServiceDep, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """Server-sent events: `progress` whenever the job moves on, then `end`; both carry the job.
+
+    A client that comes back with the `Last-Event-ID` of an end gets 204, which tells it to stay
+    away.
+    """
+    job = service.view(job_id)
+    if job.status in ENDED and last_event_id == event_id(job):
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    events = progress_events(service, job, last_event_id)
+    return StreamingResponse(events, media_type=EVENTS, headers=headers)
+
+
+@router.post("/jobs/{job_id}/cancel", status_code=202, responses=problems(404, 409))
+def cancel_job(job_id: str, service: ServiceDep) -> Job:
+    """Stop a job: running requests are aborted, answers so far are kept."""
+    service.store.cancel(job_id)
+    log.info("job is to be cancelled", job=job_id)
+    service.see_to(service.store.load(job_id))
+    return service.view(job_id)
+
+
+@router.post("/jobs/{job_id}/resume", status_code=202, responses=problems(404, 409))
+def resume_job(job_id: str, service: ServiceDep) -> Job:
+    """Go on with what is unanswered or failed of a job that has ended."""
+    service.store.resume(job_id)
+    log.info("job resumed", job=job_id)
+    service.forget(job_id)
+    service.see_to(service.store.load(job_id))
+    return service.view(job_id)
+
+
+@router.delete("/jobs/{job_id}", responses=problems(404, 409))
+def delete_job(job_id: str, service: ServiceDep) -> Deleted:
+    """Remove an ended job and everything made from it."""
+    service.store.delete(job_id)
+    log.info("job deleted", job=job_id)
+    service.forget(job_id)
+    return Deleted(id=job_id)
+
+
+def _add_download(what: str, name: str, media_type: str, summary: str) -> None:
+    def get(job_id: str, service: ServiceDep) -> FileResponse:
+        path = service.result(job_id, name)
+        return FileResponse(path, media_type=media_type, filename=f"{job_id}-{name}")
+
+    endpoint: Callable[..., FileResponse] = get
+    router.add_api_route(
+        f"/jobs/{{job_id}}/{what}",
+        endpoint,
+        name=f"get_{what}",
+        description=summary,
+        response_class=FileResponse,
+        responses={
+            **problems(404, 409, 416),
+            206: {"description": "The range that was asked for"},
+            **({200: {"model": Report}} if what == "report" else {}),
+        },
+    )
+
+
+JSONL = "application/jsonl"
+_add_download("submission", "submission.jsonl", JSONL, "The rows as posted, each answered.")
+_add_download(
+    "answers",
+    "answers.jsonl",
+    JSONL,
+    "One line a question: answer, agreement, tally, flags and every sample.",
+)
+_add_download("errors", "errors.jsonl", JSONL, "The questions without an answer, and why.")
+_add_download("report", "report.json", "application/json", "The finished job in numbers.")
+
+
+@open_router.get("/healthz")
+def healthz() -> Health:
+    """The process is alive."""
+    return Health()
+
+
+@open_router.get("/metrics", response_class=PlainTextResponse)
+def metrics(request: Request) -> Response:
+    """For Prometheus, without a key: numbers alone, nothing of what is in the jobs."""
+    return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@open_router.get("/readyz", responses={503: {"model": Readiness}})
+async def readyz(service: ServiceDep, response: Response) -> Readiness:
+    """Redis, the data volume and the model are there.
+
+    Jobs are accepted without the model, and wait for it.
+    """
+    redis_state = await service.redis_state()
+    volume_state = await asyncio.to_thread(service.volume_state)
+    ready = redis_state == volume_state == service.model_state == "ok"
+    response.status_code = 200 if ready else 503
+    return Readiness(ready=ready, redis=redis_state, volume=volume_state, model=service.model_state)

@@ -1,0 +1,254 @@
+"""What the HTTP API returns."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from contract import Contract
+from orchestrator.jobs.records import Counts, EndFile, JobFile, JobSettings
+
+# The statuses of the OpenAI Batch API.
+Status = Literal[
+    "validating", "in_progress", "finalizing", "completed", "failed", "cancelling", "cancelled"
+]
+ENDED: tuple[Status, ...] = ("completed", "failed", "cancelled")
+
+
+class RequestCounts(BaseModel):
+    """Questions of the job."""
+
+    total: int
+    completed: int
+    failed: int
+
+
+class SampleCounts(BaseModel):
+    """Completions drawn, and those that early stopping made needless."""
+
+    drawn: int
+    saved: int
+
+
+class RunningAccuracy(BaseModel):
+    """Of the questions answered so far."""
+
+    correct: int
+    answered: int
+    value: float
+
+
+class Job(BaseModel):
+    """A job.
+
+    Rates are per second; `eta_s` is in seconds; `accuracy` is there where every question has a key.
+    `note` says what the job waits for. A job whose files are damaged is failed too, and `error`
+    names the file.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "job_20261123101500123_0a1b2c3d",
+                    "object": "job",
+                    "status": "in_progress",
+                    "note": None,
+                    "error": None,
+                    "filename": "problems.jsonl",
+                    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                    "created_at": "2026-11-23T10:15:00.123+00:00",
+                    "started_at": "2026-11-23T10:15:00.456+00:00",
+                    "finished_at": None,
+                    "settings": JobSettings().model_dump(),
+                    "request_counts": {"total": 1328, "completed": 512, "failed": 0},
+                    "samples": {"drawn": 1290, "saved": 246},
+                    "agreement": 0.91,
+                    "accuracy": None,
+                    "questions_per_s": 11.2,
+                    "samples_per_s": 28.2,
+                    "eta_s": 72.9,
+                }
+            ]
+        }
+    )
+
+    id: str
+    object: Literal["job"] = "job"
+    status: Status
+    note: str | None
+    error: str | None
+    filename: str
+    sha256: str
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    settings: JobSettings
+    request_counts: RequestCounts
+    samples: SampleCounts
+    agreement: float | None
+    accuracy: RunningAccuracy | None
+    questions_per_s: float | None = None
+    samples_per_s: float | None = None
+    eta_s: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        job: JobFile,
+        counts: Counts,
+        status: Status,
+        started_at: str | None,
+        end: EndFile | None,
+        note: str | None,
+    ) -> Job:
+        correct, answered = counts.correct, counts.completed
+        return cls(
+            id=job.id,
+            status=status,
+            note=note,
+            error=end.error if end else None,
+            filename=job.filename,
+            sha256=job.sha256,
+            created_at=job.created_at,
+            started_at=started_at,
+            finished_at=end.finished_at if end else None,
+            settings=job.settings,
+            request_counts=RequestCounts(
+                total=job.questions, completed=answered, failed=counts.failed
+            ),
+            samples=SampleCounts(drawn=counts.drawn, saved=counts.saved),
+            agreement=counts.agreement,
+            accuracy=RunningAccuracy(correct=correct, answered=answered, value=correct / answered)
+            if job.labelled and answered
+            else None,
+        )
+
+    @classmethod
+    def damaged(cls, job_id: str, job: JobFile | None, error: str) -> Job:
+        """A job whose records cannot be read; `job` is None where that holds for job.json too."""
+        if job is None:
+            accepted = datetime.strptime(job_id.split("_")[1] + "000", "%Y%m%d%H%M%S%f")
+            job = JobFile(
+                id=job_id,
+                created_at=accepted.replace(tzinfo=UTC).isoformat(timespec="milliseconds"),
+                filename="problems.jsonl",
+                sha256="",
+                problems=0,
+                questions=0,
+                labelled=False,
+                shards=(),
+                settings=JobSettings(),
+            )
+        view = cls.of(job, Counts(), "failed", None, None, None)
+        view.error = error
+        return view
+
+
+class JobList(BaseModel):
+    """Newest first; `after` of the next page is the last id of this one."""
+
+    object: Literal["list"] = "list"
+    data: list[Job]
+    has_more: bool
+
+
+class Deleted(BaseModel):
+    id: str
+    object: Literal["job"] = "job"
+    deleted: Literal[True] = True
+
+
+class Model(BaseModel):
+    """What jobs are answered by.
+
+    `state` is "ok", or what is wrong with the server; `contract` is None for an endpoint that is
+    asked in the default prompt format.
+    """
+
+    name: str
+    digest: str | None
+    state: str
+    contract: Contract | None
+
+
+class PublishedModel(BaseModel):
+    """A published model in short; `current` is the one that is, or comes to be, served."""
+
+    name: str
+    digest: str
+    current: bool
+    created: str
+    base_model: str
+    recipe: str
+    size_bytes: int
+
+
+class ModelList(BaseModel):
+    """Newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[PublishedModel]
+
+
+class TrainedModel(PublishedModel):
+    """A published model with what its training left.
+
+    `metrics` holds an entry a step; `data` and `verification` are None where it has no such file.
+    """
+
+    contract: Contract
+    metrics: list[dict[str, Any]]
+    data: dict[str, Any] | None
+    verification: dict[str, Any] | None
+
+
+class Fault(BaseModel):
+    line: int
+    place: str
+    reason: str
+
+
+class ProblemDetails(BaseModel):
+    """RFC 9457. `errors` and `error_count` come with a refused problem file."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "The problem file cannot be taken",
+                    "status": 422,
+                    "detail": "line 3, questions[0].options: is missing",
+                    "request_id": "4f2a9c01d7e34b55",
+                    "errors": [
+                        {"line": 3, "place": "questions[0].options", "reason": "is missing"}
+                    ],
+                    "error_count": 1,
+                }
+            ]
+        }
+    )
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    request_id: str | None = None
+    errors: list[Fault] | None = None
+    error_count: int | None = None
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """Each part's own word: "ok", or what is wrong with it."""
+
+    ready: bool
+    redis: str
+    volume: str
+    model: str

@@ -1,0 +1,5 @@
+"""`python -m orchestrator.cli`: the command `quorum`."""
+
+from orchestrator.cli.commands import main
+
+main()

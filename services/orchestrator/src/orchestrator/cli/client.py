@@ -1,0 +1,183 @@
+"""A small client of the HTTP API, for the CLI and local mode.
+
+What may pass is asked again as the openai client does it: at most `MAX_RETRIES` times, after the
+server's Retry-After or else half a second, doubled each time, with jitter.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self, TypeVar
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from contract import FileFault
+from orchestrator.api.schemas import Deleted, Job, JobList, Model
+from orchestrator.jobs.comparison import JobComparison
+from orchestrator.jobs.report import Report
+from orchestrator.proxies import proxy_fault, proxy_options
+from orchestrator.replies import retry_after_s
+
+Record = TypeVar("Record", bound=BaseModel)
+MAX_RETRIES = 4
+LONGEST_RETRY_S = 8.0
+MAY_PASS = (429, 502, 503, 504)
+
+
+class ApiError(Exception):
+    """What the API refused; the message is fit to print. `details` is its problem document."""
+
+    def __init__(self, message: str, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.details = details or {"title": message}
+
+
+class UnreachableError(ApiError):
+    """The API gives no answer."""
+
+
+class Client:
+    def __init__(self, url: str, api_key: str = "") -> None:
+        """Raises UnreachableError where the environment names a proxy that cannot be used."""
+        if fault := proxy_fault(url):
+            raise UnreachableError(fault)
+        self._url = url
+        _check_header("the API key", api_key)
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = httpx2.Client(base_url=url, timeout=60, headers=headers, **proxy_options(url))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def submit(self, file: Path, form: dict[str, Any], idempotency_key: str | None = None) -> Job:
+        """Post a problem file; the same key, file and settings give one job, however often asked.
+
+        Raises:
+            ApiError: the file cannot be read, or was refused; with the line and reason of each
+            fault reported.
+        """
+        chosen = {key: str(value) for key, value in form.items() if value is not None}
+        headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
+        _check_header("the idempotency key", headers["Idempotency-Key"])
+        try:
+            with file.open("rb") as data:
+
+                def post() -> httpx2.Response:
+                    data.seek(0)
+                    files = {"file": (file.name, data)}
+                    return self._http.post("/jobs", data=chosen, files=files, headers=headers)
+
+                return self._parsed(Job, self._patiently(post))
+        except OSError as error:
+            raise ApiError(f"cannot read {file}: {error.strerror}") from error
+
+    def show(self, job_id: str) -> Job:
+        return self._parsed(Job, self._call("GET", _path(job_id)))
+
+    def list(self, limit: int, after: str | None) -> JobList:
+        asked = {"limit": str(limit)} | ({"after": after} if after else {})
+        return self._parsed(JobList, self._call("GET", "/jobs", params=asked))
+
+    def cancel(self, job_id: str) -> Job:
+        return self._parsed(Job, self._call("POST", f"{_path(job_id)}/cancel"))
+
+    def resume(self, job_id: str) -> Job:
+        return self._parsed(Job, self._call("POST", f"{_path(job_id)}/resume"))
+
+    def delete(self, job_id: str) -> Deleted:
+        return self._parsed(Deleted, self._call("DELETE", _path(job_id)))
+
+    def report(self, job_id: str) -> Report:
+        return self._parsed(Report, self._call("GET", f"{_path(job_id)}/report"))
+
+    def model(self) -> Model:
+        return self._parsed(Model, self._call("GET", "/model"))
+
+    def download(self, job_id: str, what: str, target: BinaryIO) -> None:
+        """Write a job's file to `target`, in pieces."""
+        with self._stream(f"{_path(job_id)}/{what}") as reply:
+            for piece in reply.iter_bytes():
+                target.write(piece)
+
+    def compare(self, first: str, second: str) -> JobComparison:
+        found = self._call("GET", f"{_path(first)}/comparison", params={"to": second})
+        return self._parsed(JobComparison, found)
+
+    def _parsed(self, kind: type[Record], response: httpx2.Response) -> Record:
+        try:
+            return kind.model_validate_json(response.content)
+        except ValidationError as error:
+            raise ApiError(
+                f"{self._url} gives replies that are not this API's ({response.url.path}); is the "
+                "address right? Set QUORUM_URL or --url"
+            ) from error
+
+    def _stream(self, path: str) -> closing[httpx2.Response]:
+        def send() -> httpx2.Response:
+            return self._http.send(self._http.build_request("GET", path), stream=True)
+
+        return closing(self._patiently(send))
+
+    def _call(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        return self._patiently(lambda: self._http.request(method, path, **options))
+
+    def _patiently(self, send: Callable[[], httpx2.Response]) -> httpx2.Response:
+        for attempt in range(MAX_RETRIES + 1):
+            try:
+                response = send()
+            except httpx2.TransportError as error:
+                if attempt == MAX_RETRIES:
+                    raise UnreachableError(
+                        f"no answer from {self._url} ({error}); is the API running? "
+                        "Set QUORUM_URL or --url"
+                    ) from error
+                time.sleep(_backoff_s(attempt))
+                continue
+            if response.is_success:
+                return response
+            response.read()
+            if response.status_code not in MAY_PASS or attempt == MAX_RETRIES:
+                raise _refusal(response)
+            time.sleep(retry_after_s(response.headers) or _backoff_s(attempt))
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _path(job_id: str) -> str:
+    """A job's address, whatever was given for its id: dots and slashes lead nowhere else."""
+    return f"/jobs/{quote(job_id, safe='').replace('.', '%2E')}"
+
+
+def _check_header(what: str, value: str) -> None:
+    if not (value.isascii() and value.isprintable()):
+        raise ApiError(f"{what} may hold printable ASCII characters alone")
+
+
+def _backoff_s(attempt: int) -> float:
+    return random.uniform(0.75, 1) * min(LONGEST_RETRY_S, 0.5 * 2.0**attempt)
+
+
+def _refusal(response: httpx2.Response) -> ApiError:
+    if response.headers.get("content-type") != "application/problem+json":
+        return ApiError(f"{response.status_code}: {response.text[:500]}")
+    details = response.json()
+    faults = [str(FileFault(**fault)) for fault in details.get("errors", ())]
+    unsaid = details.get("error_count", len(faults)) - len(faults)
+    faults += [f"and {unsaid} more"] if unsaid else []
+    lines = [f"{details['title']} ({details['status']}): {details['detail']}", *faults]
+    return ApiError("\n  ".join(lines), details)

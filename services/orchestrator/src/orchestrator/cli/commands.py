@@ -1,0 +1,338 @@
+"""`quorum`: post problem files, watch jobs, fetch results; and local mode.
+
+Data goes to standard output, everything else to standard error. Exit codes: 0 well, 1 a job that
+ended without its submission, a step of local mode that failed, or a host that doctor finds unfit,
+2 a command that is wrong, 3 a request that the API refused, 4 an API that gives no answer, 130
+Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console, RenderableType
+
+from contract.settings import url_fault
+from orchestrator.api.schemas import Job
+from orchestrator.cli.client import ApiError, Client, UnreachableError
+from orchestrator.cli.display import (
+    comparison_view,
+    findings_table,
+    follow,
+    job_table,
+    list_table,
+    model_table,
+    report_view,
+)
+from orchestrator.jobs.files import replacing
+
+ENDED_BADLY, REFUSED, UNREACHABLE, INTERRUPTED = 1, 3, 4, 130
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+local_app = typer.Typer(
+    no_args_is_help=True, help="Run everything on this machine, without Docker or a GPU."
+)
+app.add_typer(local_app, name="local")
+
+out = Console()
+err = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The API that commands talk to, and whether they answer in JSON."""
+
+    url: str
+    api_key: str
+    as_json: bool = False
+
+    def client(self) -> Client:
+        return Client(self.url, self.api_key)
+
+    def show(self, record: BaseModel, view: RenderableType) -> None:
+        if self.as_json:
+            print(record.model_dump_json())
+        else:
+            out.print(view)
+
+
+class Download(StrEnum):
+    submission = "submission"
+    answers = "answers"
+    errors = "errors"
+    report = "report"
+
+
+JobId = Annotated[str, typer.Argument(help="the job's id, job_...")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, one document")]
+
+
+@app.callback()
+def connect(
+    context: typer.Context,
+    url: Annotated[
+        str, typer.Option("--url", envvar="QUORUM_URL", help="where the API is")
+    ] = "http://127.0.0.1:8080",
+    api_key: Annotated[
+        str, typer.Option("--api-key", envvar="QUORUM_API_KEY", help="the API's key, where it asks")
+    ] = "",
+) -> None:
+    if fault := url_fault(url):
+        raise typer.BadParameter(fault, param_hint="--url (QUORUM_URL)")
+    context.obj = Target(url, api_key)
+
+
+@app.command()
+def submit(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="a problem file, JSONL")],
+    wait: Annotated[
+        bool, typer.Option("--wait", help="follow the job and save its submission at the end")
+    ] = False,
+    samples: Annotated[int | None, typer.Option(help="samples per question, 1 to 64")] = None,
+    temperature: Annotated[float | None, typer.Option(help="default: the contract's")] = None,
+    top_p: Annotated[float | None, typer.Option(help="default: the contract's")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="default: the contract's")] = None,
+    seed: Annotated[int | None, typer.Option(help="same seed, same samples")] = None,
+    early_stop: Annotated[
+        bool | None, typer.Option(help="stop when no sample left could change the winner")
+    ] = None,
+    max_resamples: Annotated[
+        int | None, typer.Option(help="how often a sample that names no option is drawn again")
+    ] = None,
+    vote: Annotated[
+        str | None, typer.Option(help="plurality, or weighted by token probability")
+    ] = None,
+    permute_options: Annotated[
+        bool, typer.Option("--permute-options", help="options in another order for each sample")
+    ] = False,
+    priority: Annotated[str | None, typer.Option(help="high, normal or low")] = None,
+    submission_format: Annotated[str | None, typer.Option(help="full or minimal")] = None,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="a submission even with gaps")
+    ] = False,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="the same key and file give one job, however often posted")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option("--out", help="where --wait saves the submission")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Post a problem file; prints the job's id."""
+    form = {
+        "samples": samples,
+        "temperature": temperature,
+        "top_p": top_p,
+        "max_tokens": max_tokens,
+        "seed": seed,
+        "early_stop": early_stop,
+        "max_resamples": max_resamples,
+        "vote": vote,
+        "permute_options": permute_options,
+        "priority": priority,
+        "submission_format": submission_format,
+        "allow_partial": allow_partial,
+    }
+    target = _target(context, as_json)
+    with target.client() as client:
+        job = client.submit(file, form, idempotency_key)
+        err.print(f"{job.request_counts.total} questions accepted")
+        if wait:
+            save = save or Path(f"{file.stem}.submission.jsonl")
+            _wait(target, client, job, save)
+        elif as_json:
+            print(job.model_dump_json())
+        else:
+            print(job.id)
+            err.print(f"follow it with: quorum wait {job.id}")
+
+
+@app.command("list")
+def list_jobs(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="how many")] = 20,
+    after: Annotated[str | None, typer.Option(help="older than this job")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Jobs, newest first."""
+    target = _target(context, as_json)
+    with target.client() as client:
+        jobs = client.list(limit, after)
+    target.show(jobs, list_table(jobs))
+    if jobs.has_more:
+        err.print(f"more with: quorum list --after {jobs.data[-1].id}")
+
+
+@app.command()
+def show(context: typer.Context, job: JobId, as_json: JsonOption = False) -> None:
+    """How far a job is."""
+    target = _target(context, as_json)
+    with target.client() as client:
+        found = client.show(job)
+    target.show(found, job_table(found))
+
+
+@app.command()
+def wait(
+    context: typer.Context,
+    job: JobId,
+    save: Annotated[Path | None, typer.Option("--out", help="save the submission there")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow a job to its end."""
+    target = _target(context, as_json)
+    with target.client() as client:
+        _wait(target, client, client.show(job), save)
+
+
+def _wait(target: Target, client: Client, job: Job, save: Path | None) -> None:
+    try:
+        job = follow(client, job, err)
+    except KeyboardInterrupt:
+        err.print(f"\nthe job goes on; come back with: quorum wait {job.id}")
+        raise typer.Exit(INTERRUPTED) from None
+    target.show(job, job_table(job))
+    if job.status != "completed":
+        raise typer.Exit(ENDED_BADLY)
+    if save is not None:
+        with replacing(save) as file:
+            client.download(job.id, "submission", file)
+        err.print(f"submission: {save}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def cancel(context: typer.Context, job: JobId, as_json: JsonOption = False) -> None:
+    """Stop a job; its answers so far are kept."""
+    target = _target(context, as_json)
+    with target.client() as client:
+        found = client.cancel(job)
+    target.show(found, job_table(found))
+    err.print(f"go on with: quorum resume {job}")
+
+
+@app.command()
+def resume(context: typer.Context, job: JobId, as_json: JsonOption = False) -> None:
+    """Go on with what is unanswered or failed of an ended job."""
+    target = _target(context, as_json)
+    with target.client() as client:
+        found = client.resume(job)
+    target.show(found, job_table(found))
+
+
+@app.command()
+def delete(context: typer.Context, job: JobId, as_json: JsonOption = False) -> None:
+    """Remove an ended job and everything made from it."""
+    target = _target(context, as_json)
+    with target.client() as client:
+        target.show(client.delete(job), f"{job} is deleted")
+
+
+@app.command()
+def download(
+    context: typer.Context,
+    job: JobId,
+    what: Annotated[Download, typer.Option(help="which file")] = Download.submission,
+    save: Annotated[
+        Path | None, typer.Option("--out", help="where to save it; default: standard output")
+    ] = None,
+) -> None:
+    """Fetch a job's submission, answers, errors or report."""
+    with _target(context).client() as client:
+        if save is None:
+            client.download(job, what, sys.stdout.buffer)
+        else:
+            with replacing(save) as file:
+                client.download(job, what, file)
+
+
+@app.command()
+def report(context: typer.Context, job: JobId, as_json: JsonOption = False) -> None:
+    """A finished job in numbers: accuracy, agreement, what was missed, where it comes from."""
+    target = _target(context, as_json)
+    with target.client() as client:
+        found = client.report(job)
+    target.show(found, report_view(found))
+
+
+@app.command()
+def compare(
+    context: typer.Context, first: JobId, second: JobId, as_json: JsonOption = False
+) -> None:
+    """Two jobs over the same questions: paired difference, and which answers changed."""
+    target = _target(context, as_json)
+    with target.client() as client:
+        found = client.compare(first, second)
+    target.show(found, comparison_view(found))
+
+
+@app.command()
+def model(context: typer.Context, as_json: JsonOption = False) -> None:
+    """The model that answers, and where it comes from."""
+    target = _target(context, as_json)
+    with target.client() as client:
+        found = client.model()
+    target.show(found, model_table(found))
+
+
+@app.command()
+def doctor(
+    root: Annotated[Path, typer.Option(help="the project's folder")] = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Whether this host can run the compose stack, and what to do where it cannot."""
+    from orchestrator.cli.doctor import findings
+    from orchestrator.cli.host_facts import gather
+
+    found = findings(gather(root.resolve()))
+    if as_json:
+        told = [finding.model_dump() for finding in found]
+        print(json.dumps(told, ensure_ascii=False, allow_nan=False))
+    else:
+        out.print(findings_table(found))
+    if any(finding.state == "fail" for finding in found):
+        raise typer.Exit(ENDED_BADLY)
+
+
+@local_app.command()
+def up(root: Annotated[Path, typer.Option(help="the project's folder")] = Path()) -> None:
+    """Train (once), serve and take jobs until Ctrl-C."""
+    from orchestrator.local import demo
+
+    raise typer.Exit(demo.up(root.resolve(), out))
+
+
+@local_app.command("demo")
+def run_demo(
+    file: Annotated[
+        Path | None, typer.Option(help="your own problem file instead of the demo's")
+    ] = None,
+    root: Annotated[Path, typer.Option(help="the project's folder")] = Path(),
+) -> None:
+    """Train (once), serve, answer a problem file, and say how it went."""
+    from orchestrator.local import demo
+
+    raise typer.Exit(demo.run(root.resolve(), file, out))
+
+
+def _target(context: typer.Context, as_json: bool = False) -> Target:
+    given: Target = context.obj
+    return Target(given.url, given.api_key, as_json)
+
+
+def main() -> None:
+    try:
+        app()
+    except ApiError as error:
+        if "--json" in sys.argv:
+            print(json.dumps(error.details, ensure_ascii=False, allow_nan=False))
+        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(UNREACHABLE if isinstance(error, UnreachableError) else REFUSED)
+

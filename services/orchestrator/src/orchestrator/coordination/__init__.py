@@ -1,0 +1,1 @@
+"""Everything that knows Redis or RQ: queues, leases, heartbeats, counters, recovery."""

@@ -1,0 +1,92 @@
+"""Two jobs over the same questions, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+from orchestrator.jobs.intervals import compare
+from orchestrator.jobs.report import Accuracy, accuracy
+
+
+class Verdict(NamedTuple):
+    """What one job says of a question, which is its `position`-th."""
+
+    position: int
+    answer: str | None
+    key: str | None
+
+
+class Changed(BaseModel):
+    """A question that the jobs answered differently, and its position in each of them."""
+
+    id: str
+    index: int
+    key: str | None
+    first: str | None
+    second: str | None
+    first_position: int
+    second_position: int
+
+
+class JobComparison(BaseModel):
+    """The second job against the first, over the questions that both have.
+
+    `difference` is accuracy of the second minus the first, with a 95 % interval (Newcombe 1998,
+    paired, method 10); `p_value` is McNemar's exact, two-sided. Both are None without keys.
+    """
+
+    questions: int
+    only_first: int
+    only_second: int
+    same_answer: int
+    first: Accuracy | None = None
+    second: Accuracy | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    gained: int | None = None
+    lost: int | None = None
+    changed: list[Changed]
+
+
+Verdicts = Mapping[tuple[str, int], Verdict]
+
+
+def compare_jobs(one: Verdicts, two: Verdicts) -> JobComparison:
+    """Compare what two jobs say of the same questions, which their problem's id and index name."""
+    shared = [question for question in one if question in two]
+    changed = [
+        Changed(
+            id=q[0],
+            index=q[1],
+            key=one[q].key,
+            first=one[q].answer,
+            second=two[q].answer,
+            first_position=one[q].position,
+            second_position=two[q].position,
+        )
+        for q in shared
+        if one[q].answer != two[q].answer
+    ]
+    found = JobComparison(
+        questions=len(shared),
+        only_first=len(one) - len(shared),
+        only_second=len(two) - len(shared),
+        same_answer=len(shared) - len(changed),
+        changed=changed,
+    )
+    keys = [one[q].key or two[q].key for q in shared]
+    if shared and all(keys):
+        right = [one[q].answer == key for q, key in zip(shared, keys, strict=True)]
+        right_too = [two[q].answer == key for q, key in zip(shared, keys, strict=True)]
+        (value, low, high), p_value = compare(right, right_too)
+        found.first = accuracy(sum(right), len(right))
+        found.second = accuracy(sum(right_too), len(right))
+        found.difference, found.low, found.high, found.p_value = value, low, high, p_value
+        found.gained = sum(b and not a for a, b in zip(right, right_too, strict=True))
+        found.lost = sum(a and not b for a, b in zip(right, right_too, strict=True))
+    return found

@@ -1,0 +1,109 @@
+"""The end of a job: answers.jsonl, errors.jsonl, the submission and the report, made from the
+journals in the file's order, a shard at a time.
+
+Safe to do twice, also at once: the same journals give the same bytes, and each file is renamed into
+place.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any, Literal
+
+import structlog
+
+from contract import Problem, write_json
+from orchestrator.jobs.files import replacing, write_atomically
+from orchestrator.jobs.progress import Tally
+from orchestrator.jobs.records import Answer, Counts, EndFile, JobFile
+from orchestrator.jobs.report import Report, ReportBuilder
+from orchestrator.jobs.store import JobStore, all_asked, now
+
+log = structlog.get_logger("quorum")
+
+
+def finish(store: JobStore, job: JobFile) -> None:
+    """End a job: completed or failed where every shard is done, cancelled where that was asked for.
+
+    Otherwise, and where it has ended, nothing is done.
+    """
+    cancelling = store.is_cancelling(job.id)
+    if store.has_ended(job.id) or (store.open_shards(job) and not cancelling):
+        return
+    done = [store.done_counts(job.id, shard) or Counts() for shard in range(len(job.shards))]
+    failed = sum(counts.failed for counts in done)
+    status: Literal["completed", "failed", "cancelled"] = "completed"
+    error = None
+    if store.open_shards(job):
+        status = "cancelled"
+    elif failed and not job.settings.allow_partial:
+        status = "failed"
+        error = f"{failed} of {job.questions} questions have no answer; errors.jsonl says why"
+    finished_at = now()
+    counts, report = _write_results(store, job, finished_at, with_submission=status == "completed")
+    write_atomically(
+        store.directory(job.id) / "report.json", report.model_dump_json(indent=2).encode()
+    )
+    end = EndFile(status=status, finished_at=finished_at, error=error, counts=counts)
+    store.write_end(job.id, end)
+    log.info(
+        "job ended",
+        job=job.id,
+        status=status,
+        reason=error,
+        seconds=report.seconds,
+        answered=report.answered,
+        failed=report.failed,
+        samples=report.samples["drawn"],
+    )
+
+
+def _write_results(
+    store: JobStore, job: JobFile, finished_at: str, *, with_submission: bool
+) -> tuple[Counts, Report]:
+    directory = store.directory(job.id)
+    counts = Counts()
+    report = ReportBuilder(job, store.started(job.id), finished_at)
+    with ExitStack() as files:
+        answers_file, errors_file = (
+            files.enter_context(replacing(directory / name))
+            for name in ("answers.jsonl", "errors.jsonl")
+        )
+        submission_file = (
+            files.enter_context(replacing(directory / "submission.jsonl"))
+            if with_submission
+            else None
+        )
+        for shard in range(len(job.shards)):
+            answers, tally = store.answers(job, shard), Tally()
+            for problem in store.problems(job, shard):
+                found = [answers.get(asked.key) for asked in all_asked([problem])]
+                journaled = [answer for answer in found if answer is not None]
+                for answer in journaled:
+                    tally.add(answer)
+                    answers_file.write(answer.model_dump_json().encode() + b"\n")
+                    if answer.answer is None:
+                        row = {"id": answer.id, "index": answer.index, "error": answer.error}
+                        errors_file.write(_line(row))
+                report.add(problem, journaled)
+                if submission_file is not None:
+                    row = submission_row(problem, journaled, job.settings.submission_format)
+                    submission_file.write(_line(row))
+            counts += tally.counts()
+    return counts, report.build()
+
+
+def submission_row(
+    problem: Problem, answers: list[Answer], submission_format: str
+) -> dict[str, Any]:
+    """The row as posted, answered. A question without an answer gets null, never a stand-in."""
+    if submission_format == "minimal":
+        questions = [{"answer": answer.answer} for answer in answers]
+        return {"id": problem.row["id"], "questions": questions}
+    pairs = zip(problem.row["questions"], answers, strict=True)
+    questions = [{**question, "answer": answer.answer} for question, answer in pairs]
+    return {**problem.row, "questions": questions}
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    return write_json(row).encode() + b"\n"

@@ -1,0 +1,166 @@
+"""A shard's journal: one line an answer, on disk within a second.
+
+Samples after which their question's vote went on have a line before it.
+
+A line counts once its newline is written. A power cut can leave a last line without one, or a block
+that holds nothing: readers pass over what is no record, and the next writer cuts off a last line
+without end. A question whose line is lost is open again, and samples whose line is lost are drawn
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator.coordination.leases import TTL_S
+from orchestrator.jobs.records import Answer, Drawn
+
+log = logging.getLogger("quorum")
+
+SYNC_EVERY_S = 0.5
+FULL_RETRY_S = 2.0
+LOCK_POLL_S = 0.1
+CHUNK_BYTES = 1 << 20
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # as some network file systems say
+_RECORD: TypeAdapter[Answer | Drawn] = TypeAdapter(Answer | Drawn)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Journal:
+    """An open journal.
+
+    `may_write` is asked before each line and raises where another writer has taken over.
+    """
+
+    def __init__(self, descriptor: int, may_write: Callable[[], None]) -> None:
+        self._descriptor = descriptor
+        self._may_write = may_write
+        self._unsynced = False
+        self.waits_for: str | None = None
+
+    async def append(self, record: Answer | Drawn) -> None:
+        """Write one line. On a full volume, wait until it has room; the record is kept meanwhile.
+
+        Raises:
+            whatever `may_write` raises; nothing is written then.
+        """
+        line = record.model_dump_json().encode() + b"\n"
+        while True:
+            self._may_write()
+            try:
+                self._write_whole(line)
+                self.waits_for = None
+                return
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                log.error("the data volume is full; an answer waits for room: %s", error)
+                self.waits_for = f"waiting for room: an answer cannot be written: {error.strerror}"
+                await asyncio.sleep(FULL_RETRY_S)
+
+    def _write_whole(self, line: bytes) -> None:
+        written = 0
+        try:
+            while written < len(line):
+                written += os.write(self._descriptor, line[written:])
+        except OSError:
+            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
+            raise
+        self._unsynced = True
+
+    def sync(self) -> None:
+        if self._unsynced:
+            self._unsynced = False
+            os.fsync(self._descriptor)
+
+    async def sync_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(SYNC_EVERY_S)
+            await asyncio.to_thread(self.sync)
+
+
+@asynccontextmanager
+async def open_journal(
+    path: Path, may_write: Callable[[], None], patience_s: float = TTL_S
+) -> AsyncIterator[Journal]:
+    """Open for appending behind the last whole line; synced twice a second and at the end.
+
+    Another process may still have it open: one whose lease went with a wiped Redis sees that at its
+    next renewal, and is waited for. After `patience_s` any lease from before has run out, so that
+    one which still has the file open is halted, and will write nothing when it goes on.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        await _lock(descriptor, patience_s)
+        os.ftruncate(descriptor, _whole_bytes(descriptor))
+        journal = Journal(descriptor, may_write)
+        syncing = asyncio.create_task(journal.sync_now_and_then())
+        try:
+            yield journal
+        finally:
+            syncing.cancel()
+            await asyncio.gather(syncing, return_exceptions=True)
+            journal.sync()
+    finally:
+        os.close(descriptor)
+
+
+async def _lock(descriptor: int, patience_s: float) -> None:
+    give_up_at = time.monotonic() + patience_s
+    while time.monotonic() < give_up_at:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(LOCK_POLL_S)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            log.warning("the data volume knows no locks, the lease alone must do: %s", error)
+            return
+        else:
+            return
+
+
+def _whole_bytes(descriptor: int) -> int:
+    """Length of the file up to and with its last newline."""
+    end = os.fstat(descriptor).st_size
+    while end > 0:
+        start = max(0, end - CHUNK_BYTES)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def journal_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
+    """Whole lines from byte `offset` on, each with the offset behind it. No file, no lines."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                offset += len(line)
+                yield line, offset
+    except FileNotFoundError:
+        return
+
+
+def read_journal(path: Path) -> Iterator[Answer | Drawn]:
+    """The records of a journal, in the order written."""
+    for line, end in journal_lines(path):
+        try:
+            yield _RECORD.validate_json(line)
+        except ValidationError:
+            log.warning("%s: the line that ends at byte %d is no record; passed over", path, end)

@@ -1,0 +1,341 @@
+"""The questions of one job as a reader goes through them: filtered, ordered, a page at a time.
+
+An index holds a short record a question, never a sample: where its row lies in the posted file, and
+where its answer lies in a journal. It reads on in the journals of a job that is under way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
+
+from contract import LABELS, PromptFormat, Question, iter_problems, label_place
+from orchestrator.errors import QuestionNotFoundError
+from orchestrator.jobs.comparison import Verdict
+from orchestrator.jobs.journal import journal_lines
+from orchestrator.jobs.records import Answer, Flag, JobFile, Sample
+from orchestrator.jobs.report import AnswerSums, Sums
+from orchestrator.jobs.store import JobStore, Lines
+
+SHORT_CHARS = 140
+LOW_AGREEMENT = 2 / 3
+RATE_POINTS = 40
+KEPT_JOBS = 4
+KEPT_SEARCHES = 8
+
+Show = Literal[
+    "wrong", "right", "tie", "forced", "resampled", "unpermuted", "cut", "low", "failed", "open"
+]
+Order = Literal["position", "agreement"]
+
+
+class QuestionRow(BaseModel):
+    """One question in short. `position` counts from 0 in the posted file; `id` and `index` name the
+    problem's row and the question in it. `text` is the question's beginning."""
+
+    position: int
+    id: str
+    index: int
+    text: str
+    state: Literal["answered", "cut", "failed", "open"]
+    answer: str | None
+    key: str | None
+    agreement: float | None
+    flags: tuple[Flag, ...]
+
+
+class QuestionList(BaseModel):
+    """`total` counts the questions that fit the filters; `data` holds some, from `offset` on."""
+
+    total: int
+    offset: int
+    data: list[QuestionRow]
+
+
+class QuestionDetail(BaseModel):
+    """A question with its answer, if it has one yet.
+
+    `places` holds for each sample the start and end of the label in its text, in characters.
+    """
+
+    row: QuestionRow
+    problem: str
+    question: str
+    options: list[str]
+    answer: Answer | None
+    places: list[tuple[int, int] | None]
+
+
+class RatePoint(BaseModel):
+    """Questions per second around a moment, in seconds since the first answer."""
+
+    elapsed_s: float
+    questions_per_s: float
+
+
+class Figures(BaseModel):
+    """What the answers so far add up to, and how fast they came."""
+
+    sums: Sums
+    rate: list[RatePoint]
+
+
+@dataclass(slots=True)
+class _Entry:
+    position: int
+    id: str
+    index: int
+    text: str
+    line: int
+    line_offset: int
+    key: str | None
+    answered: bool = False
+    answer: str | None = None
+    agreement: float | None = None
+    flags: tuple[Flag, ...] = ()
+    shard: int = 0
+    answer_offset: int = 0
+
+    def row(self) -> QuestionRow:
+        state: Literal["answered", "failed", "open"] = "open"
+        if self.answered:
+            state = "failed" if self.answer is None else "answered"
+        return QuestionRow(
+            position=self.position,
+            id=self.id,
+            index=self.index,
+            text=self.text,
+            state=state,
+            answer=self.answer,
+            key=self.key,
+            agreement=self.agreement,
+            flags=self.flags,
+        )
+
+
+FILTERS: dict[Show, Callable[[_Entry], bool]] = {
+    "wrong": lambda e: e.answered and e.key is not None and e.answer != e.key,
+    "right": lambda e: e.answer is not None and e.answer == e.key,
+    "tie": lambda e: "tie" in e.flags,
+    "forced": lambda e: "forced" in e.flags,
+    "resampled": lambda e: "resampled" in e.flags,
+    "unpermuted": lambda e: "unpermuted" in e.flags,
+    "cut": lambda e: "cut" in e.flags,
+    "low": lambda e: e.agreement is not None and e.agreement <= LOW_AGREEMENT,
+    "failed": lambda e: e.answered and e.answer is None,
+    "open": lambda e: not e.answered,
+}
+
+
+@dataclass
+class QuestionIndex:
+    """The index of one job. Not safe for several threads at once: `reading` is held around it."""
+
+    store: JobStore
+    job: JobFile
+    reading: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self._sums = AnswerSums(self.job)
+        self._finished_at: list[float] = []
+        self._offsets = [0] * len(self.job.shards)
+        self._searches: OrderedDict[str, frozenset[int]] = OrderedDict()
+        self._entries: list[_Entry] = []
+        with self._posted().open("rb") as file:
+            lines = Lines(file)
+            for problem in iter_problems(lines):
+                for index, question in enumerate(problem.questions):
+                    entry = _Entry(
+                        position=len(self._entries),
+                        id=problem.id,
+                        index=index,
+                        text=question.text[:SHORT_CHARS],
+                        line=problem.line,
+                        line_offset=lines.start,
+                        key=question.answer,
+                    )
+                    self._entries.append(entry)
+        self._by_key = {(entry.id, entry.index): entry for entry in self._entries}
+
+    def _posted(self) -> Path:
+        return self.store.directory(self.job.id) / "problems.jsonl"
+
+    def read_on(self) -> None:
+        """Take up what was journaled since."""
+        for shard in range(len(self.job.shards)):
+            begin = self._offsets[shard]
+            for line, end in journal_lines(self.store.journal(self.job.id, shard), begin):
+                try:
+                    answer = Answer.model_validate_json(line)
+                    entry = self._by_key[answer.id, answer.index]
+                except (ValidationError, KeyError):
+                    pass  # no record, or samples of a vote that is under way
+                else:
+                    if not entry.answered:
+                        self._take(entry, answer, shard, begin)
+                begin = end
+            self._offsets[shard] = begin
+
+    def _take(self, entry: _Entry, answer: Answer, shard: int, offset: int) -> None:
+        entry.answered = True
+        entry.answer, entry.agreement, entry.flags = answer.answer, answer.agreement, answer.flags
+        entry.shard, entry.answer_offset = shard, offset
+        self._sums.count(answer)
+        self._finished_at.append(answer.finished_at)
+
+    def list(
+        self,
+        show: list[Show],
+        label: str | None,
+        text: str,
+        order: Order,
+        offset: int,
+        limit: int,
+    ) -> QuestionList:
+        """The questions that fit every filter."""
+        tests = [FILTERS[name] for name in show]
+        holding = self._holding(text.casefold()) if text else None
+        found = [
+            entry
+            for entry in self._entries
+            if all(test(entry) for test in tests)
+            and (label is None or entry.answer == label)
+            and (holding is None or entry.position in holding)
+        ]
+        if order == "agreement":
+            found.sort(key=lambda e: (e.agreement is None, e.agreement))
+        rows = [entry.row() for entry in found[offset : offset + limit]]
+        return QuestionList(total=len(found), offset=offset, data=rows)
+
+    def _holding(self, text: str) -> frozenset[int]:
+        """Positions of the questions whose problem, text, options or id hold `text`."""
+        if text not in self._searches:
+            self._searches[text] = frozenset(self._search(text))
+            if len(self._searches) > KEPT_SEARCHES:
+                self._searches.popitem(last=False)
+        return self._searches[text]
+
+    def _search(self, text: str) -> Iterator[int]:
+        entries = iter(self._entries)
+        with self._posted().open("rb") as file:
+            for problem in iter_problems(file):
+                of_all = text in f"{problem.id}\n{problem.text}".casefold()
+                for question in problem.questions:
+                    entry = next(entries)
+                    own = "\n".join((question.text, *question.options))
+                    if of_all or text in own.casefold():
+                        yield entry.position
+
+    def verdicts(self) -> dict[tuple[str, int], Verdict]:
+        """What was answered so far, by the problem's id and the question's index."""
+        return {
+            (e.id, e.index): Verdict(e.position, e.answer, e.key)
+            for e in self._entries
+            if e.answered
+        }
+
+    def detail(self, position: int) -> QuestionDetail:
+        """One question in full.
+
+        Raises:
+            QuestionNotFoundError: the file has fewer.
+        """
+        if not 0 <= position < len(self._entries):
+            raise QuestionNotFoundError(position, len(self._entries))
+        entry = self._entries[position]
+        with self._posted().open("rb") as file:
+            file.seek(entry.line_offset)
+            problem = next(iter_problems(islice(file, 1), first_line=entry.line))
+        question = problem.questions[entry.index]
+        answer = self._answer(entry) if entry.answered else None
+        patterns = self._format().label_patterns
+        samples = answer.samples if answer else ()
+        return QuestionDetail(
+            row=entry.row(),
+            problem=problem.text,
+            question=question.text,
+            options=list(question.options),
+            answer=answer,
+            places=[
+                label_place(s.text, _options_seen(question, s), patterns) if s.label else None
+                for s in samples
+            ],
+        )
+
+    def _answer(self, entry: _Entry) -> Answer:
+        journal = self.store.journal(self.job.id, entry.shard)
+        line, _ = next(journal_lines(journal, entry.answer_offset))
+        return Answer.model_validate_json(line)
+
+    def _format(self) -> PromptFormat:
+        """What the job's replies were read by."""
+        pinned = self.store.contract(self.job.id)
+        return pinned.format if pinned else PromptFormat()
+
+    def figures(self, *, ended: bool) -> Figures:
+        return Figures(
+            sums=self._sums.sums(self.store.started(self.job.id)),
+            rate=rate_points(self._finished_at, None if ended else time.time()),
+        )
+
+
+def _options_seen(question: Question, sample: Sample) -> list[str]:
+    """The options in the order that the sample was asked in."""
+    order = sample.order or question.labels
+    return [question.options[LABELS.index(label)] for label in order]
+
+
+def rate_points(finished_at: list[float], now_s: float | None) -> list[RatePoint]:
+    """Answers per second over `RATE_POINTS` equal spans, from the first answer to `now_s` or the
+    last one. Fewer than two answers give none."""
+    if len(finished_at) < 2:
+        return []
+    begin = min(finished_at)
+    end = max(max(finished_at), now_s or 0.0)
+    span_s = (end - begin) / RATE_POINTS
+    if span_s <= 0:
+        return []
+    counts = [0] * RATE_POINTS
+    for moment in finished_at:
+        counts[min(int((moment - begin) / span_s), RATE_POINTS - 1)] += 1
+    return [
+        RatePoint(elapsed_s=round((i + 0.5) * span_s, 3), questions_per_s=round(n / span_s, 4))
+        for i, n in enumerate(counts)
+    ]
+
+
+class QuestionReader:
+    """The indexes of the jobs that were looked at last; safe to call from several threads."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._lock = Lock()
+        self._indexes: OrderedDict[str, QuestionIndex] = OrderedDict()
+
+    def forget(self, job_id: str) -> None:
+        """The job was opened again or deleted: what was read of it counts no more."""
+        with self._lock:
+            self._indexes.pop(job_id, None)
+
+    @contextmanager
+    def read(self, job: JobFile) -> Iterator[QuestionIndex]:
+        """The job's index, read on to what is journaled now; held until the block ends."""
+        with self._lock:
+            index = self._indexes.get(job.id)
+            if index is None:
+                index = self._indexes[job.id] = QuestionIndex(self._store, job)
+            self._indexes.move_to_end(job.id)
+            while len(self._indexes) > KEPT_JOBS:
+                self._indexes.popitem(last=False)
+        with index.reading:
+            index.read_on()
+            yield index

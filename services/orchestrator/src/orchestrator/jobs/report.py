@@ -1,0 +1,306 @@
+"""What a finished job tells: report.json, added up answer by answer.
+
+Sums and the list of what was missed are held, never the answers themselves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from pydantic import BaseModel
+
+from contract import Problem
+from orchestrator.jobs.cutting import CutSamples, CutSums
+from orchestrator.jobs.intervals import clustered, wilson
+from orchestrator.jobs.records import Answer, JobFile, JobSettings, StartFile
+from orchestrator.jobs.vote import Slot, draws_needed, outcome, slot_of
+
+# Upper edges of the levels of agreement, each counted to the level that it ends.
+LEVELS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9999, 1.0)
+
+
+class Accuracy(BaseModel):
+    """Share of right answers with its 95 % interval (Wilson's)."""
+
+    correct: int
+    total: int
+    value: float
+    low: float
+    high: float
+
+
+class ClusteredInterval(BaseModel):
+    """The interval where questions of one problem are taken to err together.
+
+    `design_effect` is the variance of the share over what it would be for independent questions.
+    """
+
+    low: float
+    high: float
+    design_effect: float
+
+
+class AgreementLevel(BaseModel):
+    """Questions whose agreement lies above `above` and up to `up_to`."""
+
+    above: float
+    up_to: float
+    questions: int
+    accuracy: Accuracy | None
+
+
+class VotesAccuracy(BaseModel):
+    """Accuracy that a job with so many samples would have had, from the samples of this job.
+
+    A vote of 1 is one sample, drawn again while it named no option.
+    """
+
+    votes: int
+    accuracy: Accuracy
+
+
+class MissedQuestion(BaseModel):
+    index: int
+    answer: str | None
+    key: str
+    agreement: float | None
+
+
+class MissedProblem(BaseModel):
+    """A problem of which something was missed: how many questions it has, and those missed."""
+
+    id: str
+    questions: int
+    missed: list[MissedQuestion]
+
+
+class Provenance(BaseModel):
+    """What answered: the file's digest, the settings, and from start.json model and versions."""
+
+    filename: str
+    sha256: str
+    settings: JobSettings
+    start: StartFile | None
+
+
+class Sums(BaseModel):
+    """What answers add up to, of a finished job or of one under way.
+
+    Accuracies are there where every question has a key. `tokens` counts prompts once a request.
+    """
+
+    answered: int
+    failed: int
+    accuracy: Accuracy | None
+    accuracy_by_votes: list[VotesAccuracy]
+    # of one sample that is never drawn again; reports of earlier versions lack it
+    accuracy_first_draw: Accuracy | None = None
+    # None where no sample was cut; reports of earlier versions lack it
+    cut: CutSamples | None = None
+    agreement: float | None
+    agreement_levels: list[AgreementLevel]
+    labels: dict[str, int]
+    keys: dict[str, int]
+    flags: dict[str, int]
+    samples: dict[str, int]
+    tokens: dict[str, int]
+
+
+class Report(Sums):
+    """A finished job in numbers.
+
+    `seconds` is from the first shard's start to the end, waiting included.
+    """
+
+    job: str
+    created_at: str
+    finished_at: str
+    seconds: float | None
+    problems: int
+    questions: int
+    accuracy_by_problem: ClusteredInterval | None
+    missed: list[MissedProblem]
+    provenance: Provenance
+
+
+class AnswerSums:
+    """Adds up answers one by one, in any order."""
+
+    def __init__(self, job: JobFile) -> None:
+        self._labelled = job.labelled
+        k = job.settings.samples
+        self._votes = sorted({*range(1, k + 1, 2), k})
+        self._right_by_votes: Counter[int] = Counter()
+        self._right_first = 0
+        self._levels = [[0, 0] for _ in LEVELS]  # questions, right ones
+        self._labels: Counter[str] = Counter()
+        self._keys: Counter[str] = Counter()
+        self._flags: Counter[str] = Counter(
+            tie=0, forced=0, resampled=0, early_stop=0, unpermuted=0, cut=0
+        )
+        self._samples: Counter[str] = Counter(drawn=0, saved=0, invalid=0)
+        self._tokens: Counter[str] = Counter(prompt=0, completion=0)
+        self._cut = CutSums()
+        self._agreement_sum = 0.0
+        self._voted = 0
+
+    def count(self, answer: Answer) -> None:
+        right = answer.answer is not None and answer.answer == answer.key
+        self._flags.update(answer.flags)
+        self._cut.count(answer)
+        self._samples["drawn"] += len(answer.samples)
+        self._samples["saved"] += answer.samples_saved
+        self._samples["invalid"] += sum(sample.label is None for sample in answer.samples)
+        self._tokens["prompt"] += answer.prompt_tokens
+        self._tokens["completion"] += sum(sample.tokens for sample in answer.samples)
+        self._labels["none" if answer.answer is None else answer.answer] += 1
+        if answer.key is not None:
+            self._keys[answer.key] += 1
+        if answer.agreement is not None:
+            self._agreement_sum += answer.agreement
+            self._voted += 1
+            level = next(i for i, edge in enumerate(LEVELS) if answer.agreement <= edge)
+            self._levels[level][0] += 1
+            self._levels[level][1] += right
+        self._right_first += first_draw(answer) == answer.key
+        for votes in self._votes[:-1]:
+            self._right_by_votes[votes] += answer_by(votes, answer) == answer.key
+        self._right_by_votes[self._votes[-1]] += right
+
+    def sums(self, start: StartFile | None) -> Sums:
+        """`start` tells the token limit that samples met."""
+        failed = self._labels["none"]
+        labels = {label: n for label, n in sorted(self._labels.items()) if label != "none"}
+        total = failed + sum(labels.values())
+        labelled = self._labelled and total > 0
+        edges = zip((0.0, *LEVELS), LEVELS, self._levels, strict=False)
+        return Sums(
+            answered=total - failed,
+            failed=failed,
+            accuracy=accuracy(self._right_by_votes[self._votes[-1]], total) if labelled else None,
+            accuracy_by_votes=[
+                VotesAccuracy(votes=votes, accuracy=accuracy(self._right_by_votes[votes], total))
+                for votes in self._votes
+            ]
+            if labelled
+            else [],
+            accuracy_first_draw=accuracy(self._right_first, total) if labelled else None,
+            cut=self._cut.found(start.max_tokens if start else None),
+            agreement=self._agreement_sum / self._voted if self._voted else None,
+            agreement_levels=[
+                AgreementLevel(
+                    above=above,
+                    up_to=up_to,
+                    questions=count,
+                    accuracy=accuracy(right, count) if labelled else None,
+                )
+                for above, up_to, (count, right) in edges
+                if count
+            ],
+            labels=labels,
+            keys=dict(sorted(self._keys.items())),
+            flags=dict(self._flags),
+            samples=dict(self._samples),
+            tokens=dict(self._tokens),
+        )
+
+
+class ReportBuilder:
+    def __init__(self, job: JobFile, start: StartFile | None, finished_at: str) -> None:
+        self._job = job
+        self._start = start
+        self._finished_at = finished_at
+        self._sums = AnswerSums(job)
+        self._clusters: list[tuple[int, int]] = []
+        self._missed: list[MissedProblem] = []
+
+    def add(self, problem: Problem, answers: Sequence[Answer]) -> None:
+        """Count a problem's journaled answers."""
+        for answer in answers:
+            self._sums.count(answer)
+        if self._job.labelled and answers:
+            wrong = [a for a in answers if a.answer != a.key]
+            self._clusters.append((len(answers) - len(wrong), len(answers)))
+            if wrong:
+                missed = [
+                    MissedQuestion(
+                        index=a.index, answer=a.answer, key=a.key or "", agreement=a.agreement
+                    )
+                    for a in wrong
+                ]
+                self._missed.append(
+                    MissedProblem(id=problem.id, questions=len(problem.questions), missed=missed)
+                )
+
+    def build(self) -> Report:
+        job, started = self._job, self._start.started_at if self._start else None
+        return Report(
+            **self._sums.sums(self._start).model_dump(),
+            job=job.id,
+            created_at=job.created_at,
+            finished_at=self._finished_at,
+            seconds=_seconds(started, self._finished_at) if started else None,
+            problems=job.problems,
+            questions=job.questions,
+            accuracy_by_problem=_by_problem(self._clusters) if self._clusters else None,
+            missed=self._missed,
+            provenance=Provenance(
+                filename=job.filename,
+                sha256=job.sha256,
+                settings=job.settings,
+                start=self._start,
+            ),
+        )
+
+
+def slots_of(answer: Answer) -> list[Slot]:
+    """The slots of an answer's vote, in order: each slot's last attempt."""
+    if "forced" in answer.flags:
+        return [Slot(None)] * (max(sample.slot for sample in answer.samples))
+    last = {sample.slot: sample for sample in answer.samples}
+    return [slot_of(last[slot]) for slot in sorted(last)]
+
+
+def answer_by(votes: int, answer: Answer) -> str | None:
+    """What a job with `samples=votes` would have answered, redraws and held replies included.
+
+    A reply held to the labels depends on nothing but the question, so it is the same after fewer
+    samples. None where such a job would have needed one and this job did not: what that reply would
+    have been is not known, and it counts as wrong.
+    """
+    if "forced" in answer.flags:
+        return answer.answer
+    return winner(slots_of(answer), votes)
+
+
+def first_draw(answer: Answer) -> str | None:
+    """What the very first sample names, before any is drawn again."""
+    return answer.samples[0].label if answer.samples and "forced" not in answer.flags else None
+
+
+def winner(slots: Sequence[Slot], votes: int) -> str | None:
+    """What a vote of `votes` would have given, from the slots drawn for a larger one.
+
+    Exact also where the larger vote was stopped early: what settled it settles the smaller one.
+    Ties fall to further slots where those were drawn, else to the label seen first.
+    """
+    taken = list(slots[:votes])
+    while len(taken) < len(slots) and (more := draws_needed(taken, votes, early_stop=False)):
+        taken = list(slots[: len(taken) + more])
+    return outcome(taken, votes).answer
+
+
+def accuracy(correct: int, total: int) -> Accuracy:
+    value, low, high = wilson(correct, total)
+    return Accuracy(correct=correct, total=total, value=value, low=low, high=high)
+
+
+def _by_problem(clusters: list[tuple[int, int]]) -> ClusteredInterval:
+    estimate, effect = clustered(clusters)
+    return ClusteredInterval(low=estimate.low, high=estimate.high, design_effect=effect)
+
+
+def _seconds(start: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

@@ -1,0 +1,104 @@
+"""The vote over a question's samples, and how few draws settle it. Pure functions over slots.
+
+A vote of k has slots 0 .. k-1. What a slot holds (a label, or None for a sample that stayed
+invalid) depends on nothing but its own seeds, never on when it is drawn. So a vote stopped as soon
+as no further slot could change its winner has the winner of all k slots. Two more slots exist to
+break ties.
+
+A slot has one vote, or less where votes are weighted by the probability of the reply
+(self-consistency, Wang et al. 2023, section 2, equation 1: the weighted sum with normalized
+probabilities).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from orchestrator.jobs.records import Sample
+
+TIE_BREAKS = 2
+# Weights are whole multiples of this, so that sums of them are exact in binary floating point.
+WEIGHT_STEP = 2.0**-20
+
+
+class Slot(NamedTuple):
+    """What a slot holds: a label, or None, and its weight in (0, 1]."""
+
+    label: str | None
+    weight: float = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The winner, its share of the valid votes, and the votes per label.
+
+    Where no slot voted, winner and share are None.
+    """
+
+    answer: str | None
+    agreement: float | None
+    tally: dict[str, float]
+    tie: bool
+
+
+def weight_of(mean_logprob: float) -> float:
+    """The weight of a reply whose tokens have this mean log-probability (in nats)."""
+    steps = round(math.exp(min(0.0, mean_logprob)) / WEIGHT_STEP)
+    return max(1, steps) * WEIGHT_STEP
+
+
+def slot_of(sample: Sample) -> Slot:
+    """What a settled slot holds; without a log-probability it has one whole vote."""
+    weight = 1 if sample.logprob is None else weight_of(sample.logprob)
+    return Slot(sample.label, weight)
+
+
+def draws_needed(slots: Sequence[Slot], k: int, *, early_stop: bool) -> int:
+    """How many slots to draw next, given those drawn so far in order; 0 when the vote is settled.
+
+    With `early_stop`, no fewer draws than these could settle the vote, and a vote with 0 left
+    cannot change: the leader has more votes than the second could reach with every slot that is
+    left.
+    """
+    left = k - len(slots)
+    first, second = _two_highest(slots)
+    if left > 0:
+        if not early_stop:
+            return left
+        if first - second > left:
+            return 0
+        return math.floor((left - (first - second)) / 2) + 1
+    tied = first == second and first > 0
+    return 1 if tied and len(slots) < k + TIE_BREAKS else 0
+
+
+def outcome(slots: Sequence[Slot], k: int) -> Outcome:
+    """The result of a settled vote.
+
+    `tie` says that it was level after k slots, whatever decided it then.
+    """
+    tally = _tally(slots)
+    if not tally:
+        return Outcome(None, None, {}, tie=False)
+    most = max(tally.values())
+    answer = next(label for label, votes in tally.items() if votes == most)
+    first, second = _two_highest(slots[:k])
+    tie = len(slots) >= k and first == second and first > 0
+    return Outcome(answer, most / sum(tally.values()), dict(sorted(tally.items())), tie)
+
+
+def _tally(slots: Sequence[Slot]) -> dict[str, float]:
+    """Votes per label, in the order in which labels were first seen."""
+    tally: dict[str, float] = {}
+    for label, weight in slots:
+        if label is not None:
+            tally[label] = tally.get(label, 0) + weight
+    return tally
+
+
+def _two_highest(slots: Sequence[Slot]) -> tuple[float, float]:
+    first, second, *_ = [*sorted(_tally(slots).values(), reverse=True), 0, 0]
+    return first, second

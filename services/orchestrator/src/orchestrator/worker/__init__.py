@@ -1,0 +1,1 @@
+"""The worker: it answers the questions of one shard at a time."""

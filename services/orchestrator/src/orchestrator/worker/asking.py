@@ -1,0 +1,176 @@
+"""Ask the model server: completions, and a reply held to labels.
+
+What a server can do is found out by asking it, once: whether it draws several samples in one
+request, and how it holds a reply to given choices. Every sampling value is sent; nothing is left to
+a server's defaults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any, TypedDict, TypeVar
+
+from openai import AsyncOpenAI
+
+from contract import Message
+from orchestrator.coordination.metering import Meter
+from orchestrator.jobs.records import JobSettings
+from orchestrator.model import ServedModel
+from orchestrator.replies import Completion
+from orchestrator.worker.endpoint import Body, Endpoint, Limits, RequestFailedError
+
+TOP_LOGPROBS = 20
+
+Result = TypeVar("Result")
+
+
+class SamplingValues(TypedDict):
+    temperature: float
+    top_p: float
+    max_tokens: int
+
+
+def chosen_sampling(settings: JobSettings, model: ServedModel) -> SamplingValues:
+    """The poster's sampling values, and the contract's where they chose none."""
+    defaults = model.sampling
+    return {
+        "temperature": defaults.temperature
+        if settings.temperature is None
+        else settings.temperature,
+        "top_p": defaults.top_p if settings.top_p is None else settings.top_p,
+        "max_tokens": settings.max_tokens or defaults.max_tokens,
+    }
+
+
+class Server:
+    """The model server as one shard sees it."""
+
+    def __init__(
+        self,
+        client: AsyncOpenAI,
+        model: ServedModel,
+        meter: Meter,
+        limits: Limits | None = None,
+        *,
+        log_prompts: bool = False,
+    ) -> None:
+        self.model = model
+        limits = limits or Limits()
+        self.endpoint = Endpoint(client, model.name, meter, limits, log_prompts=log_prompts)
+        self._ways_to_hold = [self._structured_outputs, self._guided_choice, self._likeliest]
+
+    async def draw(
+        self, messages: list[Message], count: int, seed: int, *, logprobs: bool, **values: Any
+    ) -> list[Completion]:
+        """`count` replies with the seeds `seed`, `seed` + 1 ...: by one request where the server
+        draws several, each by its own where it does not.
+
+        Raises:
+            RequestFailedError: the server refuses it, or it failed up to the limits.
+            OtherModelServedError: the server was restarted with other weights.
+        """
+        body: Body = {"messages": messages, **values}
+        if logprobs:
+            body["logprobs"] = True
+        drawn: list[Completion] = []
+        if count > 1 and self.endpoint.draws_several:
+            drawn = (await self.endpoint.complete({**body, "n": count, "seed": seed}))[:count]
+            if len(drawn) < count:
+                self.endpoint.draws_several = False
+        rest = (
+            self.endpoint.complete({**body, "n": 1, "seed": seed + i})
+            for i in range(len(drawn), count)
+        )
+        for one in await all_of(rest):
+            drawn += one[:1]
+        return drawn
+
+    async def choose(
+        self, messages: list[Message], lead: str, choices: Mapping[str, str], seed: int
+    ) -> Completion:
+        """The label that a reply goes on with which begins with `lead`, decoded greedily.
+
+        `choices` are the texts that it may go on with, and their labels.
+
+        Raises:
+            RequestFailedError: no way works on this server, or the last one failed.
+            OtherModelServedError: the server was restarted with other weights.
+        """
+        asked: list[Message] = [*messages, {"role": "assistant", "content": lead}]
+        failure = RequestFailedError("this server knows no way to hold a reply to labels")
+        for way in tuple(self._ways_to_hold):
+            try:
+                completion = await way(asked, choices, seed)
+            except RequestFailedError as error:
+                failure = error
+                continue
+            if completion is not None:
+                # those before it fail on this server; where none works, it may be this question
+                if way in self._ways_to_hold:
+                    del self._ways_to_hold[: self._ways_to_hold.index(way)]
+                return completion
+        raise failure
+
+    async def _structured_outputs(
+        self, messages: list[Message], choices: Mapping[str, str], seed: int
+    ) -> Completion | None:
+        return await self._held(
+            messages, choices, seed, {"structured_outputs": {"choice": list(choices)}}
+        )
+
+    async def _guided_choice(
+        self, messages: list[Message], choices: Mapping[str, str], seed: int
+    ) -> Completion | None:
+        return await self._held(messages, choices, seed, {"guided_choice": list(choices)})
+
+    async def _held(
+        self, messages: list[Message], choices: Mapping[str, str], seed: int, how: Body
+    ) -> Completion | None:
+        """None where the reply is no label: the server did not know `how`, and passed over it."""
+        completion = await self._continue(messages, seed, how, max_tokens=8, is_optional=True)
+        label = _stripped(choices).get(completion.text.strip())
+        return completion._replace(text=label) if label else None
+
+    async def _likeliest(
+        self, messages: list[Message], choices: Mapping[str, str], seed: int
+    ) -> Completion | None:
+        """The label with the highest log-probability among the likeliest next tokens."""
+        asked = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        completion = await self._continue(messages, seed, asked, max_tokens=1)
+        first = completion.likeliest.items()
+        of_label = {token.strip(): logprob for token, logprob in reversed(first)}
+        known = [text for text in _stripped(choices) if text in of_label]
+        if not known:
+            return None
+        return completion._replace(text=_stripped(choices)[max(known, key=of_label.__getitem__)])
+
+    async def _continue(
+        self,
+        messages: list[Message],
+        seed: int,
+        how: Body,
+        *,
+        max_tokens: int,
+        is_optional: bool = False,
+    ) -> Completion:
+        """One greedy reply that goes on with the last message."""
+        going_on = {"add_generation_prompt": False, "continue_final_message": True}
+        greedy = {"temperature": 0.0, "top_p": 1.0, "max_tokens": max_tokens, "n": 1, "seed": seed}
+        body = {"messages": messages, **greedy, **going_on, **how}
+        return (await self.endpoint.complete(body, is_optional=is_optional))[0]
+
+
+def _stripped(choices: Mapping[str, str]) -> dict[str, str]:
+    """The choices without the space that a tokenizer joins with the label, or does not."""
+    return {text.strip(): label for text, label in choices.items()}
+
+
+async def all_of(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """The results of all; where one fails, the others are cancelled and its error is raised."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()

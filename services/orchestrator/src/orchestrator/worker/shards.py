@@ -1,0 +1,153 @@
+"""The work of an RQ job: answer the questions of one shard that its journal does not hold yet."""
+
+from __future__ import annotations
+
+import asyncio
+
+import redis.asyncio
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+
+from orchestrator.coordination.leases import LeaseLostError, hold_lease, lease_key
+from orchestrator.coordination.metering import Meter
+from orchestrator.coordination.queueing import Scheduler, finish_alone, is_stopping, running_worker
+from orchestrator.coordination.waiting import Word
+from orchestrator.errors import (
+    JobCancelledError,
+    JobDamagedError,
+    JobNotFoundError,
+    WaitingForModelError,
+    WorkerStoppingError,
+)
+from orchestrator.jobs.journal import FULL, open_journal
+from orchestrator.jobs.progress import Tally
+from orchestrator.jobs.records import JobFile
+from orchestrator.jobs.store import JobStore
+from orchestrator.model import make_client
+from orchestrator.settings import Settings
+from orchestrator.worker.asking import Server
+from orchestrator.worker.endpoint import Limits
+from orchestrator.worker.sampling import Sampler
+from orchestrator.worker.starting import ready_model
+from orchestrator.worker.turns import Turn
+
+log = structlog.get_logger("quorum")
+
+REDIS_TIMEOUT_S = 5.0
+
+
+def answer_shard(job_id: str, shard: int) -> None:
+    """What RQ calls.
+
+    Whatever stops it, the job goes on later: the recovery scan enqueues what is open. Nothing but
+    questions without an answer makes a job fail.
+    """
+    settings = Settings()
+    store = JobStore(settings.data_dir)
+    structlog.contextvars.bind_contextvars(job=job_id, shard=shard)
+    try:
+        asyncio.run(run_shard(settings, store, job_id, shard))
+    except JobCancelledError:
+        log.info("stopped: the job was cancelled")
+    except WorkerStoppingError:
+        log.info("left for another worker: this one stops")
+    except LeaseLostError as error:
+        log.info("left to the worker that has it", reason=str(error))
+    except (JobNotFoundError, JobDamagedError) as error:
+        # deleted meanwhile, or shown as damaged until its file is put back
+        log.error("left as it is", reason=str(error))
+    except WaitingForModelError as error:
+        # its worker is free for jobs that can go on
+        log.info("put back, waiting for the model", reason=str(error))
+        _leave_word(settings, job_id, shard, f"waiting for the model: {error}")
+    except (RedisError, OSError) as error:
+        log.error("left for another try", reason=str(error))
+        waits_for = "room" if getattr(error, "errno", None) in FULL else "another try"
+        _leave_word(settings, job_id, shard, f"waiting for {waits_for}: {error}")
+        raise
+    except Exception as error:
+        log.exception("left for another try")
+        said = f"{type(error).__name__}: {error}"
+        _leave_word(settings, job_id, shard, f"waiting for another try: {said}")
+        raise
+    finally:
+        structlog.contextvars.clear_contextvars()
+
+
+def _leave_word(settings: Settings, job_id: str, shard: int, reason: str) -> None:
+    with Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S) as connection:
+        Word(connection, job_id, shard).say(reason)
+
+
+async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int) -> None:
+    """Answer what is open of one shard, and enqueue the next; the last shard finishes the job.
+
+    Raises:
+        LeaseLostError: another worker has the shard.
+        WaitingForModelError: its weights are not served, or the server was away for long.
+        JobCancelledError: the job was cancelled.
+        WorkerStoppingError: the worker was asked to stop, and questions in flight take too long.
+    """
+    if store.has_ended(job_id):
+        return
+    job = store.load_whole(job_id)
+    connection = Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S)
+    if store.done_counts(job_id, shard) is None:
+        await _answer_open(settings, store, job, shard, connection)
+    if store.open_shards(job):
+        Scheduler(store, connection).see_to(job)
+    else:
+        finish_alone(connection, store, job)
+
+
+async def _answer_open(
+    settings: Settings, store: JobStore, job: JobFile, shard: int, connection: Redis
+) -> None:
+    async with (
+        redis.asyncio.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S) as lease_client,
+        make_client(settings) as client,
+        hold_lease(lease_client, lease_key(job.id, shard)) as lease,
+        open_journal(store.journal(job.id, shard), lease.check) as journal,
+    ):
+        if store.is_cancelling(job.id):
+            raise JobCancelledError
+        word = Word(connection, job.id, shard)
+        worker = running_worker()
+        model = await ready_model(
+            settings, store, job, client, word, lambda: is_stopping(connection, worker)
+        )
+        answers, drawn = store.journaled(job, shard)
+        open_questions = [a for a in store.shard(job, shard) if a.key not in answers]
+        tally = Tally()
+        for answer in answers.values():
+            tally.add(answer)
+        log.info(
+            "shard taken up", open=len(open_questions), answered=len(answers), model=model.name
+        )
+        del answers
+        meter = Meter()
+        limits = Limits(settings.give_up_tries, settings.give_up_after_s)
+        server = Server(client, model, meter, limits, log_prompts=settings.log_prompts)
+        sampler = Sampler(server, job.settings)
+        turn = Turn(
+            sampler,
+            journal,
+            tally,
+            open_questions,
+            drawn,
+            meter,
+            store,
+            job,
+            shard,
+            connection,
+            longest_patience_s=settings.request_timeout_s,
+        )
+        if await turn.take(settings.concurrency):
+            word.say(None)
+            journal.sync()
+            lease.check()
+            store.mark_done(job.id, shard, tally.counts())
+            log.info("shard done")
+        else:
+            log.info("shard gave way to others")

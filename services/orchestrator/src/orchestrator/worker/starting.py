@@ -1,0 +1,107 @@
+"""The start of a shard: its model, once the server is fit to be asked, pinned to the job."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from openai import AsyncOpenAI
+
+from contract import CONTRACT_FILE
+from contract.published import sync
+from orchestrator.coordination.waiting import Word
+from orchestrator.errors import (
+    JobCancelledError,
+    OtherModelServedError,
+    WaitingForModelError,
+    WorkerStoppingError,
+)
+from orchestrator.jobs.records import JobFile, StartFile
+from orchestrator.jobs.store import JobStore, now
+from orchestrator.model import ServedModel, check_server, contract_dir, find_model, server_version
+from orchestrator.settings import Settings
+from orchestrator.worker.asking import chosen_sampling
+
+MODEL_POLL_S = 2.0
+# How long a shard waits for its model before it lets the worker go to other jobs.
+PATIENCE_S = 60.0
+CHECK_TIMEOUT_S = 30.0
+
+
+async def ready_model(
+    settings: Settings,
+    store: JobStore,
+    job: JobFile,
+    client: AsyncOpenAI,
+    word: Word,
+    stops: Callable[[], bool],
+) -> ServedModel:
+    """The job's model, once its server is fit to be asked: the pinned one, else the published one.
+
+    The first shard pins the contract to the job, so that one job never mixes two models. `word` is
+    told what the shard waits for; `stops` says whether the worker was asked to stop.
+
+    Raises:
+        WaitingForModelError: other weights are served, or no server was fit for `PATIENCE_S`.
+        JobCancelledError: the job was cancelled meanwhile.
+        WorkerStoppingError: the worker was asked to stop meanwhile.
+    """
+    directory = store.directory(job.id)
+    checking = client.with_options(timeout=CHECK_TIMEOUT_S, max_retries=0)
+    give_up_at = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            pinned = store.contract(job.id)
+            model = ServedModel.from_contract(pinned) if pinned else find_model(settings)
+            await check_server(checking, model)
+        except OtherModelServedError:
+            raise
+        except WaitingForModelError as error:
+            await asyncio.to_thread(word.say, f"waiting for the model: {error}")
+            if store.is_cancelling(job.id):
+                raise JobCancelledError from None
+            if await asyncio.to_thread(stops):
+                raise WorkerStoppingError from None
+            if time.monotonic() > give_up_at:
+                raise
+            await asyncio.sleep(MODEL_POLL_S)
+            continue
+        if model.digest is not None and pinned is None:
+            contract = (contract_dir(settings) / CONTRACT_FILE).read_bytes()
+            _write_once(directory / CONTRACT_FILE, contract)
+            pinned = store.contract(job.id)  # another shard may have been first
+        if model.digest is None or (pinned is not None and pinned.digest == model.digest):
+            if not (directory / "start.json").exists():
+                start = await _start_file(job, model, client)
+                _write_once(directory / "start.json", start.model_dump_json(indent=2).encode())
+            return model
+
+
+async def _start_file(job: JobFile, model: ServedModel, client: AsyncOpenAI) -> StartFile:
+    sampling = chosen_sampling(job.settings, model)
+    versions = {
+        "quorum": version("quorum-orchestrator"),
+        "openai": version("openai"),
+        "python": platform.python_version(),
+        "server": await server_version(client),
+    }
+    return StartFile(
+        started_at=now(), model=model.name, digest=model.digest, versions=versions, **sampling
+    )
+
+
+def _write_once(path: Path, data: bytes) -> None:
+    """Write the file unless another shard was first."""
+    own = path.with_name(f".{path.name}.{os.getpid()}")
+    own.write_bytes(data)
+    sync(own)
+    with suppress(FileExistsError):
+        os.link(own, path)
+    own.unlink()
+    sync(path.parent)
