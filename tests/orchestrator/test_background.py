@@ -13,7 +13,7 @@ import structlog
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from contracts import make_contract
-from orchestrator import service as service_module
+from orchestrator.api import service as service_module
 from orchestrator.background import repeat
 from orchestrator.coordination.queueing import Scheduler
 from orchestrator.settings import Settings

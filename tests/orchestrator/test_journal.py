@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import journal as journal_module
 from orchestrator.coordination.leases import LeaseLostError
+from orchestrator.jobs import journal as journal_module
 from orchestrator.jobs.journal import journal_lines, open_journal, read_journal
 from orchestrator.jobs.records import Answer
+
+PATIENCE_S = 5.0
 
 
 def may_write() -> None:
@@ -18,7 +20,7 @@ def may_write() -> None:
 
 def append(path: Path, *answers: Answer) -> None:
     async def write() -> None:
-        async with open_journal(path, may_write) as journal:
+        async with open_journal(path, may_write, PATIENCE_S) as journal:
             for answer in answers:
                 await journal.append(answer)
 
@@ -77,18 +79,21 @@ def test_a_second_writer_waits_for_the_first_and_for_a_halted_one_only_so_long(
     order = []
 
     async def write_second() -> None:
-        async with open_journal(path, may_write) as journal:
+        async with open_journal(path, may_write, PATIENCE_S) as journal:
             order.append("second")
             await journal.append(answer(1))
 
     async def write() -> None:
-        async with open_journal(path, may_write) as journal:
+        async with open_journal(path, may_write, PATIENCE_S) as journal:
             second = asyncio.create_task(write_second())
             await asyncio.sleep(0.3)
             order.append("first")
             await journal.append(answer(0))
         await second
-        async with open_journal(path, may_write), open_journal(path, may_write, patience_s=0.2):
+        async with (
+            open_journal(path, may_write, PATIENCE_S),
+            open_journal(path, may_write, patience_s=0.2),
+        ):
             order.append("the halted one was passed by")
 
     asyncio.run(write())
@@ -114,7 +119,7 @@ def test_a_writer_that_lost_its_lease_writes_nothing(tmp_path: Path) -> None:
         raise LeaseLostError("lost")
 
     async def write() -> None:
-        async with open_journal(path, lost) as journal:
+        async with open_journal(path, lost, PATIENCE_S) as journal:
             await journal.append(answer(0))
 
     with pytest.raises(LeaseLostError):
@@ -157,7 +162,7 @@ def test_an_answer_is_on_disk_within_a_second_and_synced_once(
         fsync(descriptor)
 
     async def write() -> None:
-        async with open_journal(path, may_write) as journal:
+        async with open_journal(path, may_write, PATIENCE_S) as journal:
             for index in range(3):
                 await journal.append(answer(index))
                 await asyncio.sleep(1)

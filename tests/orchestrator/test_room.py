@@ -10,7 +10,7 @@ from typing import NoReturn
 import httpx2
 import pytest
 
-from orchestrator import service as service_module
+from orchestrator.api import service as service_module
 from orchestrator.coordination.heartbeat import beating
 from orchestrator.jobs import finishing
 from orchestrator.jobs.records import JobFile

@@ -304,7 +304,7 @@ def doctor(
 @local_app.command()
 def up(root: Annotated[Path, typer.Option(help="the project's folder")] = Path()) -> None:
     """Train (once), serve and take jobs until Ctrl-C."""
-    from orchestrator.local import demo
+    from orchestrator.cli import demo
 
     raise typer.Exit(demo.up(root.resolve(), out))
 
@@ -317,7 +317,7 @@ def run_demo(
     root: Annotated[Path, typer.Option(help="the project's folder")] = Path(),
 ) -> None:
     """Train (once), serve, answer a problem file, and say how it went."""
-    from orchestrator.local import demo
+    from orchestrator.cli import demo
 
     raise typer.Exit(demo.run(root.resolve(), file, out))
 
@@ -335,4 +335,3 @@ def main() -> None:
             print(json.dumps(error.details, ensure_ascii=False, allow_nan=False))
         err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(UNREACHABLE if isinstance(error, UnreachableError) else REFUSED)
-

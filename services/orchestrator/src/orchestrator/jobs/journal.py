@@ -22,7 +22,6 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator.coordination.leases import TTL_S
 from orchestrator.jobs.records import Answer, Drawn
 
 log = logging.getLogger("quorum")
@@ -91,7 +90,7 @@ class Journal:
 
 @asynccontextmanager
 async def open_journal(
-    path: Path, may_write: Callable[[], None], patience_s: float = TTL_S
+    path: Path, may_write: Callable[[], None], patience_s: float
 ) -> AsyncIterator[Journal]:
     """Open for appending behind the last whole line; synced twice a second and at the end.
 

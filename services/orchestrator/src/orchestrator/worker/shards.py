@@ -9,7 +9,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from orchestrator.coordination.leases import LeaseLostError, hold_lease, lease_key
+from orchestrator.coordination.leases import TTL_S, LeaseLostError, hold_lease, lease_key
 from orchestrator.coordination.metering import Meter
 from orchestrator.coordination.queueing import Scheduler, finish_alone, is_stopping, running_worker
 from orchestrator.coordination.waiting import Word
@@ -108,7 +108,7 @@ async def _answer_open(
         redis.asyncio.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S) as lease_client,
         make_client(settings) as client,
         hold_lease(lease_client, lease_key(job.id, shard)) as lease,
-        open_journal(store.journal(job.id, shard), lease.check) as journal,
+        open_journal(store.journal(job.id, shard), lease.check, TTL_S) as journal,
     ):
         if store.is_cancelling(job.id):
             raise JobCancelledError
