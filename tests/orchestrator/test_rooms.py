@@ -58,3 +58,13 @@ def test_modules_outside_the_rooms_enter_none() -> None:
 def test_a_job_directory_needs_neither_redis_nor_http() -> None:
     names = {n.split(".")[0] for path in (PACKAGE / "jobs").glob("*.py") for n in imported(path)}
     assert not names & HTTP_AND_REDIS
+
+
+def test_only_coordination_knows_redis_and_rq() -> None:
+    knowing = {
+        path.relative_to(PACKAGE).parts[0]
+        for path in PACKAGE.rglob("*.py")
+        for name in imported(path)
+        if name.split(".")[0] in {"redis", "rq"}
+    }
+    assert knowing == {"coordination", "settings.py"}  # the latter checks REDIS_URL

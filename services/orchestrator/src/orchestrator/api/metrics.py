@@ -5,10 +5,9 @@ Everything is read when it is asked for; nothing is kept here.
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from typing import get_args
 
@@ -20,13 +19,12 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from redis import Redis
-from redis.exceptions import RedisError
 
 from orchestrator.api.schemas import ENDED, Status
 from orchestrator.api.service import Service
+from orchestrator.coordination.connection import Connection, CoordinationError
 from orchestrator.coordination.heartbeat import TTL_S, count_workers
-from orchestrator.coordination.metering import COUNTS_KEY, FAMILIES, IN_FLIGHT_KEY
+from orchestrator.coordination.metering import FAMILIES, read_counts, requests_in_flight
 from orchestrator.coordination.queueing import QUEUES, oldest_waiting_s, queue_length
 from orchestrator.errors import JobNotFoundError
 
@@ -42,7 +40,7 @@ class QuorumCollector(Collector):
         yield from self._state()
         try:
             yield from self._redis(self._service.scheduler.connection)
-        except RedisError:
+        except CoordinationError:
             yield _gauge("quorum_redis_up", "Whether Redis answers.", 0)
 
     def _jobs(self) -> Iterator[Metric]:
@@ -85,18 +83,16 @@ class QuorumCollector(Collector):
             value=service.scheduler.recoveries,
         )
 
-    def _redis(self, connection: Redis) -> Iterator[Metric]:
+    def _redis(self, connection: Connection) -> Iterator[Metric]:
         yield _gauge(
             "quorum_workers",
             f"Workers that were heard of within the last {TTL_S} s.",
             count_workers(connection),
         )
-        keys = list(connection.scan_iter(f"{IN_FLIGHT_KEY}*", count=1000))
-        counts = connection.mget(keys) if keys else []
         yield _gauge(
             "quorum_requests_in_flight",
             "Requests that the model server is asked at this moment.",
-            sum(int(count) for count in counts if count is not None),
+            requests_in_flight(connection),
         )
         depth = GaugeMetricFamily("quorum_queue_depth", "Shards that wait.", labels=["queue"])
         age = GaugeMetricFamily(
@@ -115,12 +111,9 @@ def _gauge(name: str, help_text: str, value: float) -> Metric:
     return GaugeMetricFamily(name, help_text, value=value)
 
 
-def _counted(connection: Redis) -> Iterator[Metric]:
+def _counted(connection: Connection) -> Iterator[Metric]:
     """What workers have counted; a series without labels is there before its first count."""
-    found: dict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
-    for key, value in connection.hgetall(COUNTS_KEY).items():
-        name, *labels = json.loads(key)
-        found[name][tuple(labels)] = float(value)
+    found = read_counts(connection)
     for name, family in FAMILIES.items():
         series = found[name]
         if family.buckets:

@@ -8,16 +8,14 @@ import shutil
 import time
 from pathlib import Path
 
-import redis.asyncio
 import structlog
 from openai import AsyncOpenAI
-from redis import Redis
-from redis.exceptions import RedisError
 
 from contract import Contract, ContractError
 from contract.published import sync
 from orchestrator.api.schemas import ENDED, Job, Model, Status
 from orchestrator.background import repeat
+from orchestrator.coordination.connection import CoordinationError, connect, connection_state
 from orchestrator.coordination.leases import leased_jobs
 from orchestrator.coordination.queueing import Scheduler
 from orchestrator.coordination.waiting import read_waits
@@ -56,7 +54,7 @@ class Service:
         self.progress = ProgressReader(self.store)
         self.questions = QuestionReader(self.store)
         # a command that gets no answer fails in time for the next try; nothing here blocks on Redis
-        connection = Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S)
+        connection = connect(settings.redis_url, REDIS_TIMEOUT_S)
         self.scheduler = Scheduler(self.store, connection)
         self.model_state = "not checked yet"
         self.served: frozenset[str] = frozenset()
@@ -177,7 +175,7 @@ class Service:
         """Enqueue or end a job now, rather than with the next scan."""
         try:
             self.scheduler.see_to(job)
-        except RedisError as error:
+        except CoordinationError as error:
             log.warning("Redis is away; the scan will see to it", job=job.id, reason=str(error))
 
     # ---- the parts it rests on ----------------------------------------------------------------
@@ -195,14 +193,7 @@ class Service:
         )
 
     async def redis_state(self) -> str:
-        try:
-            async with redis.asyncio.from_url(
-                self.settings.redis_url, socket_timeout=PROBE_TIMEOUT_S
-            ) as connection:
-                await connection.ping()
-        except (RedisError, OSError) as error:
-            return str(error)
-        return "ok"
+        return await connection_state(self.settings.redis_url, PROBE_TIMEOUT_S)
 
     def volume_state(self) -> str:
         """ "ok", or why results cannot be written: an empty file fits on a full volume too."""

@@ -118,3 +118,27 @@ class Meter:
             for name, count in counts.items():
                 self._counts[name] += count
             raise
+
+
+def read_counts(connection: Redis) -> defaultdict[str, dict[tuple[str, ...], float]]:
+    """What all workers have counted: for each family its series, by the values of their labels.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    found: defaultdict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
+    for key, value in connection.hgetall(COUNTS_KEY).items():
+        name, *labels = json.loads(key)
+        found[name][tuple(labels)] = float(value)
+    return found
+
+
+def requests_in_flight(connection: Redis) -> int:
+    """Requests that all workers are waiting for.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    keys = list(connection.scan_iter(f"{IN_FLIGHT_KEY}*", count=1000))
+    counts = connection.mget(keys) if keys else []
+    return sum(int(count) for count in counts if count is not None)

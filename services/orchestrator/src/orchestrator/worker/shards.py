@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-import redis.asyncio
 import structlog
-from redis import Redis
-from redis.exceptions import RedisError
 
+from orchestrator.coordination.connection import (
+    Connection,
+    CoordinationError,
+    connect,
+    connect_async,
+)
 from orchestrator.coordination.leases import TTL_S, LeaseLostError, hold_lease, lease_key
 from orchestrator.coordination.metering import Meter
 from orchestrator.coordination.queueing import Scheduler, finish_alone, is_stopping, running_worker
@@ -61,7 +64,7 @@ def answer_shard(job_id: str, shard: int) -> None:
         # its worker is free for jobs that can go on
         log.info("put back, waiting for the model", reason=str(error))
         _leave_word(settings, job_id, shard, f"waiting for the model: {error}")
-    except (RedisError, OSError) as error:
+    except (CoordinationError, OSError) as error:
         log.error("left for another try", reason=str(error))
         waits_for = "room" if getattr(error, "errno", None) in FULL else "another try"
         _leave_word(settings, job_id, shard, f"waiting for {waits_for}: {error}")
@@ -76,7 +79,7 @@ def answer_shard(job_id: str, shard: int) -> None:
 
 
 def _leave_word(settings: Settings, job_id: str, shard: int, reason: str) -> None:
-    with Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S) as connection:
+    with connect(settings.redis_url, REDIS_TIMEOUT_S) as connection:
         Word(connection, job_id, shard).say(reason)
 
 
@@ -92,7 +95,7 @@ async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int
     if store.has_ended(job_id):
         return
     job = store.load_whole(job_id)
-    connection = Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S)
+    connection = connect(settings.redis_url, REDIS_TIMEOUT_S)
     if store.done_counts(job_id, shard) is None:
         await _answer_open(settings, store, job, shard, connection)
     if store.open_shards(job):
@@ -102,10 +105,10 @@ async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int
 
 
 async def _answer_open(
-    settings: Settings, store: JobStore, job: JobFile, shard: int, connection: Redis
+    settings: Settings, store: JobStore, job: JobFile, shard: int, connection: Connection
 ) -> None:
     async with (
-        redis.asyncio.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S) as lease_client,
+        connect_async(settings.redis_url, REDIS_TIMEOUT_S) as lease_client,
         make_client(settings) as client,
         hold_lease(lease_client, lease_key(job.id, shard)) as lease,
         open_journal(store.journal(job.id, shard), lease.check, TTL_S) as journal,

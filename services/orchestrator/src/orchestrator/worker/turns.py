@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
-from redis import Redis
-from redis.exceptions import RedisError
 
+from orchestrator.coordination.connection import Connection, CoordinationError
+from orchestrator.coordination.fruitless import FruitlessTurns
 from orchestrator.coordination.metering import Meter
 from orchestrator.coordination.queueing import is_stopping, others_wait, running_worker
 from orchestrator.coordination.waiting import Word
@@ -34,8 +34,6 @@ TURN_S = 20.0
 GIVE_WAY_PATIENCE_S = 30.0
 # How long questions in flight may take once the worker is asked to stop; what is open then is left.
 STOP_PATIENCE_S = 40.0
-FRUITLESS_KEY = "quorum:fruitless:"
-FRUITLESS_TTL_S = 3600
 
 
 class _TurnOverError(Exception):
@@ -59,7 +57,7 @@ class Turn:
     store: JobStore
     job: JobFile
     shard: int
-    connection: Redis
+    connection: Connection
     longest_patience_s: float
     giving_way: bool = False
     answered: int = 0
@@ -69,7 +67,7 @@ class Turn:
         self._waiting = iter(self.questions)
         self._process = f"{platform.node()}-{os.getpid()}"
         self._word = Word(self.connection, self.job.id, self.shard)
-        self._fruitless_key = f"{FRUITLESS_KEY}{self.job.id}:{self.shard}"
+        self._fruitless = FruitlessTurns(self.connection, self.job.id, self.shard)
 
     async def take(self, concurrency: int) -> bool:
         """Answer; whether all questions were, or else the shard gave way to another job's.
@@ -94,9 +92,9 @@ class Turn:
             return False
         finally:
             self.meter.in_flight = 0
-            with suppress(RedisError):
+            with suppress(CoordinationError):
                 self.meter.flush(self.connection, self._process)
-                self._note_fruits()
+            self._fruitless.note(answered=self.answered > 0)
         return not self.giving_way or next(self._waiting, None) is None
 
     async def _consume(self) -> None:
@@ -131,7 +129,7 @@ class Turn:
             if now > give_way_at or (stuck and give_way_at < float("inf")):
                 raise _TurnOverError
             await asyncio.to_thread(self._word.say, self._waits_for())
-            with suppress(RedisError):
+            with suppress(CoordinationError):
                 await asyncio.to_thread(self.meter.flush, self.connection, self._process)
                 stops = await asyncio.to_thread(is_stopping, self.connection, worker)
                 if stops and not self.giving_way:
@@ -155,15 +153,5 @@ class Turn:
         return self.journal.waits_for or self.sampler.server.endpoint.waits_for()
 
     def _patience_s(self) -> float:
-        fruitless = 0
-        with suppress(RedisError):
-            fruitless = int(self.connection.get(self._fruitless_key) or 0)
-        return float(min(GIVE_WAY_PATIENCE_S * 2 ** min(fruitless, 20), self.longest_patience_s))
-
-    def _note_fruits(self) -> None:
-        """Count turns in a row that brought no answer."""
-        if self.answered:
-            self.connection.delete(self._fruitless_key)
-        else:
-            self.connection.incr(self._fruitless_key)
-            self.connection.expire(self._fruitless_key, FRUITLESS_TTL_S)
+        doubled = min(self._fruitless.count(), 20)
+        return float(min(GIVE_WAY_PATIENCE_S * 2**doubled, self.longest_patience_s))

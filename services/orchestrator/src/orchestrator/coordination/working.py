@@ -1,0 +1,35 @@
+"""An RQ worker, kept up while Redis comes and goes."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Worker
+from rq.serializers import JSONSerializer
+
+from orchestrator.coordination.heartbeat import TTL_S, beating
+from orchestrator.coordination.queueing import QUEUES
+
+log = structlog.get_logger("quorum")
+
+REDIS_RETRY_S = 2.0
+
+
+def work(redis_url: str) -> None:
+    """Run queued shards, one at a time, until the worker is asked to stop."""
+    while True:
+        try:
+            worker = Worker(
+                list(QUEUES), connection=Redis.from_url(redis_url), serializer=JSONSerializer
+            )
+            # a connection of its own, because RQ's waits for work most of the time
+            with beating(Redis.from_url(redis_url, socket_timeout=TTL_S), worker.name):
+                worker.work()
+        except RedisError as error:  # RQ outlives its absence while idle, but not during a shard
+            log.error("Redis is away, the worker begins anew", reason=str(error))
+            time.sleep(REDIS_RETRY_S)
+        else:
+            return
