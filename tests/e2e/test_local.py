@@ -25,8 +25,8 @@ from local_mode import (
     running,
     wait_until_ready,
 )
+from orchestrator.jobs.asked import all_asked
 from orchestrator.jobs.intervals import compare
-from orchestrator.jobs.store import all_asked
 from orchestrator.local.stack import API_PORT
 
 pytestmark = pytest.mark.e2e

@@ -14,8 +14,8 @@ from contract import HeldLine, PromptFormat, parse_problems
 from orchestrator.coordination.leases import LeaseLostError
 from orchestrator.coordination.metering import Meter
 from orchestrator.errors import OtherModelServedError
+from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.records import Answer, Drawn, JobSettings
-from orchestrator.jobs.store import Asked
 from orchestrator.model import find_model, make_client
 from orchestrator.settings import Settings
 from orchestrator.worker.asking import Server

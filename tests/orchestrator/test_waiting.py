@@ -18,8 +18,8 @@ from orchestrator import model
 from orchestrator.coordination.metering import Meter
 from orchestrator.coordination.queueing import QUEUES
 from orchestrator.coordination.waiting import Word, read_waits
+from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.records import Answer, JobSettings
-from orchestrator.jobs.store import Asked
 from orchestrator.model import find_model, make_client
 from orchestrator.settings import Settings
 from orchestrator.worker import endpoint, turns

@@ -17,17 +17,11 @@ from contract.contract import (
     Provenance,
     Sampling,
 )
+from contract.files.jsonl import iter_problems, parse_problems
 from contract.labels import extract_label, label_place
 from contract.options import LABELS, own_texts
 from contract.permuting import options_may_move
-from contract.problems import (
-    FileFault,
-    Problem,
-    ProblemFileError,
-    Question,
-    iter_problems,
-    parse_problems,
-)
+from contract.problems import FileFault, Problem, ProblemFileError, Question
 from contract.reasoning import split_reasoning
 from contract.stacks import Stack, stack_fault
 from contract.strict_json import StrictJsonError, finite, read_json, write_json

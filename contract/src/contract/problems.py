@@ -1,29 +1,24 @@
-"""Problem files: JSONL in UTF-8, one problem a line, checked as a whole before anything is made of
-them.
+"""What a problem is: a text with questions, each with options and perhaps a key, and the checks of
+one row. The files that rows stand in are read by `contract.files`.
 
     {"id": "...", "problem": "...", "questions": [{"question": "...", "options": ["...", ...],
     "answer": "B"}]}
 
-A byte order mark, CRLF and blank lines are fine. `answer` is optional, a missing `id` becomes the
-line's number, other keys are kept; what could not be written again as it was is refused.
+`answer` is optional, a missing `id` becomes the line's number, other keys are kept.
 """
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from contract.options import LABELS, own_texts
-from contract.strict_json import StrictJsonError, read_json
 
-MAX_FAULTS_KEPT = 20
 # Far beyond any problem that a model could be asked; what is larger is a mistake or an attack.
 MAX_QUESTIONS = 1000
 MAX_CHARS = 200_000
-_ONE_A_LINE = "write each row as one JSON object on a line of its own"
 
 
 @dataclass(frozen=True)
@@ -40,13 +35,17 @@ class Question:
 
 @dataclass(frozen=True)
 class Problem:
-    """One row. `row` is the JSON object as posted, with `id` set; `line` counts from 1."""
+    """One row. `row` is the JSON object as posted, with `id` set.
+
+    `line` counts from 1; `offset` is where that line begins in the file, in bytes.
+    """
 
     id: str
     text: str
     questions: tuple[Question, ...]
     row: dict[str, Any]
     line: int = 0
+    offset: int = 0
 
 
 class FileFault(NamedTuple):
@@ -76,78 +75,24 @@ class ProblemFileError(ValueError):
         self.total = total
 
 
-def parse_problems(data: bytes) -> list[Problem]:
-    """All problems of a file, in order.
-
-    Raises:
-        ProblemFileError: with the line, place and reason of the first 20 faults, and their number.
-    """
-    return list(iter_problems(io.BytesIO(data)))
-
-
-def iter_problems(lines: Iterable[bytes], *, first_line: int = 1) -> Iterator[Problem]:
-    """The problems of a file one by one, holding none; each as soon as its line has been taken.
-
-    `first_line` is the number of the first of `lines`, for whoever reads on in the middle.
-
-    Raises:
-        ProblemFileError: behind the last line, with the line, place and reason of the first 20
-            faults, and their number. Whoever has not read to the end knows nothing of the file.
-    """
-    faults: list[FileFault] = []
-    total = 0
-    line_of_id: dict[str, int] = {}
-    for number, line in enumerate(lines, start=first_line):
-        bare = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-        if not bare.strip():
-            continue
-        found = _parse_row(bare, number)
-        if isinstance(found, Problem):
-            earlier = line_of_id.setdefault(found.id, number)
-            if earlier == number:
-                yield found
-                continue
-            reason = f"{found.id!r} is the id of line {earlier} too; ids must differ"
-            found = [FileFault(number, "id", reason)]
-        total += len(found)
-        faults += found[: MAX_FAULTS_KEPT - len(faults)]
-    if not line_of_id and not faults:
-        reason = "the file has no rows; write one JSON object a line"
-        raise ProblemFileError([FileFault(1, "", reason)], 1)
-    if faults:
-        raise ProblemFileError(faults, total)
-
-
-def _parse_row(line: bytes, number: int) -> Problem | list[FileFault]:
-    try:
-        row = read_json(line.rstrip(b"\r\n"))  # a string that does not end ends here
-    except StrictJsonError as error:
-        return [
-            FileFault(
-                number,
-                place,
-                f"{reason}; {_ONE_A_LINE}" if reason.startswith("not JSON:") else reason,
-            )
-            for _, place, reason in error.faults
-        ]
-    if not isinstance(row, dict):
-        return [FileFault(number, "", f"must be a JSON object, is {_kind(row)}; {_ONE_A_LINE}")]
-    faults = [FileFault(number, place, reason) for place, reason in _row_faults(row)]
+def problem_of(row: dict[str, Any], line: int, offset: int) -> Problem | list[FileFault]:
+    """The problem that a row holds, or the row's faults."""
+    faults = [FileFault(line, place, reason) for place, reason in _row_faults(row)]
     if faults:
         return faults
-    row.setdefault("id", str(number))
+    row.setdefault("id", str(line))
     questions = tuple(
         Question(q["question"], own_texts(q["options"]), q.get("answer"), q.get("analysis"))
         for q in row["questions"]
     )
-    return Problem(str(row["id"]), row["problem"], questions, row, number)
+    return Problem(str(row["id"]), row["problem"], questions, row, line, offset)
 
 
 def _row_faults(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "id" in row and not (
         isinstance(row["id"], str | int) and not isinstance(row["id"], bool) and row["id"] != ""
     ):
-        yield "id", f"must be a non-empty string or a whole number, is {_kind(row['id'])}"
+        yield "id", f"must be a non-empty string or a whole number, is {kind_of(row['id'])}"
     yield from _text_faults(row, "problem", "")
     questions = row.get("questions")
     if not isinstance(questions, list) or not questions:
@@ -162,7 +107,7 @@ def _row_faults(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _question_faults(question: Any, place: str) -> Iterator[tuple[str, str]]:
     if not isinstance(question, dict):
-        yield place, f"must be a JSON object, is {_kind(question)}"
+        yield place, f"must be a JSON object, is {kind_of(question)}"
         return
     yield from _text_faults(question, "question", f"{place}.")
     options = question.get("options")
@@ -176,7 +121,7 @@ def _question_faults(question: Any, place: str) -> Iterator[tuple[str, str]]:
         if not isinstance(option, str):
             yield (
                 f"{place}.options[{index}]",
-                f"must be a string, is {_kind(option)}; put it in quotes",
+                f"must be a string, is {kind_of(option)}; put it in quotes",
             )
         elif len(option) > MAX_CHARS:
             yield f"{place}.options[{index}]", _too_long(option)
@@ -185,10 +130,10 @@ def _question_faults(question: Any, place: str) -> Iterator[tuple[str, str]]:
     if answer is not None and answer not in labels:
         yield (
             f"{place}.answer",
-            f"must be one of {', '.join(labels)} (or be left out), is {_kind(answer)}",
+            f"must be one of {', '.join(labels)} (or be left out), is {kind_of(answer)}",
         )
     if not isinstance(question.get("analysis", ""), str):
-        yield f"{place}.analysis", f"must be a string, is {_kind(question['analysis'])}"
+        yield f"{place}.analysis", f"must be a string, is {kind_of(question['analysis'])}"
 
 
 def _text_faults(mapping: dict[str, Any], key: str, prefix: str) -> Iterator[tuple[str, str]]:
@@ -205,13 +150,13 @@ def _too_long(text: str) -> str:
 
 def _must_be(what: str, mapping: dict[str, Any], key: str) -> str:
     return (
-        f"must be {what}, is {_kind(mapping[key])}"
+        f"must be {what}, is {kind_of(mapping[key])}"
         if key in mapping
         else f"is missing; it must be {what}"
     )
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
     """How a value is named in a message: containers by kind, scalars as they stand there."""
     if isinstance(value, list):
         return f"a list of {len(value)}"

@@ -124,7 +124,7 @@ class Service:
             return self.waits[job_id]
         if status != "in_progress":
             return None  # it asks the model nothing any more
-        pinned = self.store.contract(job_id)
+        pinned = self.store.pinned(job_id)
         if pinned is not None:
             name = ServedModel.from_contract(pinned).name
             if name in self.served:
@@ -162,8 +162,8 @@ class Service:
         Raises:
             NotReadyError: it is not there, or not yet.
         """
-        path = self.store.directory(job_id) / name
-        if not path.is_file():
+        path = self.store.result(job_id, name)
+        if path is None:
             job = self.view(job_id)
             counts = job.request_counts
             done = counts.completed + counts.failed

@@ -19,10 +19,10 @@ from contract import Problem, ProblemFileError, parse_problems
 from orchestrator.api.schemas import Job
 from orchestrator.cli.client import ApiError, Client
 from orchestrator.cli.display import bar, duration, follow
+from orchestrator.jobs.asked import all_asked
 from orchestrator.jobs.intervals import Comparison, Estimate, compare, wilson
 from orchestrator.jobs.records import Answer
 from orchestrator.jobs.report import answer_by, first_draw
-from orchestrator.jobs.store import all_asked
 from orchestrator.local.processes import Processes, StepError
 from orchestrator.local.stack import LocalStack
 

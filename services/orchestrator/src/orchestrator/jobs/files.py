@@ -1,15 +1,20 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and the records that they hold."""
 
 from __future__ import annotations
 
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from contract.published import sync
+from orchestrator.errors import JobDamagedError
+
+Record = TypeVar("Record", bound=BaseModel)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -31,3 +36,33 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         temporary.unlink(missing_ok=True)
     sync(path.parent)
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """Write the file, unless another process was first."""
+    own = path.with_name(f".{path.name}.{os.getpid()}")
+    own.write_bytes(data)
+    sync(own)
+    with suppress(FileExistsError):
+        os.link(own, path)
+    own.unlink()
+    sync(path.parent)
+
+
+def read_record(path: Path, kind: type[Record]) -> Record | None:
+    """A record, None where it is not there.
+
+    Raises:
+        JobDamagedError: it cannot be read.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        reason = f"is damaged, or of another version ({place or 'as a whole'}: {first['msg']})"
+        raise JobDamagedError(path, reason) from error
+    except OSError as error:
+        raise JobDamagedError(path, f"cannot be read ({error.strerror})") from error

@@ -13,11 +13,11 @@ from typing import Any, Literal
 import structlog
 
 from contract import Problem, write_json
-from orchestrator.jobs.files import replacing, write_atomically
+from orchestrator.jobs.asked import all_asked
 from orchestrator.jobs.progress import Tally
 from orchestrator.jobs.records import Answer, Counts, EndFile, JobFile
 from orchestrator.jobs.report import Report, ReportBuilder
-from orchestrator.jobs.store import JobStore, all_asked, now
+from orchestrator.jobs.store import JobStore, now
 
 log = structlog.get_logger("quorum")
 
@@ -41,9 +41,8 @@ def finish(store: JobStore, job: JobFile) -> None:
         error = f"{failed} of {job.questions} questions have no answer; errors.jsonl says why"
     finished_at = now()
     counts, report = _write_results(store, job, finished_at, with_submission=status == "completed")
-    write_atomically(
-        store.directory(job.id) / "report.json", report.model_dump_json(indent=2).encode()
-    )
+    with store.writing_result(job.id, "report.json") as file:
+        file.write(report.model_dump_json(indent=2).encode())
     end = EndFile(status=status, finished_at=finished_at, error=error, counts=counts)
     store.write_end(job.id, end)
     log.info(
@@ -61,16 +60,15 @@ def finish(store: JobStore, job: JobFile) -> None:
 def _write_results(
     store: JobStore, job: JobFile, finished_at: str, *, with_submission: bool
 ) -> tuple[Counts, Report]:
-    directory = store.directory(job.id)
     counts = Counts()
     report = ReportBuilder(job, store.started(job.id), finished_at)
     with ExitStack() as files:
         answers_file, errors_file = (
-            files.enter_context(replacing(directory / name))
+            files.enter_context(store.writing_result(job.id, name))
             for name in ("answers.jsonl", "errors.jsonl")
         )
         submission_file = (
-            files.enter_context(replacing(directory / "submission.jsonl"))
+            files.enter_context(store.writing_result(job.id, "submission.jsonl"))
             if with_submission
             else None
         )

@@ -16,7 +16,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -163,3 +163,21 @@ def read_journal(path: Path) -> Iterator[Answer | Drawn]:
             yield _RECORD.validate_json(line)
         except ValidationError:
             log.warning("%s: the line that ends at byte %d is no record; passed over", path, end)
+
+
+def fold(
+    records: Iterable[Answer | Drawn],
+) -> tuple[dict[tuple[str, int], Answer], dict[tuple[str, int], list[Drawn]]]:
+    """Answers by question, of several for one question the first; and of the questions without an
+    answer what was drawn for them.
+    """
+    answers: dict[tuple[str, int], Answer] = {}
+    drawn: dict[tuple[str, int], list[Drawn]] = {}
+    for record in records:
+        key = (record.id, record.index)
+        if isinstance(record, Answer):
+            answers.setdefault(key, record)
+            drawn.pop(key, None)
+        elif key not in answers:
+            drawn.setdefault(key, []).append(record)
+    return answers, drawn

@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from threading import Lock
 from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
 from contract import LABELS, PromptFormat, Question, iter_problems, label_place
+from contract.files.jsonl import read_lines
 from orchestrator.errors import QuestionNotFoundError
 from orchestrator.jobs.comparison import Verdict
 from orchestrator.jobs.journal import journal_lines
 from orchestrator.jobs.records import Answer, Flag, JobFile, Sample
 from orchestrator.jobs.report import AnswerSums, Sums
-from orchestrator.jobs.store import JobStore, Lines
+from orchestrator.jobs.store import JobStore
 
 SHORT_CHARS = 140
 LOW_AGREEMENT = 2 / 3
@@ -150,9 +150,8 @@ class QuestionIndex:
         self._offsets = [0] * len(self.job.shards)
         self._searches: OrderedDict[str, frozenset[int]] = OrderedDict()
         self._entries: list[_Entry] = []
-        with self._posted().open("rb") as file:
-            lines = Lines(file)
-            for problem in iter_problems(lines):
+        with self.store.posted(self.job.id).open("rb") as file:
+            for problem in iter_problems(read_lines(file)):
                 for index, question in enumerate(problem.questions):
                     entry = _Entry(
                         position=len(self._entries),
@@ -160,14 +159,11 @@ class QuestionIndex:
                         index=index,
                         text=question.text[:SHORT_CHARS],
                         line=problem.line,
-                        line_offset=lines.start,
+                        line_offset=problem.offset,
                         key=question.answer,
                     )
                     self._entries.append(entry)
         self._by_key = {(entry.id, entry.index): entry for entry in self._entries}
-
-    def _posted(self) -> Path:
-        return self.store.directory(self.job.id) / "problems.jsonl"
 
     def read_on(self) -> None:
         """Take up what was journaled since."""
@@ -226,7 +222,7 @@ class QuestionIndex:
 
     def _search(self, text: str) -> Iterator[int]:
         entries = iter(self._entries)
-        with self._posted().open("rb") as file:
+        with self.store.posted(self.job.id).open("rb") as file:
             for problem in iter_problems(file):
                 of_all = text in f"{problem.id}\n{problem.text}".casefold()
                 for question in problem.questions:
@@ -252,7 +248,7 @@ class QuestionIndex:
         if not 0 <= position < len(self._entries):
             raise QuestionNotFoundError(position, len(self._entries))
         entry = self._entries[position]
-        with self._posted().open("rb") as file:
+        with self.store.posted(self.job.id).open("rb") as file:
             file.seek(entry.line_offset)
             problem = next(iter_problems(islice(file, 1), first_line=entry.line))
         question = problem.questions[entry.index]
@@ -278,7 +274,7 @@ class QuestionIndex:
 
     def _format(self) -> PromptFormat:
         """What the job's replies were read by."""
-        pinned = self.store.contract(self.job.id)
+        pinned = self.store.pinned(self.job.id)
         return pinned.format if pinned else PromptFormat()
 
     def figures(self, *, ended: bool) -> Figures:

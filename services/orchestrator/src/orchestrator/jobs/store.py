@@ -19,23 +19,18 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import BinaryIO
 
 from contract import (
     CONTRACT_FILE,
     Contract,
-    FileFault,
     Problem,
     ProblemFileError,
-    Question,
     iter_problems,
 )
 from contract.published import sync
@@ -46,8 +41,10 @@ from orchestrator.errors import (
     KeyReusedError,
     StateError,
 )
-from orchestrator.jobs.files import write_atomically
-from orchestrator.jobs.journal import read_journal
+from orchestrator.jobs.accepting import copy_hashed, cut_into_shards
+from orchestrator.jobs.asked import Asked, all_asked
+from orchestrator.jobs.files import read_record, replacing, write_atomically, write_once
+from orchestrator.jobs.journal import fold, read_journal
 from orchestrator.jobs.records import (
     Answer,
     Counts,
@@ -55,33 +52,14 @@ from orchestrator.jobs.records import (
     EndFile,
     JobFile,
     JobSettings,
-    ShardPlace,
     StartFile,
 )
 
 log = logging.getLogger("quorum")
 
 RESULTS = ("answers.jsonl", "errors.jsonl", "submission.jsonl", "report.json")
-MAX_LINE_BYTES = 16 << 20
-Record = TypeVar("Record", bound=BaseModel)
 JOB_ID_PATTERN = r"^job_[0-9]{17}_[0-9a-f]{8}$"
 _JOB_ID = re.compile(JOB_ID_PATTERN)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question in its place: the problem's row, and the question's index in it (from 0)."""
-
-    problem: Problem
-    index: int
-
-    @property
-    def question(self) -> Question:
-        return self.problem.questions[self.index]
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.problem.id, self.index
 
 
 def now() -> str:
@@ -120,9 +98,9 @@ class JobStore:
         new = self._jobs / f".new-{job_id}"
         (new / "shards").mkdir(parents=True)
         try:
-            sha256 = _copy(file, new / "problems.jsonl")
+            sha256 = copy_hashed(file, new / "problems.jsonl")
             try:
-                shards, labelled = _plan(new / "problems.jsonl", shard_questions)
+                shards, labelled = cut_into_shards(new / "problems.jsonl", shard_questions)
             except ProblemFileError as error:
                 raise InvalidFileError(error) from error
             job = JobFile(
@@ -219,7 +197,7 @@ class JobStore:
             JobNotFoundError, JobDamagedError.
         """
         path = self.directory(job_id) / "job.json"
-        found = _read(path, JobFile)
+        found = read_record(path, JobFile)
         if found is None:
             raise JobDamagedError(path, "is missing")
         return found
@@ -233,18 +211,27 @@ class JobStore:
         job = self.load(job_id)
         self.started(job_id)
         if self.end(job_id) is None:
-            self.contract(job_id)
-            posted = self.directory(job_id) / "problems.jsonl"
+            self.pinned(job_id)
+            posted = self.posted(job_id)
             if not posted.is_file():
                 raise JobDamagedError(posted, "is missing")
         return job
 
+    def posted(self, job_id: str) -> Path:
+        """The posted file, byte for byte."""
+        return self.directory(job_id) / "problems.jsonl"
+
     def problems(self, job: JobFile, shard: int) -> list[Problem]:
         """The problems of one shard, in the file's order."""
         place = job.shards[shard]
-        with (self.directory(job.id) / "problems.jsonl").open("rb") as file:
+        with self.posted(job.id).open("rb") as file:
             file.seek(place.offset)
-            return list(islice(iter_problems(file, first_line=place.line), place.problems))
+            return list(
+                islice(
+                    iter_problems(file, first_line=place.line, first_offset=place.offset),
+                    place.problems,
+                )
+            )
 
     def shard(self, job: JobFile, shard: int) -> list[Asked]:
         """The questions of one shard, in the file's order."""
@@ -261,16 +248,7 @@ class JobStore:
         self, job: JobFile, shard: int
     ) -> tuple[dict[tuple[str, int], Answer], dict[tuple[str, int], list[Drawn]]]:
         """A shard's answers, and of the questions without one what was drawn for them."""
-        answers: dict[tuple[str, int], Answer] = {}
-        drawn: dict[tuple[str, int], list[Drawn]] = {}
-        for record in read_journal(self.journal(job.id, shard)):
-            key = (record.id, record.index)
-            if isinstance(record, Answer):
-                answers.setdefault(key, record)
-                drawn.pop(key, None)
-            elif key not in answers:
-                drawn.setdefault(key, []).append(record)
-        return answers, drawn
+        return fold(read_journal(self.journal(job.id, shard)))
 
     def done_counts(self, job_id: str, shard: int) -> Counts | None:
         """The counts of a shard that is done, else None.
@@ -278,7 +256,7 @@ class JobStore:
         Where they cannot be read, the shard is open again: its journal holds what they are made of.
         """
         try:
-            return _read(self._done(job_id, shard), Counts)
+            return read_record(self._done(job_id, shard), Counts)
         except JobDamagedError as error:
             log.warning("counted anew: %s", error)
             return None
@@ -297,14 +275,19 @@ class JobStore:
         return [n for n in range(len(job.shards)) if self.done_counts(job.id, n) is None]
 
     def started(self, job_id: str) -> StartFile | None:
-        return _read(self.directory(job_id) / "start.json", StartFile)
+        return read_record(self.directory(job_id) / "start.json", StartFile)
 
     def end(self, job_id: str) -> EndFile | None:
-        return _read(self.directory(job_id) / "end.json", EndFile)
+        return read_record(self.directory(job_id) / "end.json", EndFile)
 
-    def contract(self, job_id: str) -> Contract | None:
+    def pinned(self, job_id: str) -> Contract | None:
         """What the job is answered under; None before it has started, or without a contract."""
-        return _read(self.directory(job_id) / CONTRACT_FILE, Contract)
+        return read_record(self.directory(job_id) / CONTRACT_FILE, Contract)
+
+    def result(self, job_id: str, name: str) -> Path | None:
+        """A file that an ended job has left, one of `RESULTS`; None if it is not there."""
+        path = self.directory(job_id) / name
+        return path if path.is_file() else None
 
     def has_ended(self, job_id: str) -> bool:
         return (self._jobs / job_id / "end.json").exists()
@@ -315,6 +298,20 @@ class JobStore:
         return (directory / "cancel").exists() or not directory.exists()
 
     # ---- a job's life -------------------------------------------------------------------------
+
+    def pin(self, job_id: str, contract: bytes) -> Contract | None:
+        """Pin a contract to the job, unless another shard was first; the one that is pinned now."""
+        write_once(self.directory(job_id) / CONTRACT_FILE, contract)
+        return self.pinned(job_id)
+
+    def write_start(self, job_id: str, start: StartFile) -> None:
+        """Write start.json, unless another shard was first."""
+        data = start.model_dump_json(indent=2).encode()
+        write_once(self.directory(job_id) / "start.json", data)
+
+    def writing_result(self, job_id: str, name: str) -> AbstractContextManager[BinaryIO]:
+        """A file to write one of `RESULTS` in pieces; it appears whole when the body ends well."""
+        return replacing(self.directory(job_id) / name)
 
     def mark_done(self, job_id: str, shard: int, counts: Counts) -> None:
         write_atomically(self._done(job_id, shard), counts.model_dump_json().encode())
@@ -345,7 +342,7 @@ class JobStore:
             JobDamagedError.
         """
         job, directory = self.load_whole(job_id), self.directory(job_id)
-        self.contract(job_id)
+        self.pinned(job_id)
         end = self.end(job_id)
         if end is None:
             raise StateError(f"{job_id} has not ended; wait for it, or cancel it first")
@@ -388,87 +385,3 @@ class JobStore:
 
     def _done(self, job_id: str, shard: int) -> Path:
         return self._jobs / job_id / "shards" / f"{shard:04d}.done"
-
-
-def all_asked(problems: Iterable[Problem]) -> Iterator[Asked]:
-    return (
-        Asked(problem, index) for problem in problems for index in range(len(problem.questions))
-    )
-
-
-def _read(path: Path, kind: type[Record]) -> Record | None:
-    """A record, None where it is not there.
-
-    Raises:
-        JobDamagedError: it cannot be read.
-    """
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        reason = f"is damaged, or of another version ({place or 'as a whole'}: {first['msg']})"
-        raise JobDamagedError(path, reason) from error
-    except OSError as error:
-        raise JobDamagedError(path, f"cannot be read ({error.strerror})") from error
-
-
-def _copy(source: BinaryIO, target: Path) -> str:
-    """Copy in pieces; the SHA-256 of what was copied."""
-    digest = hashlib.sha256()
-    with target.open("wb") as file:
-        while piece := source.read(1 << 20):
-            digest.update(piece)
-            file.write(piece)
-    return digest.hexdigest()
-
-
-class Lines:
-    """The lines of a file; `start` is the offset of the one last given."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.start = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        end, number = 0, 0
-        while line := self._file.readline(MAX_LINE_BYTES + 1):
-            number += 1
-            if len(line) > MAX_LINE_BYTES:
-                reason = f"is longer than {MAX_LINE_BYTES >> 20} MiB; write one problem a line"
-                raise ProblemFileError([FileFault(number, "", reason)], 1)
-            self.start, end = end, end + len(line)
-            yield line
-
-
-def _plan(path: Path, shard_questions: int) -> tuple[list[ShardPlace], bool]:
-    """Cut a file into shards of whole problems, and say whether every question has a key.
-
-    A shard ends with the problem that brings it to `shard_questions` questions or more.
-
-    Raises:
-        ProblemFileError: the file has faults.
-    """
-    shards: list[ShardPlace] = []
-    labelled = True
-    with path.open("rb") as file:
-        lines = Lines(file)
-        offset = line = problems = questions = 0
-        for problem in iter_problems(lines):
-            if not problems:
-                offset, line = lines.start, problem.line
-            problems += 1
-            questions += len(problem.questions)
-            labelled = labelled and all(q.answer is not None for q in problem.questions)
-            if questions >= shard_questions:
-                shards.append(
-                    ShardPlace(offset=offset, line=line, problems=problems, questions=questions)
-                )
-                problems = questions = 0
-        if problems:
-            shards.append(
-                ShardPlace(offset=offset, line=line, problems=problems, questions=questions)
-            )
-    return shards, labelled

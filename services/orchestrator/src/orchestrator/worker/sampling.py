@@ -18,9 +18,9 @@ import structlog
 
 from contract import LABELS, Message, Question, extract_label, options_may_move
 from orchestrator.errors import WaitingForModelError
+from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.cutting import was_cut
 from orchestrator.jobs.records import Answer, Drawn, Flag, JobSettings, Sample
-from orchestrator.jobs.store import Asked
 from orchestrator.jobs.vote import Outcome, Slot, draws_needed, outcome, slot_of
 from orchestrator.replies import Completion, writable
 from orchestrator.worker.asking import Server, all_of, chosen_sampling

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import platform
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import version
-from pathlib import Path
 
 from openai import AsyncOpenAI
 
 from contract import CONTRACT_FILE
-from contract.published import sync
 from orchestrator.coordination.waiting import Word
 from orchestrator.errors import (
     JobCancelledError,
@@ -52,12 +48,11 @@ async def ready_model(
         JobCancelledError: the job was cancelled meanwhile.
         WorkerStoppingError: the worker was asked to stop meanwhile.
     """
-    directory = store.directory(job.id)
     checking = client.with_options(timeout=CHECK_TIMEOUT_S, max_retries=0)
     give_up_at = time.monotonic() + PATIENCE_S
     while True:
         try:
-            pinned = store.contract(job.id)
+            pinned = store.pinned(job.id)
             model = ServedModel.from_contract(pinned) if pinned else find_model(settings)
             await check_server(checking, model)
         except OtherModelServedError:
@@ -73,13 +68,10 @@ async def ready_model(
             await asyncio.sleep(MODEL_POLL_S)
             continue
         if model.digest is not None and pinned is None:
-            contract = (contract_dir(settings) / CONTRACT_FILE).read_bytes()
-            _write_once(directory / CONTRACT_FILE, contract)
-            pinned = store.contract(job.id)  # another shard may have been first
+            pinned = store.pin(job.id, (contract_dir(settings) / CONTRACT_FILE).read_bytes())
         if model.digest is None or (pinned is not None and pinned.digest == model.digest):
-            if not (directory / "start.json").exists():
-                start = await _start_file(job, model, client)
-                _write_once(directory / "start.json", start.model_dump_json(indent=2).encode())
+            if store.started(job.id) is None:
+                store.write_start(job.id, await _start_file(job, model, client))
             return model
 
 
@@ -94,14 +86,3 @@ async def _start_file(job: JobFile, model: ServedModel, client: AsyncOpenAI) -> 
     return StartFile(
         started_at=now(), model=model.name, digest=model.digest, versions=versions, **sampling
     )
-
-
-def _write_once(path: Path, data: bytes) -> None:
-    """Write the file unless another shard was first."""
-    own = path.with_name(f".{path.name}.{os.getpid()}")
-    own.write_bytes(data)
-    sync(own)
-    with suppress(FileExistsError):
-        os.link(own, path)
-    own.unlink()
-    sync(path.parent)

@@ -18,10 +18,11 @@ from orchestrator.coordination.metering import Meter
 from orchestrator.coordination.queueing import is_stopping, others_wait, running_worker
 from orchestrator.coordination.waiting import Word
 from orchestrator.errors import JobCancelledError, WorkerStoppingError
+from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.journal import Journal
 from orchestrator.jobs.progress import Tally
 from orchestrator.jobs.records import Drawn, JobFile
-from orchestrator.jobs.store import Asked, JobStore
+from orchestrator.jobs.store import JobStore
 from orchestrator.worker.sampling import Sampler
 
 log = structlog.get_logger("quorum")

@@ -1,0 +1,1 @@
+"""Files that problems stand in: one module a shape, each a generator of problems."""

@@ -1,0 +1,98 @@
+"""Problem files in JSON Lines, UTF-8: one problem a line, checked as a whole before use.
+
+A byte order mark, CRLF and blank lines are fine. A value that could not be written again as it was
+is refused.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from contract.problems import FileFault, Problem, ProblemFileError, kind_of, problem_of
+from contract.strict_json import StrictJsonError, read_json
+
+MAX_FAULTS_KEPT = 20
+MAX_LINE_BYTES = 16 << 20
+_ONE_A_LINE = "write each row as one JSON object on a line of its own"
+
+
+def parse_problems(data: bytes) -> list[Problem]:
+    """All problems of a file, in order.
+
+    Raises:
+        ProblemFileError: with the line, place and reason of the first 20 faults, and their number.
+    """
+    return list(iter_problems(io.BytesIO(data)))
+
+
+def iter_problems(
+    lines: Iterable[bytes], *, first_line: int = 1, first_offset: int = 0
+) -> Iterator[Problem]:
+    """The problems of a file one by one, holding none; each as soon as its line has been taken.
+
+    `first_line` and `first_offset` are the number of the first of `lines`, and its place in the
+    file in bytes, for a caller that reads on in the middle.
+
+    Raises:
+        ProblemFileError: after the last line, with the line, place and reason of the first 20
+            faults, and their number. A caller that has not read to the end knows nothing of the
+            file.
+    """
+    faults: list[FileFault] = []
+    total = 0
+    line_of_id: dict[str, int] = {}
+    end = first_offset
+    for number, line in enumerate(lines, start=first_line):
+        offset, end = end, end + len(line)
+        bare = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        if not bare.strip():
+            continue
+        found = _parse_row(bare, number, offset)
+        if isinstance(found, Problem):
+            earlier = line_of_id.setdefault(found.id, number)
+            if earlier == number:
+                yield found
+                continue
+            reason = f"{found.id!r} is the id of line {earlier} too; ids must differ"
+            found = [FileFault(number, "id", reason)]
+        total += len(found)
+        faults += found[: MAX_FAULTS_KEPT - len(faults)]
+    if not line_of_id and not faults:
+        reason = "the file has no rows; write one JSON object a line"
+        raise ProblemFileError([FileFault(1, "", reason)], 1)
+    if faults:
+        raise ProblemFileError(faults, total)
+
+
+def read_lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file, none longer than `MAX_LINE_BYTES`.
+
+    Raises:
+        ProblemFileError: a line is longer.
+    """
+    number = 0
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if len(line) > MAX_LINE_BYTES:
+            reason = f"is longer than {MAX_LINE_BYTES >> 20} MiB; write one problem a line"
+            raise ProblemFileError([FileFault(number, "", reason)], 1)
+        yield line
+
+
+def _parse_row(line: bytes, number: int, offset: int) -> Problem | list[FileFault]:
+    try:
+        row = read_json(line.rstrip(b"\r\n"))  # a string that does not end ends here
+    except StrictJsonError as error:
+        return [
+            FileFault(
+                number,
+                place,
+                f"{reason}; {_ONE_A_LINE}" if reason.startswith("not JSON:") else reason,
+            )
+            for _, place, reason in error.faults
+        ]
+    if not isinstance(row, dict):
+        return [FileFault(number, "", f"must be a JSON object, is {kind_of(row)}; {_ONE_A_LINE}")]
+    return problem_of(row, number, offset)
