@@ -10,7 +10,7 @@ from typing import NoReturn
 import httpx2
 import pytest
 
-from orchestrator.api import service as service_module
+from orchestrator.api import volume as volume_module
 from orchestrator.coordination.heartbeat import beating
 from orchestrator.jobs import finishing
 from orchestrator.jobs.records import JobFile
@@ -89,6 +89,6 @@ def test_a_volume_that_is_nearly_full_is_not_ready(
 def test_a_volume_that_takes_no_bytes_is_not_ready(
     api: httpx2.Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "sync", full)
+    monkeypatch.setattr(volume_module, "sync", full)
     assert "cannot be written: No space left" in api.get("/readyz").json()["volume"]
     assert not list(settings.data_dir.glob(".writable*"))

@@ -56,7 +56,7 @@ def test_modules_outside_the_rooms_enter_none() -> None:
 
 
 def test_a_job_directory_needs_neither_redis_nor_http() -> None:
-    names = {n.split(".")[0] for path in (PACKAGE / "jobs").glob("*.py") for n in imported(path)}
+    names = {n.split(".")[0] for path in (PACKAGE / "jobs").rglob("*.py") for n in imported(path)}
     assert not names & HTTP_AND_REDIS
 
 

@@ -22,10 +22,8 @@ from orchestrator.api import page
 from orchestrator.api.access import session_router
 from orchestrator.api.doors import Doors
 from orchestrator.api.metrics import make_registry
-from orchestrator.api.model_routes import router as model_router
-from orchestrator.api.question_routes import router as question_router
 from orchestrator.api.refusals import render_error
-from orchestrator.api.routes import open_router, router
+from orchestrator.api.routes import jobs, models, questions, system
 from orchestrator.api.schemas import ProblemDetails
 from orchestrator.api.service import Service
 from orchestrator.errors import QuorumError
@@ -113,7 +111,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestLog)  # the outer one: what is refused at the door has an id too
     for kind in (QuorumError, OSError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, render_error)
-    for calls in (open_router, session_router, router, question_router, model_router):
+    for calls in (system.router, session_router, jobs.router, questions.router, models.router):
         app.include_router(calls)
     page.serve(app)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign] # FastAPI's documented way

@@ -40,6 +40,6 @@ async def progress_events(service: Service, job: Job, last_id: str | None) -> As
         await asyncio.sleep(POLL_S)
         quiet_s += POLL_S
         try:
-            job = await asyncio.to_thread(service.view, job.id)
+            job = await asyncio.to_thread(service.views.view, job.id)
         except JobNotFoundError:  # deleted meanwhile
             return

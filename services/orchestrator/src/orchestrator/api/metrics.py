@@ -39,7 +39,7 @@ class QuorumCollector(Collector):
         yield from self._jobs()
         yield from self._state()
         try:
-            yield from self._redis(self._service.scheduler.connection)
+            yield from self._redis(self._service.work.scheduler.connection)
         except CoordinationError:
             yield _gauge("quorum_redis_up", "Whether Redis answers.", 0)
 
@@ -49,7 +49,7 @@ class QuorumCollector(Collector):
         store = self._service.store
         for job_id in store.ids():
             try:
-                status = self._service.status(job_id)
+                status = self._service.views.status(job_id)
                 waits = status not in ENDED
                 written_at_s = store.last_written_at_s(job_id) if waits else 0.0
             except JobNotFoundError:  # deleted meanwhile
@@ -72,7 +72,7 @@ class QuorumCollector(Collector):
         yield _gauge(
             "quorum_model_ready",
             "Whether the model server serves the published model and renders its probe.",
-            service.model_state == "ok",
+            service.model.state == "ok",
         )
         usage = shutil.disk_usage(service.settings.data_dir)
         yield _gauge("quorum_volume_free_bytes", "Room left on the data volume.", usage.free)
@@ -80,7 +80,7 @@ class QuorumCollector(Collector):
         yield CounterMetricFamily(
             "quorum_recoveries",
             "Shards that were enqueued again because nobody was at them any more.",
-            value=service.scheduler.recoveries,
+            value=service.work.scheduler.recoveries,
         )
 
     def _redis(self, connection: Connection) -> Iterator[Metric]:

@@ -63,7 +63,7 @@ def compare(
     """Two ended jobs over the same questions: the paired difference, and which answers changed."""
     first, second = (service.store.load(name) for name in (job_id, to))
     for job in (first, second):
-        service.result(job.id, "answers.jsonl")  # refused until it is there
+        service.views.result(job.id, "answers.jsonl")  # refused until it is there
     with service.questions.read(first) as index:
         one = index.verdicts()
     with service.questions.read(second) as index:

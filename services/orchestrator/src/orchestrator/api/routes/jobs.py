@@ -1,21 +1,19 @@
-"""The HTTP API's calls. Each is a few lines over the store and the service."""
+"""Calls about jobs: post, list, show, follow, cancel, resume, delete, download."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Annotated
 from unicodedata import category
 
 import structlog
-from fastapi import APIRouter, Depends, Form, Header, Query, Request, Response, UploadFile
-from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from fastapi import Depends, Form, Header, Query, Response, UploadFile
+from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import ValidationError
 
 from orchestrator.api.access import ServiceDep, guarded_router, problems
 from orchestrator.api.events import event_id, progress_events
-from orchestrator.api.schemas import ENDED, Deleted, Health, Job, JobList, Readiness
+from orchestrator.api.schemas import ENDED, Deleted, Job, JobList
 from orchestrator.errors import InvalidSettingError
 from orchestrator.jobs.records import JobSettings
 from orchestrator.jobs.report import Report
@@ -29,8 +27,6 @@ EVENTS = "text/event-stream"
 
 
 router = guarded_router()
-# What orchestrators of containers ask, without a key.
-open_router = APIRouter()
 
 
 def job_settings(
@@ -99,9 +95,9 @@ def post_job(
     )
     if is_new:
         log.info("job accepted", job=job.id, questions=job.questions, filename=job.filename)
-        service.see_to(job)
+        service.work.see_to(job)
     response.headers["Location"] = f"/jobs/{job.id}"
-    return service.view(job.id)
+    return service.views.view(job.id)
 
 
 def _name_of(file: UploadFile) -> str:
@@ -119,12 +115,14 @@ def list_jobs(
 ) -> JobList:
     """Newest first. `after` is the last id of the page before."""
     ids = [job_id for job_id in service.store.ids() if after is None or job_id < after]
-    return JobList(data=[service.view(job_id) for job_id in ids[:limit]], has_more=len(ids) > limit)
+    return JobList(
+        data=[service.views.view(job_id) for job_id in ids[:limit]], has_more=len(ids) > limit
+    )
 
 
 @router.get("/jobs/{job_id}", responses=problems(404))
 def show_job(job_id: str, service: ServiceDep) -> Job:
-    return service.view(job_id)
+    return service.views.view(job_id)
 
 
 @router.get(
@@ -144,7 +142,7 @@ def get_events(
     A client that comes back with the `Last-Event-ID` of an end gets 204, which tells it to stay
     away.
     """
-    job = service.view(job_id)
+    job = service.views.view(job_id)
     if job.status in ENDED and last_event_id == event_id(job):
         return Response(status_code=204)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -157,8 +155,8 @@ def cancel_job(job_id: str, service: ServiceDep) -> Job:
     """Stop a job: running requests are aborted, answers so far are kept."""
     service.store.cancel(job_id)
     log.info("job is to be cancelled", job=job_id)
-    service.see_to(service.store.load(job_id))
-    return service.view(job_id)
+    service.work.see_to(service.store.load(job_id))
+    return service.views.view(job_id)
 
 
 @router.post("/jobs/{job_id}/resume", status_code=202, responses=problems(404, 409))
@@ -167,8 +165,8 @@ def resume_job(job_id: str, service: ServiceDep) -> Job:
     service.store.resume(job_id)
     log.info("job resumed", job=job_id)
     service.forget(job_id)
-    service.see_to(service.store.load(job_id))
-    return service.view(job_id)
+    service.work.see_to(service.store.load(job_id))
+    return service.views.view(job_id)
 
 
 @router.delete("/jobs/{job_id}", responses=problems(404, 409))
@@ -182,7 +180,7 @@ def delete_job(job_id: str, service: ServiceDep) -> Deleted:
 
 def _add_download(what: str, name: str, media_type: str, summary: str) -> None:
     def get(job_id: str, service: ServiceDep) -> FileResponse:
-        path = service.result(job_id, name)
+        path = service.views.result(job_id, name)
         return FileResponse(path, media_type=media_type, filename=f"{job_id}-{name}")
 
     endpoint: Callable[..., FileResponse] = get
@@ -210,28 +208,3 @@ _add_download(
 )
 _add_download("errors", "errors.jsonl", JSONL, "The questions without an answer, and why.")
 _add_download("report", "report.json", "application/json", "The finished job in numbers.")
-
-
-@open_router.get("/healthz")
-def healthz() -> Health:
-    """The process is alive."""
-    return Health()
-
-
-@open_router.get("/metrics", response_class=PlainTextResponse)
-def metrics(request: Request) -> Response:
-    """For Prometheus, without a key: numbers alone, nothing of what is in the jobs."""
-    return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-@open_router.get("/readyz", responses={503: {"model": Readiness}})
-async def readyz(service: ServiceDep, response: Response) -> Readiness:
-    """Redis, the data volume and the model are there.
-
-    Jobs are accepted without the model, and wait for it.
-    """
-    redis_state = await service.redis_state()
-    volume_state = await asyncio.to_thread(service.volume_state)
-    ready = redis_state == volume_state == service.model_state == "ok"
-    response.status_code = 200 if ready else 503
-    return Readiness(ready=ready, redis=redis_state, volume=volume_state, model=service.model_state)

@@ -23,7 +23,7 @@ router = guarded_router()
 @router.get("/model", responses=problems(503))
 def show_model(service: ServiceDep) -> Model:
     """The model that answers, its contract and provenance."""
-    return service.model()
+    return service.model.model()
 
 
 @router.get("/models")

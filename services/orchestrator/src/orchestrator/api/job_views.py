@@ -1,0 +1,129 @@
+"""Jobs as the API shows them: status, counts, rates, and a note on what a job waits for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.api.model_watch import ModelWatch
+from orchestrator.api.schemas import ENDED, Job, Status
+from orchestrator.api.volume import room_fault
+from orchestrator.api.work_watch import WorkWatch
+from orchestrator.errors import JobDamagedError, NotReadyError
+from orchestrator.jobs.progress import ProgressReader
+from orchestrator.jobs.records import EndFile, JobFile
+from orchestrator.jobs.store import JobStore
+from orchestrator.model import ServedModel
+
+# A job has no worker for a moment between two of its shards.
+IDLE_S = 4.0
+
+
+class JobViews:
+    """Views of the jobs of a store. `data_dir` is the volume that they are on."""
+
+    def __init__(self, store: JobStore, data_dir: Path, work: WorkWatch, model: ModelWatch) -> None:
+        self._store = store
+        self._data_dir = data_dir
+        self._work = work
+        self._model = model
+        self._progress = ProgressReader(store)
+
+    def view(self, job_id: str) -> Job:
+        """The job as it is now. One that is damaged is failed, with the reason."""
+        try:
+            return self._view(self._store.load_whole(job_id))
+        except JobDamagedError as error:
+            return Job.damaged(job_id, self._readable(job_id), str(error))
+
+    def status(self, job_id: str) -> Status:
+        try:
+            end = self._store.end(job_id)
+            return end.status if end else self._status(self._store.load_whole(job_id), None)
+        except JobDamagedError:
+            return "failed"
+
+    def result(self, job_id: str, name: str) -> Path:
+        """A file that an ended job has left.
+
+        Raises:
+            NotReadyError: it is not there, or not yet.
+        """
+        path = self._store.result(job_id, name)
+        if path is None:
+            job = self.view(job_id)
+            counts = job.request_counts
+            done = counts.completed + counts.failed
+            reason = job.error or f"{done} of {counts.total} questions are done"
+            raise NotReadyError(f"{name} is not there; the job is {job.status}: {reason}")
+        return path
+
+    def forget(self, job_id: str) -> None:
+        """Forget what was read of a job that was opened again or deleted."""
+        self._progress.forget(job_id)
+
+    def _readable(self, job_id: str) -> JobFile | None:
+        try:
+            return self._store.load(job_id)
+        except JobDamagedError:
+            return None
+
+    def _view(self, job: JobFile) -> Job:
+        job_id = job.id
+        started = self._store.started(job_id)
+        started_at = started.started_at if started else None
+        end = self._store.end(job_id)  # before the counts: an ended job's counts are final
+        if end is not None and end.counts is not None:
+            self._progress.forget(job_id)
+            return Job.of(job, end.counts, end.status, started_at, end, None)
+        progress = self._progress.read(job)
+        status = self._status(job, end)
+        note = None if status in ENDED else self._note(job_id, status)
+        view = Job.of(job, progress.counts, status, started_at, end, note)
+        if end is None:
+            view.questions_per_s = progress.questions_per_s
+            view.samples_per_s = progress.samples_per_s
+            view.eta_s = None if note else progress.eta_s(job.questions)
+        return view
+
+    def _status(self, job: JobFile, end: EndFile | None) -> Status:
+        if end is not None:
+            return end.status
+        if self._store.is_cancelling(job.id):
+            return "cancelling"
+        return "in_progress" if self._store.open_shards(job) else "finalizing"
+
+    def _note(self, job_id: str, status: Status) -> str | None:
+        """What a job that has not ended waits for, if anything."""
+        work = self._work
+        if room := room_fault(self._data_dir):
+            return f"waiting for room: {room}"
+        if work.state != "ok":
+            return work.state
+        if not work.has_workers:
+            return "waiting for a worker: none is running; start one (docker compose up -d worker)"
+        if job_id in work.scheduler.faults:
+            return f"waiting for another try: {work.scheduler.faults[job_id]}"
+        if job_id in work.waits:
+            return work.waits[job_id]
+        if status != "in_progress":
+            return None  # it asks the model nothing any more
+        return self._model_note(job_id) or self._turn_note(job_id)
+
+    def _model_note(self, job_id: str) -> str | None:
+        pinned, served = self._store.pinned(job_id), self._model.served
+        if pinned is not None and served:
+            name = ServedModel.from_contract(pinned).name
+            if name in served:
+                return None
+            return (
+                f"waiting for the model: the job was started with the weights {name}; "
+                f"{', '.join(sorted(served))} are served now"
+            )
+        if self._model.state != "ok":
+            return f"waiting for the model: {self._model.state}"
+        return None
+
+    def _turn_note(self, job_id: str) -> str | None:
+        if self._work.idle_s(job_id) < IDLE_S:
+            return None
+        return "waiting for its turn: every worker is at another job"

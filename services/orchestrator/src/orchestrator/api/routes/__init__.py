@@ -1,0 +1,1 @@
+"""The HTTP API's calls, a module a subject. Each call is a few lines over the service."""

@@ -1,0 +1,35 @@
+"""The data volume: is there room, and can it be written?"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from pathlib import Path
+
+from contract.published import sync
+
+FULL_BYTES = 32 << 20
+PROBE_BYTES = 64 << 10
+
+
+def room_fault(folder: Path) -> str | None:
+    """Why nothing more should be written, None while there is room."""
+    free = shutil.disk_usage(folder).free
+    if free >= FULL_BYTES:
+        return None
+    return f"{folder} has {free >> 20} MiB left; delete jobs or enlarge the volume"
+
+
+def volume_state(folder: Path) -> str:
+    """ "ok", or why results cannot be written: an empty file fits on a full volume too."""
+    probe = folder / f".writable-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.write_bytes(b"\0" * PROBE_BYTES)
+            sync(probe)
+        finally:
+            probe.unlink(missing_ok=True)
+        return room_fault(folder) or "ok"
+    except OSError as error:
+        return f"{folder} cannot be written: {error.strerror}"

@@ -1,0 +1,67 @@
+"""The work on open jobs as the last recovery scan found it: workers, waits, faults."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+
+from orchestrator.coordination.connection import CoordinationError, connect
+from orchestrator.coordination.leases import leased_jobs
+from orchestrator.coordination.queueing import Scheduler
+from orchestrator.coordination.waiting import read_waits
+from orchestrator.jobs.records import JobFile
+from orchestrator.jobs.store import JobStore
+from orchestrator.settings import Settings
+
+log = structlog.get_logger("quorum")
+
+REDIS_TIMEOUT_S = 10.0
+
+
+class WorkWatch:
+    """`state` is "ok", or why the last scan failed; `waits` says what a job's workers wait for."""
+
+    def __init__(self, settings: Settings, store: JobStore) -> None:
+        self._store = store
+        # a command that gets no answer fails in time for the next try; nothing here blocks on Redis
+        self.scheduler = Scheduler(store, connect(settings.redis_url, REDIS_TIMEOUT_S))
+        self.state = "ok"
+        self.has_workers = True
+        self.waits: dict[str, str] = {}
+        self._idle_since: dict[str, float] = {}
+
+    async def scan(self) -> None:
+        """Enqueue what is open and not under way, and look at who works.
+
+        Raises:
+            CoordinationError: Redis is away.
+        """
+        await asyncio.to_thread(self.scheduler.scan)
+        self.has_workers = await asyncio.to_thread(self.scheduler.has_workers)
+        self.waits = await asyncio.to_thread(read_waits, self.scheduler.connection)
+        self._idle_since = await asyncio.to_thread(self._idle_jobs)
+        self.state = "ok"
+
+    def failed(self, reason: str) -> None:
+        self.state = reason
+
+    def see_to(self, job: JobFile) -> None:
+        """Enqueue or end a job now, rather than with the next scan."""
+        try:
+            self.scheduler.see_to(job)
+        except CoordinationError as error:
+            log.warning("Redis is away; the scan will see to it", job=job.id, reason=str(error))
+
+    def idle_s(self, job_id: str) -> float:
+        """For how long no worker has been at the job."""
+        now = time.monotonic()
+        return now - self._idle_since.get(job_id, now)
+
+    def _idle_jobs(self) -> dict[str, float]:
+        """Since when each open job has had no worker."""
+        at_work, now = leased_jobs(self.scheduler.connection), time.monotonic()
+        ended = self._store.has_ended
+        idle = (job_id for job_id in self._store.ids() if job_id not in at_work)
+        return {job_id: self._idle_since.get(job_id, now) for job_id in idle if not ended(job_id)}
