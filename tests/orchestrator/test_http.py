@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from orchestrator.api.app import STOP_S, create_app
-from orchestrator.api.service import Service
+from orchestrator.api.job_views import JobViews
 from orchestrator.jobs import store
 from orchestrator.local.stack import free_port
 from orchestrator.settings import ApiSettings, Settings
@@ -151,10 +151,10 @@ def test_beyond_the_loopback_the_api_starts_only_with_a_key(
 def test_an_error_of_ours_gives_away_nothing_but_its_id(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(service: Service, job_id: str) -> None:  # a fault that no request can cause
+    def fail(views: JobViews, job_id: str) -> None:  # a fault that no request can cause
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(Service, "view", fail)
+    monkeypatch.setattr(JobViews, "view", fail)
     with TestClient(
         create_app(settings), base_url="http://localhost", raise_server_exceptions=False
     ) as client:
