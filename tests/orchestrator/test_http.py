@@ -173,7 +173,7 @@ def test_a_full_volume_refuses_a_file_and_keeps_nothing(
         target.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store, "_copy", full)
+    monkeypatch.setattr(store, "copy_hashed", full)
     with TestClient(create_app(settings), base_url="http://localhost") as client:
         reply = client.post("/jobs", files={"file": ("f", problem_file(1))})
     assert reply.status_code == 507

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.api import volume as volume_module
 from orchestrator.coordination.heartbeat import beating
-from orchestrator.jobs import finishing
+from orchestrator.jobs import store
 from orchestrator.jobs.records import JobFile
 from orchestrator.settings import Settings
 from orchestrator.worker.shards import answer_shard
@@ -50,7 +50,7 @@ def test_a_full_volume_while_finalizing_is_said(
 ) -> None:
     for name in ("data_dir", "redis_url", "inference_url"):
         monkeypatch.setenv(name.upper(), str(getattr(settings, name)))
-    monkeypatch.setattr(finishing, "replacing", full)
+    monkeypatch.setattr(store, "replacing", full)
     with beating(bench.redis, "a worker"):
         with pytest.raises(OSError, match="No space left"):
             answer_shard(finalizing.id, 0)
@@ -65,7 +65,7 @@ def test_a_full_volume_while_finalizing_is_said(
 def test_a_cancelled_job_that_cannot_be_ended_says_why(
     bench: Bench, api: httpx2.Client, finalizing: JobFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finishing, "replacing", full)
+    monkeypatch.setattr(store, "replacing", full)
     bench.store.cancel(finalizing.id)
     with beating(bench.redis, "a worker"):
         until(lambda: "No space left" in note(api, finalizing), 15)
