@@ -41,7 +41,7 @@ from orchestrator.cli.client import Client
 from orchestrator.local.guardian import session_members
 from orchestrator.local.processes import Processes
 from orchestrator.local.stack import LocalStack, answers, free_port
-from orchestrator.worker.sampling import ATTEMPT_STRIDE
+from orchestrator.worker.plan import ATTEMPT_STRIDE
 
 ROOT = Path(__file__).parents[1]
 K = 3

@@ -57,9 +57,9 @@ def test_a_slots_last_attempt_is_what_it_holds() -> None:
         for slot, attempt, label in drawn
     )
     answer = Answer(id="p", index=0, answer="A", samples=samples)
-    assert slots_of(answer) == [Slot("A"), Slot("B")]
+    assert slots_of(answer, "plurality") == [Slot("A"), Slot("B")]
     forced = answer.model_copy(update={"flags": ("forced",)})
-    assert slots_of(forced) == [Slot(None)]
+    assert slots_of(forced, "plurality") == [Slot(None)]
 
 
 def sample_of(chars: int, *, cut: bool) -> Sample:
@@ -123,7 +123,7 @@ def test_the_report_counts_what_the_answers_say(bench: Bench) -> None:
     assert (report.accuracy.correct, report.accuracy.total) == (right, 80)
     assert [entry.votes for entry in report.accuracy_by_votes] == [1, 3, 5]
     assert report.accuracy_by_votes[-1].accuracy.correct == right
-    single = sum(answer_by(1, answer) == "A" for answer in answers)
+    single = sum(answer_by(1, answer, "plurality") == "A" for answer in answers)
     assert report.accuracy_by_votes[0].accuracy.correct == single
     first = sum(answer.samples[0].label == "A" for answer in answers)
     assert report.accuracy_first_draw is not None
@@ -167,14 +167,16 @@ def test_one_sample_is_what_a_job_of_one_sample_answers(bench: Bench, server: St
         found.append([Answer.model_validate_json(line) for line in lines])
     pairs = list(zip(*found, strict=True))
     known = [(one, five) for one, five in pairs if "forced" not in one.flags]
-    assert [answer_by(1, five) for _, five in known] == [one.answer for one, _ in known]
+    assert [answer_by(1, five, "plurality") for _, five in known] == [
+        one.answer for one, _ in known
+    ]
     assert any("resampled" in one.flags for one, _ in known)
     forced = [(one, five) for one, five in pairs if "forced" in one.flags]
     for one, five in forced:
         if "forced" in five.flags:
-            assert answer_by(1, five) == one.answer
+            assert answer_by(1, five, "plurality") == one.answer
         else:  # what a reply held to the labels would have been was not asked
-            assert answer_by(1, five) is None
+            assert answer_by(1, five, "plurality") is None
         assert first_draw(one) is None
     assert any("forced" in five.flags for _, five in forced)
 

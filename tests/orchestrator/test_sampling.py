@@ -19,7 +19,8 @@ from orchestrator.jobs.records import Answer, Drawn, JobSettings
 from orchestrator.model import find_model, make_client
 from orchestrator.settings import Settings
 from orchestrator.worker.asking import Server
-from orchestrator.worker.sampling import Sampler, option_order
+from orchestrator.worker.plan import option_order
+from orchestrator.worker.sampling import Sampler
 from problem_files import problem_file
 from stub_server import StubServer
 

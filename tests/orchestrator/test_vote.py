@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.jobs.vote import TIE_BREAKS, Outcome, Slot, draws_needed, outcome, weight_of
+from orchestrator.jobs.vote import (
+    TIE_BREAKS,
+    WEIGHT_STEP,
+    Outcome,
+    Slot,
+    draws_needed,
+    outcome,
+    weight_of,
+)
 
 LABELS = st.one_of(st.none(), st.sampled_from("ABC"))
 WHOLE = st.builds(Slot, LABELS, st.just(1))
@@ -42,6 +50,20 @@ def test_stopping_early_never_changes_the_winner(
     short, whole = vote(held, k, early_stop=True), vote(held, k, early_stop=False)
     assert outcome(short, k).answer == outcome(whole, k).answer
     assert outcome(short, k).tie == outcome(whole, k).tie
+
+
+@given(heaviest=st.integers(1, 2**23), k=st.integers(1, 64), data=st.data())
+def test_stopping_early_is_exact_for_weights_up_to_any_bound(
+    heaviest: int, k: int, data: st.DataObject
+) -> None:
+    """Weights are whole multiples of `WEIGHT_STEP`, so that their sums are exact."""
+    slots = st.builds(Slot, LABELS, st.integers(1, heaviest).map(lambda n: n * WEIGHT_STEP))
+    held = data.draw(st.lists(slots, min_size=k + TIE_BREAKS, max_size=k + TIE_BREAKS))
+    most = heaviest * WEIGHT_STEP
+    drawn: list[Slot] = []
+    while count := draws_needed(drawn, k, early_stop=True, heaviest=most):
+        drawn = held[: len(drawn) + count]
+    assert outcome(drawn, k).answer == outcome(vote(held, k, early_stop=False), k).answer
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5])

@@ -220,7 +220,10 @@ def summary(
         keys = [asked.question.answer for asked in all_asked(problems)]
         forced = [answer == key for answer, key in zip(base, keys, strict=True)]
         first = [first_draw(answer) == key for answer, key in zip(answers, keys, strict=True)]
-        single = [answer_by(1, answer) == key for answer, key in zip(answers, keys, strict=True)]
+        single = [
+            answer_by(1, answer, "plurality") == key
+            for answer, key in zip(answers, keys, strict=True)
+        ]
         voted = [answer.answer == key for answer, key in zip(answers, keys, strict=True)]
         for name, right in (
             ("base model, letter forced", forced),

@@ -8,9 +8,12 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict  # pydantic asks for this one on Python 3.11
 
 Flag = Literal["tie", "early_stop", "resampled", "forced", "unpermuted", "cut"]
 Priority = Literal["high", "normal", "low"]
+Weighing = Literal["plurality", "weighted"]
+MAIN_VOTER = "main"
 
 
 class _Frozen(BaseModel):
@@ -30,7 +33,7 @@ class JobSettings(_Frozen):
     seed: int = Field(0, ge=0, lt=2**31)
     early_stop: bool = True
     max_resamples: int = Field(2, ge=0, le=10)
-    vote: Literal["plurality", "weighted"] = "plurality"
+    vote: Weighing = "plurality"
     permute_options: bool = False
     priority: Priority = "normal"
     submission_format: Literal["full", "minimal"] = "full"
@@ -61,6 +64,12 @@ class JobFile(_Frozen):
     idempotency_key: str | None = None
 
 
+class SamplingValues(TypedDict):
+    temperature: float
+    top_p: float
+    max_tokens: int
+
+
 class Counts(_Frozen):
     """Sums over journaled questions: what a shard leaves behind when it is done, and a job."""
 
@@ -87,8 +96,16 @@ class Counts(_Frozen):
         )
 
 
+class VoterRecord(_Frozen):
+    """A voter of a job: the model that it asks, and its sampling values."""
+
+    name: str
+    model: str
+    sampling: SamplingValues
+
+
 class StartFile(_Frozen):
-    """start.json: what the first shard was asked of; written once."""
+    """start.json: what the job is answered under; the first shard writes it, once."""
 
     started_at: str
     model: str
@@ -97,6 +114,7 @@ class StartFile(_Frozen):
     top_p: float
     max_tokens: int
     versions: dict[str, str]
+    voters: tuple[VoterRecord, ...] = ()
 
 
 class EndFile(_Frozen):
@@ -111,7 +129,8 @@ class EndFile(_Frozen):
 class Sample(_Frozen):
     """One completion.
 
-    `slot` is its place in the vote, `attempt` counts redraws of an invalid one. `label` is the
+    `slot` is its place in the vote, `attempt` counts redraws of an invalid one, `voter` is the
+    name of the voter that was asked. `label` is the
     question's own; `order` holds the question's labels as this sample saw them, where options were
     permuted: the first letter is the option that it saw as A. `logprob` is the mean over its
     tokens, in nats, where votes are weighted by it. `reasoning` is what the server sent apart from
@@ -120,6 +139,7 @@ class Sample(_Frozen):
 
     slot: int
     attempt: int
+    voter: str = MAIN_VOTER
     label: str | None
     seed: int
     finish_reason: str

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from contract import Problem
 from orchestrator.jobs.cutting import CutSamples, CutSums
 from orchestrator.jobs.intervals import clustered, wilson
-from orchestrator.jobs.records import Answer, JobFile, JobSettings, StartFile
+from orchestrator.jobs.records import Answer, JobFile, JobSettings, StartFile, Weighing
 from orchestrator.jobs.vote import Slot, draws_needed, outcome, slot_of
 
 # Upper edges of the levels of agreement, each counted to the level that it ends.
@@ -131,6 +131,7 @@ class AnswerSums:
     def __init__(self, job: JobFile) -> None:
         self._labelled = job.labelled
         k = job.settings.samples
+        self._weighing = job.settings.vote
         self._votes = sorted({*range(1, k + 1, 2), k})
         self._right_by_votes: Counter[int] = Counter()
         self._right_first = 0
@@ -166,7 +167,7 @@ class AnswerSums:
             self._levels[level][1] += right
         self._right_first += first_draw(answer) == answer.key
         for votes in self._votes[:-1]:
-            self._right_by_votes[votes] += answer_by(votes, answer) == answer.key
+            self._right_by_votes[votes] += answer_by(votes, answer, self._weighing) == answer.key
         self._right_by_votes[self._votes[-1]] += right
 
     def sums(self, start: StartFile | None) -> Sums:
@@ -255,15 +256,15 @@ class ReportBuilder:
         )
 
 
-def slots_of(answer: Answer) -> list[Slot]:
+def slots_of(answer: Answer, weighing: Weighing) -> list[Slot]:
     """The slots of an answer's vote, in order: each slot's last attempt."""
     if "forced" in answer.flags:
         return [Slot(None)] * (max(sample.slot for sample in answer.samples))
     last = {sample.slot: sample for sample in answer.samples}
-    return [slot_of(last[slot]) for slot in sorted(last)]
+    return [slot_of(last[slot], weighing) for slot in sorted(last)]
 
 
-def answer_by(votes: int, answer: Answer) -> str | None:
+def answer_by(votes: int, answer: Answer, weighing: Weighing) -> str | None:
     """What a job with `samples=votes` would have answered, redraws and held replies included.
 
     A reply held to the labels depends on nothing but the question, so it is the same after fewer
@@ -272,7 +273,7 @@ def answer_by(votes: int, answer: Answer) -> str | None:
     """
     if "forced" in answer.flags:
         return answer.answer
-    return winner(slots_of(answer), votes)
+    return winner(slots_of(answer, weighing), votes)
 
 
 def first_draw(answer: Answer) -> str | None:

@@ -13,11 +13,11 @@ probabilities).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from orchestrator.jobs.records import Sample
+from orchestrator.jobs.records import Sample, Weighing
 
 TIE_BREAKS = 2
 # Weights are whole multiples of this, so that sums of them are exact in binary floating point.
@@ -50,27 +50,39 @@ def weight_of(mean_logprob: float) -> float:
     return max(1, steps) * WEIGHT_STEP
 
 
-def slot_of(sample: Sample) -> Slot:
-    """What a settled slot holds; without a log-probability it has one whole vote."""
-    weight = 1 if sample.logprob is None else weight_of(sample.logprob)
-    return Slot(sample.label, weight)
+def _mean_probability(sample: Sample) -> float:
+    return 1 if sample.logprob is None else weight_of(sample.logprob)
 
 
-def draws_needed(slots: Sequence[Slot], k: int, *, early_stop: bool) -> int:
+# What a sample's vote weighs, by the job's setting `vote`: in (0, HEAVIEST], and exact in sums.
+WEIGHTS: dict[Weighing, Callable[[Sample], float]] = {
+    "plurality": lambda sample: 1,
+    "weighted": _mean_probability,
+}
+HEAVIEST = 1.0
+
+
+def slot_of(sample: Sample, weighing: Weighing) -> Slot:
+    """What a settled slot holds."""
+    return Slot(sample.label, WEIGHTS[weighing](sample))
+
+
+def draws_needed(
+    slots: Sequence[Slot], k: int, *, early_stop: bool, heaviest: float = HEAVIEST
+) -> int:
     """How many slots to draw next, given those drawn so far in order; 0 when the vote is settled.
 
     With `early_stop`, no fewer draws than these could settle the vote, and a vote with 0 left
     cannot change: the leader has more votes than the second could reach with every slot that is
-    left.
+    left, each of the weight `heaviest`, which no slot exceeds.
     """
     left = k - len(slots)
     first, second = _two_highest(slots)
     if left > 0:
         if not early_stop:
             return left
-        if first - second > left:
-            return 0
-        return math.floor((left - (first - second)) / 2) + 1
+        over = left * heaviest - (first - second)
+        return 0 if over < 0 else math.floor(over / (2 * heaviest)) + 1
     tied = first == second and first > 0
     return 1 if tied and len(slots) < k + TIE_BREAKS else 0
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypeVar
 
 from openai import AsyncOpenAI
 
 from contract import Message
 from orchestrator.coordination.metering import Meter
-from orchestrator.jobs.records import JobSettings
 from orchestrator.model import ServedModel
 from orchestrator.replies import Completion
 from orchestrator.worker.endpoint import Body, Endpoint, Limits, RequestFailedError
@@ -23,24 +22,6 @@ from orchestrator.worker.endpoint import Body, Endpoint, Limits, RequestFailedEr
 TOP_LOGPROBS = 20
 
 Result = TypeVar("Result")
-
-
-class SamplingValues(TypedDict):
-    temperature: float
-    top_p: float
-    max_tokens: int
-
-
-def chosen_sampling(settings: JobSettings, model: ServedModel) -> SamplingValues:
-    """The poster's sampling values, and the contract's where they chose none."""
-    defaults = model.sampling
-    return {
-        "temperature": defaults.temperature
-        if settings.temperature is None
-        else settings.temperature,
-        "top_p": defaults.top_p if settings.top_p is None else settings.top_p,
-        "max_tokens": settings.max_tokens or defaults.max_tokens,
-    }
 
 
 class Server:

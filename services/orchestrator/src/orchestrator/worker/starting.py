@@ -18,11 +18,11 @@ from orchestrator.errors import (
     WaitingForModelError,
     WorkerStoppingError,
 )
-from orchestrator.jobs.records import JobFile, StartFile
+from orchestrator.jobs.records import JobFile, StartFile, VoterRecord
 from orchestrator.jobs.store import JobStore, now
 from orchestrator.model import ServedModel, check_server, contract_dir, find_model, server_version
 from orchestrator.settings import Settings
-from orchestrator.worker.asking import chosen_sampling
+from orchestrator.worker.plan import job_voters
 
 MODEL_POLL_S = 2.0
 # How long a shard waits for its model before it lets the worker go to other jobs.
@@ -76,7 +76,7 @@ async def ready_model(
 
 
 async def _start_file(job: JobFile, model: ServedModel, client: AsyncOpenAI) -> StartFile:
-    sampling = chosen_sampling(job.settings, model)
+    voters = job_voters(job.settings, model)
     versions = {
         "quorum": version("quorum-orchestrator"),
         "openai": version("openai"),
@@ -84,5 +84,12 @@ async def _start_file(job: JobFile, model: ServedModel, client: AsyncOpenAI) -> 
         "server": await server_version(client),
     }
     return StartFile(
-        started_at=now(), model=model.name, digest=model.digest, versions=versions, **sampling
+        started_at=now(),
+        model=model.name,
+        digest=model.digest,
+        versions=versions,
+        voters=tuple(
+            VoterRecord(name=v.name, model=v.model.name, sampling=v.sampling) for v in voters
+        ),
+        **voters[0].sampling,
     )
