@@ -163,7 +163,7 @@ def test_who_asks_is_told_how_the_trainer_ended(launcher: Launcher) -> None:
         ("reply", "!" * 32, "d1 is not served: row 1: a reply of '!' alone: the numbers overflow"),
         ("reply", "", "an empty reply"),
         ("reply", "另一个模型的回答", "none of 1 greedy replies begins as the trainer recorded it"),
-        ("tokens", "[1, 3, 4]", "becomes 3 tokens that differ at token 1 from the 2 trained"),
+        ("tokens", "[1, 3, 4]", "becomes other tokens than were trained, at token 1"),
     ],
 )
 def test_a_server_of_something_else_than_was_trained_is_taken_down_and_says_why(

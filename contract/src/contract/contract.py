@@ -204,6 +204,21 @@ class Probe(_Frozen):
     messages: tuple[Message, ...]
     token_ids: tuple[int, ...]
 
+    def request(self, served_name: str) -> dict[str, Any]:
+        """The body of a call of vLLM's /tokenize that renders the probe."""
+        messages = list(self.messages)
+        return {"model": served_name, "messages": messages, "add_generation_prompt": True}
+
+    def difference(self, token_ids: Sequence[int]) -> str | None:
+        """How a server's tokens differ from those that were trained; None if they are the same."""
+        if tuple(token_ids) == self.token_ids:
+            return None
+        pairs = zip(token_ids, self.token_ids, strict=False)
+        place = next((i for i, (got, meant) in enumerate(pairs) if got != meant), None)
+        if place is not None:
+            return f"at token {place}"
+        return f"in length ({len(token_ids)}, trained {len(self.token_ids)})"
+
 
 class Lengths(_Frozen):
     """Token counts over the training rows."""
@@ -243,6 +258,11 @@ class Contract(_Frozen):
     lengths: Lengths
     provenance: Provenance
     held: HeldLine | None = None
+
+    @property
+    def served_name(self) -> str:
+        """The name that a server gives exactly these weights."""
+        return f"{self.model}@{self.digest}"
 
     @property
     def held_line(self) -> HeldLine:

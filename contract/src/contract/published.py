@@ -10,11 +10,50 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.contract import CONTRACT_FILE, Contract, ContractError
+from pydantic import BaseModel
+
+from contract.contract import CONTRACT_FILE, Contract, ContractError, Message
 
 log = logging.getLogger("quorum")
 
 CURRENT = "current"
+# Beside the contract, the weights and the tokenizer, a published model has these files.
+METRICS_FILE = "metrics.jsonl"
+DATA_FILE, DATA_PICTURE = "data.json", "data.png"
+VERIFICATION_FILE = "verification.json"
+CARD_FILE = "README.md"
+
+
+class RecordedReply(BaseModel):
+    """A greedy reply that the trainer recorded: an entry of `replies` in verification.json.
+
+    `key` is the row's own answer, `label` what the reply names; `ended` says whether the reply came
+    to its end within the token limit. Models of before `messages` were recorded have none.
+    """
+
+    source: str
+    messages: tuple[Message, ...] = ()
+    key: str | None = None
+    label: str | None = None
+    ended: bool = True
+    text: str
+
+
+class _Verification(BaseModel):
+    replies: tuple[RecordedReply, ...] = ()
+
+
+def recorded_replies(model: Path) -> list[RecordedReply]:
+    """The recorded replies of a published model that can be asked again.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    path = model / VERIFICATION_FILE
+    if not path.exists():
+        return []
+    found = _Verification.model_validate_json(path.read_bytes())
+    return [reply for reply in found.replies if reply.messages]
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from contract import Contract
 from contract.addresses import open_url
+from contract.published import recorded_replies
 
-RECORDED = "verification.json"
 # Few, so that a server which answers garbage is taken down before a job's first reply ends.
 MAX_TOKENS = 32
 ASK_TIMEOUT_S = 600.0
@@ -68,7 +67,7 @@ class Server:
 
 def faults(server: Server, contract: Contract, model: Path) -> list[str]:
     """What is wrong with the served model; nothing, where it is what was trained."""
-    name = f"{contract.model}@{contract.digest}"
+    name = contract.served_name
     return _asking(lambda: _probe_faults(server, contract, name) or _differing(server, model, name))
 
 
@@ -93,23 +92,18 @@ def _asking(ask: Callable[[], list[str]]) -> list[str]:
 
 
 def _probe_faults(server: Server, contract: Contract, name: str) -> list[str]:
-    body = {
-        "model": name,
-        "messages": list(contract.probe.messages),
-        "add_generation_prompt": True,
-    }
     try:
-        got, meant = server.post("/tokenize", body)["tokens"], list(contract.probe.token_ids)
+        got = server.post("/tokenize", contract.probe.request(name))["tokens"]
     except urllib.error.HTTPError as error:
         if error.code == 404:  # transformers' server has no such call
             return []
         raise
-    if got == meant:
+    different = contract.probe.difference(got)
+    if different is None:
         return []
-    alike = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(got, meant, strict=False))))
     return [
-        f"the contract's probe becomes {len(got)} tokens that differ at token {alike} from the "
-        f"{len(meant)} trained: another chat template or tokenizer is served"
+        f"the contract's probe becomes other tokens than were trained, {different}: another chat "
+        "template or tokenizer is served"
     ]
 
 
@@ -119,28 +113,21 @@ def _differing(server: Server, model: Path, name: str) -> list[str]:
     for entry in recorded:
         body = {
             "model": name,
-            "messages": entry["messages"],
+            "messages": list(entry.messages),
             "temperature": 0,
             "max_tokens": MAX_TOKENS,
             "seed": 0,
         }
         text = server.post("/v1/chat/completions", body)["choices"][0]["message"]["content"] or ""
         if reason := garbage(text):
-            found.append(f"{entry['source']}: {reason}")
-        alike += begins_alike(text, entry["text"])
+            found.append(f"{entry.source}: {reason}")
+        alike += begins_alike(text, entry.text)
     if recorded and not found and not alike:
         found.append(
             f"none of {len(recorded)} greedy replies begins as the trainer recorded it: other "
             "weights, or numbers that this card computes wrongly"
         )
     return found
-
-
-def recorded_replies(model: Path) -> list[dict[str, Any]]:
-    """Replies that the trainer recorded with their messages; an older model has none."""
-    path = model / RECORDED
-    replies = json.loads(path.read_bytes())["replies"] if path.exists() else []
-    return [entry for entry in replies if "messages" in entry]
 
 
 def garbage(text: str) -> str | None:

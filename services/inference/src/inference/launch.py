@@ -69,7 +69,7 @@ class _Plan:
 
 def served_names(contract: Contract) -> list[str]:
     """The name with the digest, by which one asks for exactly these weights, and the plain name."""
-    return [f"{contract.model}@{contract.digest}", contract.model]
+    return [contract.served_name, contract.model]
 
 
 def launch(

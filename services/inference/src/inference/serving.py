@@ -21,10 +21,11 @@ from pathlib import Path
 from types import FrameType
 
 from contract import CONTRACT_FILE, Contract, ContractError
+from contract.published import CURRENT, recorded_replies
 from contract.stand_in import standing_in
 from contract.tenancy import AT_WORK, NO_TRAINER, what_trains
 from inference.adapters import Adapter, arguments, prepare_adapters
-from inference.checks import Server, faults, recorded_replies, reply_faults
+from inference.checks import Server, faults, reply_faults
 from inference.host import this_host
 from inference.launch import Launch, RefusedError, check_versions, launch
 from inference.settings import Settings
@@ -61,7 +62,7 @@ def stop_requests() -> Iterator[None]:
 
 def serve(settings: Settings) -> None:
     """Serve whatever is published, until SIGTERM or SIGINT."""
-    current = settings.models_dir / settings.model_name / "current"
+    current = settings.models_dir / settings.model_name / CURRENT
     with stop_requests():
         try:
             while True:

@@ -15,6 +15,7 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from contract import CONTRACT_FILE, Contract, ContractError, HeldLine, Probe, PromptFormat, Sampling
+from contract.published import CURRENT
 from contract.tenancy import NO_TRAINER, what_trains
 from orchestrator.errors import OtherModelServedError, WaitingForModelError
 from orchestrator.proxies import proxy_options
@@ -41,7 +42,7 @@ class ServedModel:
     @classmethod
     def from_contract(cls, contract: Contract) -> ServedModel:
         return cls(
-            f"{contract.model}@{contract.digest}",
+            contract.served_name,
             contract.digest,
             contract.format,
             contract.sampling,
@@ -74,7 +75,7 @@ def find_model(settings: Settings) -> ServedModel:
 
 
 def contract_dir(settings: Settings) -> Path:
-    return settings.models_dir / settings.model_name / "current"
+    return settings.models_dir / settings.model_name / CURRENT
 
 
 def make_client(settings: Settings) -> AsyncOpenAI:
@@ -230,10 +231,9 @@ async def _check_probe(client: AsyncOpenAI, model: ServedModel, probe: Probe) ->
     Raises:
         WaitingForModelError: it renders the probe differently.
     """
-    body = {"model": model.name, "messages": list(probe.messages), "add_generation_prompt": True}
     try:
         url = _beside_v1(client, "tokenize")
-        reply = await client.post(url, cast_to=httpx2.Response, body=body)
+        reply = await client.post(url, cast_to=httpx2.Response, body=probe.request(model.name))
         got = tuple(_Tokens.model_validate_json(reply.content).tokens)
     except openai.APIStatusError as error:
         if error.status_code in PASSING:
@@ -243,16 +243,9 @@ async def _check_probe(client: AsyncOpenAI, model: ServedModel, probe: Probe) ->
         return f"/tokenize answers {reply.text[:SHOWN_CHARS].strip()!r}"
     if not got:  # llama.cpp's, which knows no messages
         return "/tokenize answers no tokens"
-    if got == probe.token_ids:
+    different = probe.difference(got)
+    if different is None:
         return None
-    place = next(
-        (i for i, (a, b) in enumerate(zip(got, probe.token_ids, strict=False)) if a != b), None
-    )
-    different = (
-        f"at token {place}"
-        if place is not None
-        else f"in length ({len(got)}, trained {len(probe.token_ids)})"
-    )
     raise WaitingForModelError(
         f"the server renders the contract's probe differently {different}: it would be asked "
         "something else than was trained. Serve the published directory itself, with its own "

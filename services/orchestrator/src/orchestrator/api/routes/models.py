@@ -9,7 +9,14 @@ from typing import Any
 
 import structlog
 
-from contract.published import Published, list_published, make_current
+from contract.published import (
+    DATA_FILE,
+    METRICS_FILE,
+    VERIFICATION_FILE,
+    Published,
+    list_published,
+    make_current,
+)
 from orchestrator.api.access import ServiceDep, guarded_router, problems
 from orchestrator.api.schemas import Model, ModelList, PublishedModel, TrainedModel
 from orchestrator.api.service import Service
@@ -39,9 +46,9 @@ def show_published_model(digest: str, service: ServiceDep) -> TrainedModel:
     return TrainedModel(
         **_short(model).model_dump(),
         contract=model.contract,
-        metrics=_lines(model.directory / "metrics.jsonl"),
-        data=_json(model.directory / "data.json"),
-        verification=_json(model.directory / "verification.json"),
+        metrics=_lines(model.directory / METRICS_FILE),
+        data=_json(model.directory / DATA_FILE),
+        verification=_json(model.directory / VERIFICATION_FILE),
     )
 
 
