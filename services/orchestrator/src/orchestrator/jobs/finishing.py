@@ -14,7 +14,7 @@ import structlog
 
 from contract import Problem, write_json
 from orchestrator.jobs.asked import all_asked
-from orchestrator.jobs.progress import Tally
+from orchestrator.jobs.counting import Counting
 from orchestrator.jobs.records import Answer, Counts, EndFile, JobFile
 from orchestrator.jobs.report import Report, ReportBuilder
 from orchestrator.jobs.store import JobStore, now
@@ -73,21 +73,21 @@ def _write_results(
             else None
         )
         for shard in range(len(job.shards)):
-            answers, tally = store.answers(job, shard), Tally()
+            answers, counting = store.answers(job, shard), Counting()
             for problem in store.problems(job, shard):
                 found = [answers.get(asked.key) for asked in all_asked([problem])]
                 journaled = [answer for answer in found if answer is not None]
                 for answer in journaled:
-                    tally.add(answer)
+                    counting.add(answer)
                     answers_file.write(answer.model_dump_json().encode() + b"\n")
-                    if answer.answer is None:
+                    if answer.failed:
                         row = {"id": answer.id, "index": answer.index, "error": answer.error}
                         errors_file.write(_line(row))
                 report.add(problem, journaled)
                 if submission_file is not None:
                     row = submission_row(problem, journaled, job.settings.submission_format)
                     submission_file.write(_line(row))
-            counts += tally.counts()
+            counts += counting.counts()
     return counts, report.build()
 
 

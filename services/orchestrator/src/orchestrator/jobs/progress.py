@@ -5,14 +5,15 @@ Each journal's bytes are read once and only new ones later.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
 
+from pydantic import ValidationError
+
+from orchestrator.jobs.counting import Counting
 from orchestrator.jobs.journal import journal_lines
 from orchestrator.jobs.records import Answer, Counts, JobFile
 from orchestrator.jobs.store import JobStore
@@ -36,39 +37,9 @@ class Progress:
         return (total - self.counts.done) / self.questions_per_s if self.questions_per_s else None
 
 
-class Tally:
-    """Adds up answers of one shard, of several for one question the first."""
-
-    def __init__(self) -> None:
-        self._seen: set[tuple[str, int]] = set()
-        self._sums = dict.fromkeys(Counts.model_fields, 0.0)
-
-    def add(self, answer: Answer) -> None:
-        self.add_record(answer.model_dump())
-
-    def add_record(self, record: dict[str, Any]) -> bool:
-        """False where the question has been counted already."""
-        key, answer = (record["id"], record["index"]), record["answer"]
-        if key in self._seen:
-            return False
-        self._seen.add(key)
-        sums = self._sums
-        sums["completed" if answer is not None else "failed"] += 1
-        sums["drawn"] += len(record["samples"])
-        sums["saved"] += record["samples_saved"]
-        sums["correct"] += answer is not None and answer == record["key"]
-        if record["agreement"] is not None:
-            sums["voted"] += 1
-            sums["agreement_sum"] += record["agreement"]
-        return True
-
-    def counts(self) -> Counts:
-        return Counts.model_validate(self._sums)
-
-
 @dataclass
 class _Shard:
-    tally: Tally = field(default_factory=Tally)
+    counting: Counting = field(default_factory=Counting)
     offset: int = 0
 
 
@@ -95,7 +66,7 @@ class ProgressReader:
             )
             known.recent.extend(fresh)
             counts = sum(known.done.values(), Counts())
-            counts = sum((shard.tally.counts() for shard in known.shards.values()), counts)
+            counts = sum((shard.counting.counts() for shard in known.shards.values()), counts)
             return Progress(counts, *_rates(known.recent))
 
     def forget(self, job_id: str) -> None:
@@ -120,12 +91,11 @@ class ProgressReader:
         for line, end in journal_lines(path, shard.offset):
             shard.offset = end
             try:
-                record = json.loads(line)
-                counted = shard.tally.add_record(record)
-            except (ValueError, KeyError, TypeError):
+                answer = Answer.model_validate_json(line)
+            except ValidationError:
                 continue  # no record, or samples of a vote that is under way
-            if counted:
-                yield record["finished_at"], len(record["samples"])
+            if shard.counting.add(answer):
+                yield answer.finished_at, len(answer.samples)
 
 
 def _rates(recent: deque[tuple[float, int]]) -> tuple[float | None, float | None]:

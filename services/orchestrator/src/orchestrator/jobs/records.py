@@ -170,6 +170,21 @@ class Answer(_Frozen):
     finished_at: float = 0.0
     error: str | None = None
 
+    @property
+    def failed(self) -> bool:
+        """The question has no answer; `error` says why."""
+        return self.answer is None
+
+    @property
+    def right(self) -> bool:
+        """The answer is the file's own; False if there is no answer, or no key."""
+        return self.answer is not None and self.answer == self.key
+
+    @property
+    def forced(self) -> bool:
+        """The answer comes from a reply held to the labels, and not from a vote."""
+        return "forced" in self.flags
+
 
 class Drawn(_Frozen):
     """A line of a journal: samples of a question whose vote went on after them.

@@ -148,7 +148,7 @@ class AnswerSums:
         self._voted = 0
 
     def count(self, answer: Answer) -> None:
-        right = answer.answer is not None and answer.answer == answer.key
+        right = answer.right
         self._flags.update(answer.flags)
         self._cut.count(answer)
         self._samples["drawn"] += len(answer.samples)
@@ -258,7 +258,7 @@ class ReportBuilder:
 
 def slots_of(answer: Answer, weighing: Weighing) -> list[Slot]:
     """The slots of an answer's vote, in order: each slot's last attempt."""
-    if "forced" in answer.flags:
+    if answer.forced:
         return [Slot(None)] * (max(sample.slot for sample in answer.samples))
     last = {sample.slot: sample for sample in answer.samples}
     return [slot_of(last[slot], weighing) for slot in sorted(last)]
@@ -271,14 +271,14 @@ def answer_by(votes: int, answer: Answer, weighing: Weighing) -> str | None:
     samples. None where such a job would have needed one and this job did not: what that reply would
     have been is not known, and it counts as wrong.
     """
-    if "forced" in answer.flags:
+    if answer.forced:
         return answer.answer
     return winner(slots_of(answer, weighing), votes)
 
 
 def first_draw(answer: Answer) -> str | None:
     """What the very first sample names, before any is drawn again."""
-    return answer.samples[0].label if answer.samples and "forced" not in answer.flags else None
+    return answer.samples[0].label if answer.samples and not answer.forced else None
 
 
 def winner(slots: Sequence[Slot], votes: int) -> str | None:

@@ -23,8 +23,8 @@ from orchestrator.errors import (
     WaitingForModelError,
     WorkerStoppingError,
 )
+from orchestrator.jobs.counting import Counting
 from orchestrator.jobs.journal import FULL, open_journal
-from orchestrator.jobs.progress import Tally
 from orchestrator.jobs.records import JobFile
 from orchestrator.jobs.store import JobStore
 from orchestrator.model import make_client
@@ -122,9 +122,9 @@ async def _answer_open(
         )
         answers, drawn = store.journaled(job, shard)
         open_questions = [a for a in store.shard(job, shard) if a.key not in answers]
-        tally = Tally()
+        counting = Counting()
         for answer in answers.values():
-            tally.add(answer)
+            counting.add(answer)
         log.info(
             "shard taken up", open=len(open_questions), answered=len(answers), model=model.name
         )
@@ -136,7 +136,7 @@ async def _answer_open(
         turn = Turn(
             sampler,
             journal,
-            tally,
+            counting,
             open_questions,
             drawn,
             meter,
@@ -150,7 +150,7 @@ async def _answer_open(
             word.say(None)
             journal.sync()
             lease.check()
-            store.mark_done(job.id, shard, tally.counts())
+            store.mark_done(job.id, shard, counting.counts())
             log.info("shard done")
         else:
             log.info("shard gave way to others")

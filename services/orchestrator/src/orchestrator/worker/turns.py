@@ -19,8 +19,8 @@ from orchestrator.coordination.queueing import is_stopping, others_wait, running
 from orchestrator.coordination.waiting import Word
 from orchestrator.errors import JobCancelledError, WorkerStoppingError
 from orchestrator.jobs.asked import Asked
+from orchestrator.jobs.counting import Counting
 from orchestrator.jobs.journal import Journal
-from orchestrator.jobs.progress import Tally
 from orchestrator.jobs.records import Drawn, JobFile
 from orchestrator.jobs.store import JobStore
 from orchestrator.worker.sampling import Sampler
@@ -51,7 +51,7 @@ class Turn:
 
     sampler: Sampler
     journal: Journal
-    tally: Tally
+    counting: Counting
     questions: list[Asked]
     drawn: dict[tuple[str, int], list[Drawn]]
     meter: Meter
@@ -103,7 +103,7 @@ class Turn:
             earlier = self.drawn.pop(asked.key, ())
             answer = await self.sampler.answer(asked, earlier, self.journal.append)
             await self.journal.append(answer)
-            self.tally.add(answer)
+            self.counting.add(answer)
             self.meter.answered(answer, self.sampler.server.model.name)
             self.answered += 1
             if self.giving_way:
