@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Dialog, expect
 
 from orchestrator.api.page import POLICY
+from orchestrator.jobs.records import JobSettings
 from orchestrator.settings import Settings
 from orchestrator_parts import serving
 from page_names import ANOTHER_MACHINE, OpenPage, check_accessible, words
@@ -204,3 +205,30 @@ def test_a_page_goes_on_by_itself_when_the_api_was_away(
         for page in (listed, live):
             expect(page.locator(".badge.completed")).to_be_visible(timeout=30_000)
             expect(page.get_by_role("alert")).to_have_count(0)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_form_has_every_setting_of_a_job(
+    bench: Bench, api: httpx2.Client, open_page: OpenPage, language: str, tmp_path: Path
+) -> None:
+    page = open_page(str(api.base_url), language)
+    page.click(".upload summary")
+    for name, field in JobSettings.model_fields.items():
+        shown = page.locator(f"[name={name}]")
+        expect(shown).to_be_visible()
+        if isinstance(field.default, bool):
+            assert shown.is_checked() == field.default
+        else:
+            expect(shown).to_have_value("" if field.default is None else str(field.default))
+    check_accessible(page)
+    file = tmp_path / "problems.jsonl"
+    file.write_bytes(problem_file(1))
+    page.set_input_files("#upload-file", file)
+    page.fill("[name=samples]", "5")
+    page.fill("[name=top_p]", "0.9")
+    page.set_checked("[name=early_stop]", False)
+    page.select_option("[name=priority]", "high")
+    page.click(".dropzone button.primary")
+    page.wait_for_url(re.compile(r"#/jobs/job_"))
+    job = bench.store.load(page.url.rsplit("/", 1)[-1])
+    assert job.settings == JobSettings(samples=5, top_p=0.9, early_stop=False, priority="high")

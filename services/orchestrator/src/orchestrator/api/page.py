@@ -9,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
+
+from orchestrator.jobs.records import JobSettings
 
 FILES = Path(__file__).parent / "page_files"
 POLICY = (
@@ -47,5 +49,9 @@ def serve(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     def docs() -> FileResponse:
         return FileResponse(FILES / "docs.html", headers=HEADERS)
+
+    @app.get("/page/job-settings.json", include_in_schema=False)
+    def job_settings() -> JSONResponse:
+        return JSONResponse(JobSettings.model_json_schema()["properties"], headers=HEADERS)
 
     app.mount("/page", PageFiles(directory=FILES), name="page")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -65,7 +65,9 @@ class Client:
     ) -> None:
         self._http.close()
 
-    def submit(self, file: Path, form: dict[str, Any], idempotency_key: str | None = None) -> Job:
+    def submit(
+        self, file: Path, form: Mapping[str, Any], idempotency_key: str | None = None
+    ) -> Job:
         """Post a problem file; the same key, file and settings give one job, however often asked.
 
         Raises:

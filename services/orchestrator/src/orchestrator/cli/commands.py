@@ -31,6 +31,7 @@ from orchestrator.cli.display import (
     model_table,
     report_view,
 )
+from orchestrator.cli.job_options import NO_OPTIONS, JobOptions, with_job_settings
 from orchestrator.jobs.files import replacing
 
 ENDED_BADLY, REFUSED, UNREACHABLE, INTERRUPTED = 1, 3, 4, 130
@@ -90,33 +91,12 @@ def connect(
 
 
 @app.command()
+@with_job_settings
 def submit(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="a problem file, JSONL")],
     wait: Annotated[
         bool, typer.Option("--wait", help="follow the job and save its submission at the end")
-    ] = False,
-    samples: Annotated[int | None, typer.Option(help="samples per question, 1 to 64")] = None,
-    temperature: Annotated[float | None, typer.Option(help="default: the contract's")] = None,
-    top_p: Annotated[float | None, typer.Option(help="default: the contract's")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="default: the contract's")] = None,
-    seed: Annotated[int | None, typer.Option(help="same seed, same samples")] = None,
-    early_stop: Annotated[
-        bool | None, typer.Option(help="stop when no sample left could change the winner")
-    ] = None,
-    max_resamples: Annotated[
-        int | None, typer.Option(help="how often a sample that names no option is drawn again")
-    ] = None,
-    vote: Annotated[
-        str | None, typer.Option(help="plurality, or weighted by token probability")
-    ] = None,
-    permute_options: Annotated[
-        bool, typer.Option("--permute-options", help="options in another order for each sample")
-    ] = False,
-    priority: Annotated[str | None, typer.Option(help="high, normal or low")] = None,
-    submission_format: Annotated[str | None, typer.Option(help="full or minimal")] = None,
-    allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="a submission even with gaps")
     ] = False,
     idempotency_key: Annotated[
         str | None, typer.Option(help="the same key and file give one job, however often posted")
@@ -125,25 +105,12 @@ def submit(
         Path | None, typer.Option("--out", help="where --wait saves the submission")
     ] = None,
     as_json: JsonOption = False,
+    settings: JobOptions = NO_OPTIONS,
 ) -> None:
     """Post a problem file; prints the job's id."""
-    form = {
-        "samples": samples,
-        "temperature": temperature,
-        "top_p": top_p,
-        "max_tokens": max_tokens,
-        "seed": seed,
-        "early_stop": early_stop,
-        "max_resamples": max_resamples,
-        "vote": vote,
-        "permute_options": permute_options,
-        "priority": priority,
-        "submission_format": submission_format,
-        "allow_partial": allow_partial,
-    }
     target = _target(context, as_json)
     with target.client() as client:
-        job = client.submit(file, form, idempotency_key)
+        job = client.submit(file, settings, idempotency_key)
         err.print(f"{job.request_counts.total} questions accepted")
         if wait:
             save = save or Path(f"{file.stem}.submission.jsonl")

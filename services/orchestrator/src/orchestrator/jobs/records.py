@@ -21,23 +21,35 @@ class _Frozen(BaseModel):
 
 
 class JobSettings(_Frozen):
-    """What a poster chose.
+    """What a poster chose. The form, the command's options and the page are made of these fields.
 
     None stands for the contract's own default, settled when the job starts.
     """
 
-    samples: int = Field(3, ge=1, le=64)
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
-    max_tokens: int | None = Field(None, ge=1)
-    seed: int = Field(0, ge=0, lt=2**31)
-    early_stop: bool = True
-    max_resamples: int = Field(2, ge=0, le=10)
-    vote: Weighing = "plurality"
-    permute_options: bool = False
-    priority: Priority = "normal"
-    submission_format: Literal["full", "minimal"] = "full"
-    allow_partial: bool = False
+    samples: int = Field(3, ge=1, le=64, description="samples drawn per question, 1 to 64")
+    temperature: float | None = Field(None, ge=0, le=2, description="default: the contract's")
+    top_p: float | None = Field(None, gt=0, le=1, description="default: the contract's")
+    max_tokens: int | None = Field(None, ge=1, description="default: the contract's")
+    seed: int = Field(0, ge=0, lt=2**31, description="same file, seed and weights: same samples")
+    early_stop: bool = Field(
+        True, description="stop drawing when no sample left could change the winner"
+    )
+    max_resamples: int = Field(
+        2, ge=0, le=10, description="how often a sample that names no option is drawn again"
+    )
+    vote: Weighing = Field(
+        "plurality", description="plurality, or weighted by the replies' mean token probability"
+    )
+    permute_options: bool = Field(
+        False,
+        description="each sample sees the options in another order, unless an option speaks of "
+        "another",
+    )
+    priority: Priority = Field("normal", description="high, normal or low")
+    submission_format: Literal["full", "minimal"] = Field("full", description="full or minimal")
+    allow_partial: bool = Field(
+        False, description="make a submission also when questions have no answer"
+    )
 
 
 class ShardPlace(_Frozen):

@@ -39,6 +39,7 @@ export const api = {
   cancel: (id) => call(`${job(id)}/cancel`, { method: "POST" }),
   resume: (id) => call(`${job(id)}/resume`, { method: "POST" }),
   remove: (id) => call(job(id), { method: "DELETE" }),
+  jobSettings: (signal) => call("/page/job-settings.json", { signal }),
   health: () => call("/healthz"),
   model: (signal) => call("/model", { signal }),
   models: (signal) => call("/models", { signal }),

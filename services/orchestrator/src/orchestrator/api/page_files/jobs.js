@@ -12,6 +12,7 @@ export function jobsView(main, { signal, fail }) {
   let more = false;
   let pages = 1;
   let file = null;
+  let settings = {}; // the JSON Schema of each
   let sending = null; // the share sent
   let refusal = null;
   let timer;
@@ -34,17 +35,22 @@ export function jobsView(main, { signal, fail }) {
       <details>
         <summary>${t("upload.settings")}</summary>
         <div class="fields">
-          ${field("samples", html`<input name="samples" type="number" min="1" max="64" value="3" required>`)}
-          ${field("temperature", html`<input name="temperature" type="number" min="0" max="2" step="0.05" placeholder=${t("setting.model")}>`)}
-          ${field("seed", html`<input name="seed" type="number" min="0" max="2147483647" value="0" required>`)}
-          ${choice("vote", ["plurality", "weighted"])}
-          ${choice("priority", ["normal", "high", "low"])}
-          ${choice("submission_format", ["full", "minimal"])}
-          ${flag("early_stop", true)}${flag("permute_options", false)}${flag("allow_partial", false)}
+          ${Object.entries(settings).map(([name, found]) => setting(name, found))}
         </div>
       </details>
       ${refusal ? failure(refusal) : nothing}
     </form>`;
+
+  // A setting as its JSON Schema has it: a flag, a choice of words, or a number that may be left empty.
+  function setting(name, schema) {
+    if (schema.type === "boolean") return flag(name, schema.default);
+    if (schema.enum) return choice(name, [schema.default, ...schema.enum.filter((value) => value !== schema.default)]);
+    const optional = schema.anyOf !== undefined;
+    const { type, minimum, maximum, exclusiveMaximum } = optional ? schema.anyOf[0] : schema;
+    return field(name, html`<input name=${name} type="number" min=${minimum ?? 0} max=${maximum ?? (exclusiveMaximum ? exclusiveMaximum - 1 : nothing)}
+      step=${type === "integer" ? 1 : "any"} value=${schema.default ?? ""} ?required=${!optional}
+      placeholder=${optional ? t("setting.model") : nothing}>`);
+  }
 
   const field = (name, input) => html`
     <label><span>${t(`setting.${name}`)}</span>${input}<small>${t(`setting.${name}.why`)}</small></label>`;
@@ -111,8 +117,10 @@ export function jobsView(main, { signal, fail }) {
     event.preventDefault();
     if (!file) return;
     const data = new FormData(event.target);
-    for (const name of ["early_stop", "permute_options", "allow_partial"]) data.set(name, String(data.has(name)));
-    if (!data.get("temperature")) data.delete("temperature");
+    for (const [name, schema] of Object.entries(settings)) {
+      if (schema.type === "boolean") data.set(name, String(data.has(name)));
+      else if (data.get(name) === "") data.delete(name); // the model's own
+    }
     refusal = null;
     try {
       const job = await submit(data, (share) => { sending = share; draw(); });
@@ -160,6 +168,10 @@ export function jobsView(main, { signal, fail }) {
   }
 
   draw();
+  api.jobSettings(signal).then((found) => {
+    settings = found;
+    draw();
+  }, (error) => signal.aborted || fail(error, main.querySelector("#jobs-failure")));
   load();
   return { leave: () => clearTimeout(timer) };
 }

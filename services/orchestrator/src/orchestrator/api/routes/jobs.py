@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from inspect import Parameter, Signature
+from typing import Annotated, Any, Literal, get_origin
 from unicodedata import category
 
 import structlog
@@ -29,41 +30,25 @@ EVENTS = "text/event-stream"
 router = guarded_router()
 
 
-def job_settings(
-    samples: Annotated[int, Form(description="samples drawn per question, 1 to 64")] = 3,
-    temperature: Annotated[float | None, Form(description="default: the contract's")] = None,
-    top_p: Annotated[float | None, Form(description="default: the contract's")] = None,
-    max_tokens: Annotated[int | None, Form(description="default: the contract's")] = None,
-    seed: Annotated[int, Form(description="same file, seed and weights: same samples")] = 0,
-    early_stop: Annotated[
-        bool, Form(description="stop drawing when no sample left could change the winner")
-    ] = True,
-    max_resamples: Annotated[
-        int, Form(description="how often a sample that names no option is drawn again, 0 to 10")
-    ] = 2,
-    vote: Annotated[
-        str, Form(description="plurality, or weighted by the replies' mean token probability")
-    ] = "plurality",
-    permute_options: Annotated[
-        bool,
-        Form(
-            description="each sample sees the options in another order, where no option "
-            "speaks of another"
-        ),
-    ] = False,
-    priority: Annotated[str, Form(description="high, normal or low")] = "normal",
-    submission_format: Annotated[str, Form(description="full or minimal")] = "full",
-    allow_partial: Annotated[
-        bool, Form(description="make a submission also when questions have no answer")
-    ] = False,
-) -> JobSettings:
+def job_settings(**chosen: Any) -> JobSettings:
     try:
-        return JobSettings.model_validate(locals())
+        return JobSettings.model_validate(chosen)
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidSettingError(
             f"{first['loc'][0]}: {first['msg']}, is {first['input']!r}"
         ) from error
+
+
+def _form_fields() -> Iterator[Parameter]:
+    """The settings as form fields. Their bounds are checked by `JobSettings`."""
+    for name, field in JobSettings.model_fields.items():
+        kind = str if get_origin(field.annotation) is Literal else field.annotation
+        form = Annotated[kind, Form(description=field.description)]  # type: ignore[valid-type]
+        yield Parameter(name, Parameter.KEYWORD_ONLY, default=field.default, annotation=form)
+
+
+job_settings.__signature__ = Signature(list(_form_fields()))  # type: ignore[attr-defined]
 
 
 @router.post("/jobs", status_code=202, responses=problems(413, 422, 507))
