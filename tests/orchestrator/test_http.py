@@ -312,3 +312,4 @@ def test_without_a_published_model_a_client_is_told_when_to_ask_again(settings: 
     assert reply.status_code == 503
     assert int(reply.headers["retry-after"]) > 0
     assert reply.json()["title"] == "Waiting for the model"
+    assert reply.json()["type"] == "/problems/waiting-for-model"

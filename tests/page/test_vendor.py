@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from orchestrator.page import FILES
+from orchestrator.api.page import FILES
 
 VENDOR = FILES / "vendor"
 SHA256 = {

@@ -36,7 +36,7 @@ def test_every_word_that_a_script_names_is_there_and_none_is_there_in_vain() -> 
     # keys that are put together, as in t(`status.${job.status}`) and t(`setting.${name}.why`)
     put_together = re.findall(r"`([\w.]+\.\$\{[^`]*)`", scripts)
     patterns = [
-        re.escape(re.sub(r"\$\{[^}]*\}", "*", one)).replace(r"\*", r"[\w.]+")
+        re.escape(re.sub(r"\$\{[^}]*\}", "*", one)).replace(r"\*", r"[\w.-]+")
         for one in put_together
     ]
     spare = {
@@ -80,22 +80,29 @@ def faults() -> Iterator[FileFault]:
         yield from caught.value.faults
 
 
-def test_every_fault_and_title_is_told_in_chinese(api: httpx2.Client, open_page: OpenPage) -> None:
+def test_every_fault_is_told_in_chinese(api: httpx2.Client, open_page: OpenPage) -> None:
     reasons = {fault.reason for fault in faults()}
-    titles = {
-        kind.title
-        for kind in vars(errors).values()
-        if isinstance(kind, type) and issubclass(kind, errors.QuorumError)
-    }
     trains = (AT_WORK, "the trainer was killed", "the trainer ended without a model: 没有数据")
     waiting = {f"no model is published in /models/m/current yet: {how}" for how in trains}
     page = open_page(str(api.base_url), "zh")
     told = page.evaluate(
         "(all) => import('/page/i18n.js').then(({ said }) => all.map((one) => said(one)))",
-        sorted(reasons | titles | waiting),
+        sorted(reasons | waiting),
     )
     untold = [one for one in told if not re.search("[一-鿿]", one)]
     assert untold == []
     assert not [one for one in told if "trainer" in one]
     assert not [one for one in told if re.search("[a-z]{3,} [a-z]{3,}", one)]
     assert len(reasons) >= 25
+
+
+def test_every_kind_of_failure_has_a_name_in_both_languages() -> None:
+    found = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    kinds = [kind for kind in found if issubclass(kind, errors.QuorumError)]
+    codes = {kind.code for kind in kinds}
+    assert len(codes) == len(kinds) - 1  # other weights are a kind of waiting for the model
+    for language in ("en", "zh"):
+        assert codes == {
+            key.removeprefix("problem.") for key in words(language) if key.startswith("problem.")
+        }
+    assert {words("en")[f"problem.{kind.code}"] for kind in kinds} == {k.title for k in kinds}

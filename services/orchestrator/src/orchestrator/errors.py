@@ -20,16 +20,23 @@ def shortened(given: str) -> str:
 class QuorumError(Exception):
     """Something the user can mend; the message says what and how.
 
-    `title` names the kind of failure.
+    `code` names the kind of failure for programs and never changes; `title` names it for people.
     """
 
     status = 500
+    code = "internal-error"
     title = "Internal error"
     headers: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def type_uri(cls) -> str:
+        """The `type` of the problem details (RFC 9457, section 3.1.1): a relative reference."""
+        return f"/problems/{cls.code}"
 
 
 class JobNotFoundError(QuorumError):
     status = 404
+    code = "no-such-job"
     title = "No such job"
 
     def __init__(self, job_id: str) -> None:
@@ -38,6 +45,7 @@ class JobNotFoundError(QuorumError):
 
 class QuestionNotFoundError(QuorumError):
     status = 404
+    code = "no-such-question"
     title = "No such question"
 
     def __init__(self, position: int, count: int) -> None:
@@ -46,6 +54,7 @@ class QuestionNotFoundError(QuorumError):
 
 class ModelNotFoundError(QuorumError):
     status = 404
+    code = "no-such-model"
     title = "No such model"
 
     def __init__(self, digest: str) -> None:
@@ -58,6 +67,7 @@ class ModelNotFoundError(QuorumError):
 class JobDamagedError(QuorumError):
     """One of the job's own records cannot be read: nothing can go on with it as it is."""
 
+    code = "job-damaged"
     title = "The job cannot be read"
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -71,27 +81,32 @@ class JobDamagedError(QuorumError):
 
 class NotReadyError(QuorumError):
     status = 409
+    code = "not-ready"
     title = "Not there yet"
 
 
 class StateError(QuorumError):
     status = 409
+    code = "wrong-state"
     title = "Not in this state"
 
 
 class KeyReusedError(QuorumError):
     status = 422
+    code = "key-reused"
     title = "The Idempotency-Key was used for something else"
 
 
 class UnauthorizedError(QuorumError):
     status = 401
+    code = "unauthorized"
     title = "The API key is missing or wrong"
     headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
 class OtherSiteError(QuorumError):
     status = 403
+    code = "other-site"
     title = "Not from this site"
 
 
@@ -99,6 +114,7 @@ class OtherHostError(QuorumError):
     """The request is for a host that is not known to be this API; `given` is its header Host."""
 
     status = 421
+    code = "other-host"
     title = "Not this host"
 
     def __init__(self, given: str) -> None:
@@ -110,6 +126,7 @@ class OtherHostError(QuorumError):
 
 class BodyTooLargeError(QuorumError):
     status = 413
+    code = "body-too-large"
     title = "The request is too large"
 
     def __init__(self, limit_bytes: int) -> None:
@@ -126,6 +143,7 @@ class BodyTooSlowError(QuorumError):
     """The rest of the body may still come, so the connection is of no further use."""
 
     status = 408
+    code = "body-too-slow"
     title = "The request took too long"
     headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
 
@@ -138,6 +156,7 @@ class BodyTooSlowError(QuorumError):
 
 class VolumeFullError(QuorumError):
     status = 507
+    code = "volume-full"
     title = "The data volume is full"
 
 
@@ -145,6 +164,7 @@ class InvalidFileError(QuorumError):
     """A problem file that was refused; `faults` are its first faults, `total` their number."""
 
     status = 422
+    code = "file-faults"
     title = "The problem file cannot be taken"
 
     def __init__(self, error: ProblemFileError) -> None:
@@ -155,11 +175,13 @@ class InvalidFileError(QuorumError):
 
 class InvalidRequestError(QuorumError):
     status = 422
+    code = "invalid-request"
     title = "The request cannot be taken"
 
 
 class InvalidSettingError(QuorumError):
     status = 422
+    code = "invalid-setting"
     title = "A setting cannot be taken"
 
 
@@ -167,6 +189,7 @@ class WaitingForModelError(QuorumError):
     """No model, or a server that is not fit to be asked. Jobs wait; the message is why."""
 
     status = 503
+    code = "waiting-for-model"
     title = "Waiting for the model"
 
 

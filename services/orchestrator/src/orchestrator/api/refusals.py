@@ -11,7 +11,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from orchestrator.api.schemas import Fault, ProblemDetails
-from orchestrator.errors import InvalidFileError, QuorumError, VolumeFullError
+from orchestrator.errors import (
+    InvalidFileError,
+    InvalidRequestError,
+    QuorumError,
+    VolumeFullError,
+)
 from orchestrator.jobs.journal import FULL
 
 log = structlog.get_logger("quorum")
@@ -25,7 +30,9 @@ def render_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, OSError) and error.errno in FULL:
         error = VolumeFullError("nothing was accepted; delete jobs or enlarge the volume")
     if isinstance(error, QuorumError):
-        details = ProblemDetails(title=error.title, status=error.status, detail=str(error))
+        details = ProblemDetails(
+            type=error.type_uri(), title=error.title, status=error.status, detail=str(error)
+        )
         if isinstance(error, InvalidFileError):
             faults = [
                 Fault(line=line, place=place, reason=reason) for line, place, reason in error.faults
@@ -38,7 +45,10 @@ def render_error(request: Request, error: Exception) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"][1:]))
         details = ProblemDetails(
-            title="The request cannot be taken", status=422, detail=f"{where}: {first['msg']}"
+            type=InvalidRequestError.type_uri(),
+            title=InvalidRequestError.title,
+            status=422,
+            detail=f"{where}: {first['msg']}",
         )
     elif isinstance(error, HTTPException):
         details = ProblemDetails(title=error.detail, status=error.status_code, detail=error.detail)
@@ -46,7 +56,9 @@ def render_error(request: Request, error: Exception) -> JSONResponse:
     else:
         log.error("a request failed", exc_info=error)
         detail = "the server's log says more under this request_id"
-        details = ProblemDetails(title="Internal error", status=500, detail=detail)
+        details = ProblemDetails(
+            type=QuorumError.type_uri(), title=QuorumError.title, status=500, detail=detail
+        )
     details.request_id = request.state.request_id
     body: dict[str, Any] = details.model_dump(exclude_none=True)
     return JSONResponse(body, details.status, headers, media_type="application/problem+json")

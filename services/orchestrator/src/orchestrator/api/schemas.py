@@ -212,13 +212,16 @@ class Fault(BaseModel):
 
 
 class ProblemDetails(BaseModel):
-    """RFC 9457. `errors` and `error_count` come with a refused problem file."""
+    """RFC 9457. `type` names the kind of failure and is stable: programs go by it, and not by the
+    sentences. It is about:blank where the HTTP status alone says what failed. `errors` and
+    `error_count` come with a refused problem file.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
-                    "type": "about:blank",
+                    "type": "/problems/file-faults",
                     "title": "The problem file cannot be taken",
                     "status": 422,
                     "detail": "line 3, questions[0].options: is missing",

@@ -4,6 +4,7 @@ export class ApiError extends Error {
   constructor(status, details) {
     super(details.detail || details.title || String(status));
     this.status = status;
+    this.kind = (details.type || "").replace("/problems/", "");
     this.title = details.title || "";
     this.faults = details.errors || [];
     this.faultCount = details.error_count || this.faults.length;

@@ -27,6 +27,8 @@ export function t(key, values = {}) {
   return words.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
+export const knows = (key) => key in WORDS[language];
+
 // A sentence of the API's in the page's language; one that is not known stays as it is.
 export function said(sentence) {
   if (!sentence || language === "en") return sentence || "";

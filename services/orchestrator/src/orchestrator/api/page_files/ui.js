@@ -1,7 +1,7 @@
 // What several views share: the elements of lit, bars, dialogs, and how a failure is shown.
 import { html, nothing, render, svg } from "./vendor/lit-html.js";
 import { ApiError, OfflineError } from "./api.js";
-import { number, percent, said, t } from "./i18n.js";
+import { knows, number, percent, said, t } from "./i18n.js";
 
 export { html, nothing, render, svg };
 
@@ -12,10 +12,13 @@ export function failure(error) {
   if (!(error instanceof ApiError)) throw error;
   return html`
     <div class="banner bad" role="alert">
-      <strong>${said(error.title)}</strong>
+      <strong>${heading(error)}</strong>
       ${error.faults.length ? faults(error) : html`<p>${said(error.message)}</p>`}
     </div>`;
 }
+
+// The kind of failure in the page's language; one that is not known is told by the API's title.
+const heading = ({ kind, title }) => (knows(`problem.${kind}`) ? t(`problem.${kind}`) : title);
 
 function faults(error) {
   const unsaid = error.faultCount - error.faults.length;

@@ -1,24 +1,5 @@
 // The API's own sentences in Chinese, by pattern; $1 is the pattern's first group, itself translated.
 export const sentences = [
-  // titles
-  [/^No such job$/, "没有这个任务"],
-  [/^No such question$/, "没有这道题"],
-  [/^No such model$/, "没有这个模型"],
-  [/^The job cannot be read$/, "任务无法读取"],
-  [/^Not there yet$/, "尚未生成"],
-  [/^Not in this state$/, "当前状态不允许"],
-  [/^The Idempotency-Key was used for something else$/, "该 Idempotency-Key 已用于其他请求"],
-  [/^The API key is missing or wrong$/, "API 密钥缺失或错误"],
-  [/^Not from this site$/, "请求来自其他网站"],
-  [/^The data volume is full$/, "数据卷已满"],
-  [/^The problem file cannot be taken$/, "题目文件无法接受"],
-  [/^A setting cannot be taken$/, "设置无法接受"],
-  [/^The request cannot be taken$/, "请求无法接受"],
-  [/^Waiting for the model$/, "正在等待模型"],
-  [/^Internal error$/, "内部错误"],
-  [/^Not this host$/, "主机名不符"],
-  [/^The request is too large$/, "请求过大"],
-  [/^The request took too long$/, "请求耗时过长"],
   // statuses within sentences
   [/^validating$/, "校验中"],
   [/^in_progress$/, "进行中"],
