@@ -36,12 +36,12 @@ from transformers import (
 )
 
 from contract import PromptFormat
-from trainer.attention import implementation
-from trainer.data import load_examples
-from trainer.packing import Order
+from trainer.data.examples import load_examples
+from trainer.data.packing import Order
+from trainer.data.rendering import Row, render
 from trainer.plots import BLUE, GREY, figure, save
 from trainer.recipe import DataFile, Recipe
-from trainer.rendering import Row, render
+from trainer.training.attention import implementation
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "examples" / "demo" / "base"
@@ -128,11 +128,11 @@ def run_baseline(rows: list[Row], args: argparse.Namespace) -> dict[str, float]:
 
 
 def run_ours(rows: list[Row], args: argparse.Namespace) -> dict[str, float]:
-    from trainer import methods
-    from trainer.distributed import joined
-    from trainer.metrics import Metrics
     from trainer.settings import Settings
-    from trainer.training import TrainingData, train
+    from trainer.training import methods
+    from trainer.training.distributed import joined
+    from trainer.training.loop import TrainingData, train
+    from trainer.training.metrics import Metrics
 
     recipe = Recipe.load(ROOT / "services" / "trainer" / "recipes" / args.recipe)
     longest = max(len(row) for row in rows)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from contract import PromptFormat
-from trainer.analyses import analysis_in
-from trainer.data import load_examples
+from trainer.data.analyses import analysis_in
+from trainer.data.examples import load_examples
 from trainer.recipe import DataFile
 
 OPTIONS = ("甲", "乙", "丙")

@@ -6,10 +6,10 @@ from typing import Any
 
 from contract import Contract, HeldLine, PromptFormat
 from tiny_models import make_model
-from trainer.metrics import read_metrics
 from trainer.pipeline import run
 from trainer.recipe import Recipe
 from trainer.settings import Settings
+from trainer.training.metrics import read_metrics
 
 
 def test_a_label_behind_a_space_is_trained_validated_and_published(

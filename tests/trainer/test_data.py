@@ -8,7 +8,7 @@ import pytest
 
 from contract import PromptFormat
 from problem_files import problem_file
-from trainer.data import UNREADABLE, Examples, load_examples
+from trainer.data.examples import UNREADABLE, Examples, load_examples
 from trainer.errors import TrainerError
 from trainer.recipe import DataFile
 

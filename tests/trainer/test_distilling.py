@@ -18,10 +18,10 @@ from problem_files import problem_file
 from stub_proxy import set_proxies, stub_proxy
 from stub_server import StubServer
 from trainer.__main__ import app
-from trainer.asking import read_reply
-from trainer.data import Example, load_examples
-from trainer.distill_run import distill, job_answers, print_yields
-from trainer.distilling import (
+from trainer.data.examples import Example, load_examples
+from trainer.distilling.ask import read_reply
+from trainer.distilling.rounds import distill, job_answers, print_yields
+from trainer.distilling.selection import (
     Drawn,
     Teacher,
     Yield,

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from trainer.metrics import read_metrics
+from trainer.training.metrics import read_metrics
 
 pytestmark = pytest.mark.long
 

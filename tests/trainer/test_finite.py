@@ -9,10 +9,10 @@ from safetensors.torch import load_file, save_file
 
 from tiny_models import make_model
 from trainer.errors import TrainerError
-from trainer.finite import check_finite, overflow_is_skipped
 from trainer.pipeline import run
 from trainer.recipe import Recipe
 from trainer.settings import Settings
+from trainer.training.finite import check_finite, overflow_is_skipped
 
 
 def test_a_loss_without_bounds_stops_training_and_names_step_and_remedies(

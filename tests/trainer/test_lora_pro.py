@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainer.lora_pro import LoraPro, adjust
+from trainer.training.lora_pro import LoraPro, adjust
 
 OUT, IN, R, SCALE = 12, 9, 3, 2.0
 

@@ -12,17 +12,17 @@ from transformers import AutoModelForCausalLM
 
 from contract import Contract
 from tiny_models import FAMILIES, make_model
-from trainer import methods
 from trainer.errors import TrainerError
-from trainer.lora_pro import LoraPro
-from trainer.methods import compute_dtype, make_optimizer, prepare_model
-from trainer.metrics import read_metrics
 from trainer.pipeline import run
 from trainer.progress import Progress
-from trainer.reading import read
+from trainer.publishing.likelihoods import read
+from trainer.publishing.verdict import compare
 from trainer.recipe import Recipe
 from trainer.settings import Settings
-from trainer.verifying import compare
+from trainer.training import methods
+from trainer.training.lora_pro import LoraPro
+from trainer.training.methods import compute_dtype, make_optimizer, prepare_model
+from trainer.training.metrics import read_metrics
 
 METHODS = {
     "lora": "",
@@ -62,7 +62,7 @@ def test_a_method_trains_and_its_model_is_published(
 
 
 def report_row(published: Path) -> Any:
-    from trainer.rendering import Row
+    from trainer.data.rendering import Row
 
     return Row(list(Contract.load(published).probe.token_ids), [5, 6, 7, 8])
 

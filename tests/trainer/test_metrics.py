@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from trainer.metrics import METRICS_FILE, Metrics
+from trainer.training.metrics import METRICS_FILE, Metrics
 
 
 def not_json(text: str) -> float:

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from trainer.packing import Order, pack, steps_of
+from trainer.data.packing import Order, pack, steps_of
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from contract import Problem, Question
-from trainer.data import Example
-from trainer.permuting import balanced_copies, can_permute, permuted
+from trainer.data.examples import Example
+from trainer.data.permuting import balanced_copies, can_permute, permuted
 
 OPTIONS = ("红", "绿", "蓝", "黄")
 

@@ -16,13 +16,13 @@ from transformers import AutoTokenizer
 from contract import Contract, parse_problems
 from contract.published import make_current
 from trainer.baseline import forced_answers, write_answers
-from trainer.comparing import differences, draw, endings, load_run
+from trainer.data.rendering import prompt_ids
 from trainer.errors import TrainerError
-from trainer.metrics import read_metrics
 from trainer.pipeline import run
 from trainer.recipe import Recipe
-from trainer.rendering import prompt_ids
 from trainer.settings import Settings
+from trainer.training.comparing import differences, draw, endings, load_run
+from trainer.training.metrics import read_metrics
 
 
 @pytest.fixture(scope="module")

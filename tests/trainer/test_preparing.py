@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from contract import PromptFormat
-from trainer.data import load_examples
-from trainer.data_report import lines, save_report
+from trainer.data.examples import load_examples
+from trainer.data.preparing import Prepared, prepare, write_examples
+from trainer.data.report import lines, save_report
+from trainer.data.splitting import near_duplicates
 from trainer.errors import TrainerError
-from trainer.preparing import Prepared, prepare, write_examples
 from trainer.recipe import DataFile, Recipe, load_recipe
-from trainer.splitting import near_duplicates
 
 RECIPES = Path(__file__).parents[2] / "services" / "trainer" / "recipes"
 

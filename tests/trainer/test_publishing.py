@@ -8,7 +8,7 @@ from contract import CONTRACT_FILE
 from contract.published import Published, list_published, make_current
 from contracts import make_contract
 from trainer.errors import TrainerError
-from trainer.publishing import (
+from trainer.publishing.publish import (
     find_published,
     prune,
     publish,

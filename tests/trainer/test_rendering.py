@@ -12,10 +12,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from contract import LABELS, HeldLine, PromptFormat
 from problem_files import problem_file
-from trainer.data import Example, load_examples
+from trainer.data.examples import Example, load_examples
+from trainer.data.rendering import choice, end_token, held_line, probe, prompt_ids, render
 from trainer.errors import TrainerError
 from trainer.recipe import DataFile
-from trainer.rendering import choice, end_token, held_line, probe, prompt_ids, render
 
 FMT = PromptFormat()
 

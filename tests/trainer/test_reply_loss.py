@@ -9,10 +9,10 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from tiny_models import FAMILIES, make_model
-from trainer import reply_loss
-from trainer.methods import load_base
-from trainer.rendering import Choice, Row
-from trainer.reply_loss import ReplyLoss, make_pack, neftune_noise, precision
+from trainer.data.rendering import Choice, Row
+from trainer.training import reply_loss
+from trainer.training.methods import load_base
+from trainer.training.reply_loss import ReplyLoss, make_pack, neftune_noise, precision
 
 CPU = torch.device("cpu")
 ROWS = [

@@ -14,9 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from trainer import checkpoints
 from trainer.errors import TrainerError
-from trainer.metrics import read_metrics
+from trainer.training import checkpoints
+from trainer.training.metrics import read_metrics
 
 # dropout, early stopping and several epochs, so that random state, the best weights and the order
 # of rows all have to come through
@@ -179,7 +179,8 @@ def test_running_out_of_memory_says_what_would_fit(recipe: Path, tmp_path: Path)
     recipe.write_text(text.replace("batch_rows = 4", "batch_rows = 4000"))
     program = (
         "import resource, sys; import torch, transformers, peft, matplotlib.figure;"
-        "from trainer import training, pipeline, merging; from trainer.__main__ import main;"
+        "from trainer import pipeline; from trainer.training import loop;"
+        "from trainer.publishing import merging; from trainer.__main__ import main;"
         "used = int(open('/proc/self/statm').read().split()[0]) * 4096;"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 1_200_000_000,) * 2);"
         f"sys.argv = ['trainer', 'run', '--recipe', {str(recipe)!r}]; main()"

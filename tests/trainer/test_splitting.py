@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from trainer.splitting import groups, held_out, near_duplicates
+from trainer.data.splitting import groups, held_out, near_duplicates
 
 LONG = "有一个程序，它读入一列整数，按从小到大的顺序排好，然后输出其中位于正中间的那一个数。"
 

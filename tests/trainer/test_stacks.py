@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from contract import Contract
 from trainer.pipeline import run
-from trainer.readback import facts
+from trainer.publishing.readback import facts
 from trainer.recipe import Recipe
 from trainer.settings import Settings
 
@@ -29,7 +29,7 @@ def test_the_volta_server_reads_what_the_volta_trainer_publishes(
         messages,
     )
     done = subprocess.run(
-        [str(root / ".venv-volta/bin/python"), "-m", "trainer.readback", str(published)],
+        [str(root / ".venv-volta/bin/python"), "-m", "trainer.publishing.readback", str(published)],
         input=json.dumps(messages),
         capture_output=True,
         text=True,

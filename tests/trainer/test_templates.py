@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from contract import Message
 from trainer.__main__ import app
+from trainer.data.chat_templates import load_tokenizer
+from trainer.data.rendering import end_token, prompt_ids
 from trainer.errors import TrainerError
-from trainer.rendering import end_token, prompt_ids
-from trainer.templates import load_tokenizer
 
 REMEDY = 'set format.system_prompt = "" in the recipe'
 TURNS = (

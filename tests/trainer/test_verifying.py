@@ -16,18 +16,18 @@ from typer.testing import CliRunner
 
 from contract.published import list_published
 from tiny_models import make_model
-from trainer import methods
 from trainer.__main__ import app
+from trainer.data.rendering import Row
 from trainer.errors import TrainerError
-from trainer.merging import save_merged
 from trainer.pipeline import run
 from trainer.progress import Progress
-from trainer.publishing import VERIFICATION_FILE, prune, publish_refused
-from trainer.reading import Reading, in_float32, read
+from trainer.publishing.likelihoods import Reading, in_float32, read
+from trainer.publishing.merging import save_merged
+from trainer.publishing.publish import VERIFICATION_FILE, prune, publish_refused
+from trainer.publishing.verdict import Comparison, Losses, Verdict, compare, losses, verified_rows
 from trainer.recipe import Recipe
-from trainer.rendering import Row
 from trainer.settings import Settings
-from trainer.verifying import Comparison, Losses, Verdict, compare, losses, verified_rows
+from trainer.training import methods
 
 
 class Spoiled(NamedTuple):
@@ -55,8 +55,8 @@ def spoiled_run(recipe_file: Path, folder: Path, spoil: Callable[[Path], None]) 
 
     before = models_in_memory()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trainer.finishing.save_merged", save_and_spoil)
-        patch.setattr("trainer.finishing.load_base", count_and_load)
+        patch.setattr("trainer.publishing.verifying.save_merged", save_and_spoil)
+        patch.setattr("trainer.publishing.verifying.load_base", count_and_load)
         with pytest.raises(TrainerError, match="and was not published") as raised:
             run(recipe, settings)
     assert not list_published(settings.models_dir)

@@ -57,13 +57,13 @@ def prepare(
     from rich.console import Console
 
     from trainer.bases import find_base
-    from trainer.data_report import print_report, save_report
+    from trainer.data.chat_templates import load_tokenizer
+    from trainer.data.preparing import prepare as prepare_data
+    from trainer.data.preparing import write_examples
+    from trainer.data.report import print_report, save_report
     from trainer.pipeline import render_all
-    from trainer.preparing import prepare as prepare_data
-    from trainer.preparing import write_examples
     from trainer.recipe import load_recipe
     from trainer.settings import Settings
-    from trainer.templates import load_tokenizer
 
     prepared = prepare_data(load_recipe(recipe, train, base))
     loaded = prepared.recipe
@@ -107,10 +107,10 @@ def distill(
     """
     from rich.console import Console
 
-    from trainer.data import load_examples
-    from trainer.distill_run import distill as distill_examples
-    from trainer.distill_run import job_answers, print_yields
-    from trainer.distilling import Teacher, missed_in
+    from trainer.data.examples import load_examples
+    from trainer.distilling.rounds import distill as distill_examples
+    from trainer.distilling.rounds import job_answers, print_yields
+    from trainer.distilling.selection import Teacher, missed_in
     from trainer.errors import TrainerError
     from trainer.recipe import DataFile, Recipe
     from trainer.settings import Settings
@@ -200,7 +200,7 @@ def publish(
     server takes it up by itself.
     """
     from contract.published import make_current
-    from trainer.publishing import find_published, publish_refused
+    from trainer.publishing.publish import find_published, publish_refused
     from trainer.settings import Settings
 
     if (digest is None) == (despite is None):
@@ -223,7 +223,7 @@ def prune(
     keep: Annotated[int, typer.Option(min=1, help="how many of each name stay")] = 3,
 ) -> None:
     """Remove all but the newest models of each name; the current one always stays."""
-    from trainer.publishing import prune as prune_models
+    from trainer.publishing.publish import prune as prune_models
     from trainer.settings import Settings
 
     removed = prune_models(read_settings(Settings).models_dir, keep)
@@ -243,8 +243,8 @@ def compare(
     from rich.console import Console
     from rich.table import Table
 
-    from trainer.comparing import differences, draw, endings, load_run
     from trainer.settings import Settings
+    from trainer.training.comparing import differences, draw, endings, load_run
 
     runs_dir = read_settings(Settings).runs_dir
     first, second = load_run(runs_dir, one), load_run(runs_dir, other)

@@ -16,16 +16,16 @@ import torch
 
 from contract import ProblemFileError, parse_problems, write_json
 from trainer.bases import find_base
-from trainer.data import Example
+from trainer.data.chat_templates import load_tokenizer
+from trainer.data.examples import Example
+from trainer.data.packing import pack
+from trainer.data.rendering import choice
 from trainer.errors import TrainerError
 from trainer.hosts import check_device
-from trainer.methods import compute_dtype, load_base
-from trainer.packing import pack
 from trainer.recipe import Recipe
-from trainer.rendering import choice
-from trainer.reply_loss import ReplyLoss, precision
 from trainer.settings import Settings
-from trainer.templates import load_tokenizer
+from trainer.training.methods import compute_dtype, load_base
+from trainer.training.reply_loss import ReplyLoss, precision
 
 
 @torch.inference_mode()

@@ -16,22 +16,21 @@ from typing import TYPE_CHECKING, Any
 from contract import Contract, Provenance, write_json
 from contract.published import make_current
 from trainer.bases import find_base
+from trainer.data.preparing import Prepared, prepare
+from trainer.digests import digest_of, tree_sha256
 from trainer.hosts import check_device
-from trainer.preparing import Prepared, prepare
-from trainer.publishing import (
+from trainer.publishing.publish import (
     VERIFICATION_FILE,
-    digest_of,
     publish,
     published,
     refused,
     staging_dir,
-    tree_sha256,
 )
 from trainer.recipe import Recipe
 from trainer.settings import Settings
 
 if TYPE_CHECKING:
-    from trainer.rendering import Choice, Rendered
+    from trainer.data.rendering import Choice, Rendered
 
 log = logging.getLogger("trainer")
 
@@ -83,13 +82,13 @@ def _train_and_publish(
     digest: str,
 ) -> None:
     # imported here, because they take long and most starts find nothing to do
-    from trainer.distributed import joined
-    from trainer.finishing import Made, complete, merge_and_verify
-    from trainer.merging import finished_model
-    from trainer.methods import compute_dtype, prepare_model, save_initial_adapter
-    from trainer.rendering import chat_template_sha256, held_line, lengths, probe
-    from trainer.templates import load_tokenizer
-    from trainer.training import TrainingData, train
+    from trainer.data.chat_templates import load_tokenizer
+    from trainer.data.rendering import chat_template_sha256, held_line, lengths, probe
+    from trainer.publishing.merging import finished_model
+    from trainer.publishing.verifying import Made, complete, merge_and_verify
+    from trainer.training.distributed import joined
+    from trainer.training.loop import TrainingData, train
+    from trainer.training.methods import compute_dtype, prepare_model, save_initial_adapter
 
     first = prepared.train[0]
     tokenizer = load_tokenizer(base, recipe.format.messages(first.problem, first.question))
@@ -156,7 +155,7 @@ def render_all(
     Raises:
         TrainerError: more than 1 % of either are too long.
     """
-    from trainer.rendering import Rendered, choice, render
+    from trainer.data.rendering import Rendered, choice, render
 
     limit = recipe.training.max_length
     rows = render(prepared.train, recipe.format, tokenizer, limit)
@@ -173,10 +172,10 @@ def render_all(
 
 def _start(recipe: Recipe, prepared: Prepared, dtype: str, run_dir: Path) -> None:
     """Say what is about to be trained, and write it down."""
-    from trainer.comparing import RECIPE_FILE
-    from trainer.data_report import lines, save_report
-    from trainer.metrics import METRICS_FILE
-    from trainer.model_card import recipe_settings
+    from trainer.data.report import lines, save_report
+    from trainer.publishing.model_card import recipe_settings
+    from trainer.training.comparing import RECIPE_FILE
+    from trainer.training.metrics import METRICS_FILE
 
     for name, value in lines(prepared.report):
         log.info("%s: %s", name, value)

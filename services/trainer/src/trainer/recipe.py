@@ -147,7 +147,7 @@ class Training(_Frozen):
 
 class RecipeFormat(PromptFormat):
     """A contract's format whose style may be left to the data: analyses where enough questions have
-    one, else the label alone (`preparing.settled`). What travels has one of the two.
+    one, else the label alone (`data.preparing.settled`). What travels has one of the two.
     """
 
     style: Literal["auto", "analysis", "answer"] = "auto"  # type: ignore[assignment]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from trainer.checkpoints import last_name
 from trainer.errors import TrainerError
 from trainer.recipe import Recipe
+from trainer.training.checkpoints import last_name
 
 # float16's scale starts at 65,536 and is halved at each overflow. Below this it was halved for
 # steps on end, and the gradient overflows by itself.

@@ -25,22 +25,22 @@ from transformers import (
 )
 
 from contract import Contract, PromptFormat, extract_label, finite, write_json
-from trainer.curves import PICTURE, draw_curves
-from trainer.data import Example
-from trainer.data_report import JSON_FILE as DATA_FILE
-from trainer.data_report import PICTURE as DATA_PICTURE
-from trainer.merging import save_merged
-from trainer.methods import DTYPES, load_base
-from trainer.metrics import METRICS_FILE, read_metrics
-from trainer.model_card import model_card
-from trainer.preparing import DataReport
+from trainer.data.examples import Example
+from trainer.data.preparing import DataReport
+from trainer.data.rendering import Rendered, Row, end_token
+from trainer.data.report import JSON_FILE as DATA_FILE
+from trainer.data.report import PICTURE as DATA_PICTURE
 from trainer.progress import Progress
-from trainer.publishing import VERIFICATION_FILE
-from trainer.readback import facts, read_back
-from trainer.reading import in_float32, read
+from trainer.publishing.likelihoods import in_float32, read
+from trainer.publishing.merging import save_merged
+from trainer.publishing.model_card import model_card
+from trainer.publishing.publish import VERIFICATION_FILE
+from trainer.publishing.readback import facts, read_back
+from trainer.publishing.verdict import Verdict, compare, differing, losses, spread, verified_rows
 from trainer.recipe import Recipe
-from trainer.rendering import Rendered, Row, end_token
-from trainer.verifying import Verdict, compare, differing, losses, spread, verified_rows
+from trainer.training.curves import PICTURE, draw_curves
+from trainer.training.methods import DTYPES, load_base
+from trainer.training.metrics import METRICS_FILE, read_metrics
 
 log = logging.getLogger("trainer")
 

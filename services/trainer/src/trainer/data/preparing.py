@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from contract import write_json
-from trainer.data import Example, load_examples
+from trainer.data.examples import Example, load_examples
+from trainer.data.permuting import balanced_copies
+from trainer.data.splitting import groups, held_out, near_duplicates, normalized
+from trainer.digests import digest_of
 from trainer.errors import TrainerError
-from trainer.permuting import balanced_copies
-from trainer.publishing import digest_of
 from trainer.recipe import Recipe
-from trainer.splitting import groups, held_out, near_duplicates, normalized
 
 NO_ANALYSIS = 'no analysis, which format.style = "analysis" trains'
 # So many of the questions must have an analysis, or so many questions in all, for them to be what

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from trainer.data.rendering import Row
 from trainer.progress import Progress
-from trainer.rendering import Row
-from trainer.reply_loss import row_weight
+from trainer.training.reply_loss import row_weight
 
 COMPARED_TOKENS = 16  # of a reply; with a vocabulary of 152,000 they are 10 MB a row
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from contract import Problem, Question, options_may_move
 from contract.permuting import LETTER, points_at_an_option
-from trainer.data import Example
+from trainer.data.examples import Example
 
 
 def can_permute(example: Example) -> bool:

@@ -18,9 +18,10 @@ from rich.table import Table
 
 from contract import PromptFormat, read_json, write_json
 from contract.addresses import open_url
-from trainer.asking import Failure, draw
-from trainer.data import Example
-from trainer.distilling import (
+from trainer.data.examples import Example
+from trainer.data.preparing import write_examples
+from trainer.distilling.ask import Failure, draw
+from trainer.distilling.selection import (
     Drawn,
     Journal,
     Teacher,
@@ -33,7 +34,6 @@ from trainer.distilling import (
     wanted,
 )
 from trainer.errors import TrainerError
-from trainer.preparing import write_examples
 
 log = logging.getLogger("trainer")
 

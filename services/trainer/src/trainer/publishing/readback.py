@@ -1,4 +1,4 @@
-"""`python -m trainer.readback DIR`: what another process reads from a saved model.
+"""`python -m trainer.publishing.readback DIR`: what another process reads from a saved model.
 
 Messages come as JSON on standard input; on standard output go the token ids that they become, and
 the settings that make a server's replies differ when they are read otherwise than they were meant.
@@ -22,7 +22,7 @@ def read_back(directory: Path, messages: list[Any]) -> dict[str, Any]:
         TrainerError: it cannot load what was saved.
     """
     child = subprocess.run(
-        [sys.executable, "-m", "trainer.readback", str(directory)],
+        [sys.executable, "-m", "trainer.publishing.readback", str(directory)],
         input=json.dumps(messages, allow_nan=False),
         capture_output=True,
         text=True,
@@ -37,7 +37,7 @@ def read_back(directory: Path, messages: list[Any]) -> dict[str, Any]:
 
 def facts(config: Any, generation: Any, tokenizer: Any, messages: list[Any]) -> dict[str, Any]:
     """What must be the same before saving and after loading."""
-    from trainer.rendering import chat_template_sha256, prompt_ids
+    from trainer.data.rendering import chat_template_sha256, prompt_ids
 
     ends = generation.eos_token_id
     return {

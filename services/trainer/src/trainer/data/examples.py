@@ -27,10 +27,10 @@ from contract import (
     parse_problems,
     read_json,
 )
-from trainer.analyses import analysis_in
+from trainer.data.analyses import analysis_in
+from trainer.data.prompt_parts import own_form, take_apart
 from trainer.errors import TrainerError
 from trainer.recipe import DataFile
-from trainer.taking_apart import own_form, take_apart
 
 _BARE_LABEL = re.compile(r"\s*([A-Z])\s*[.．。]?\s*")
 

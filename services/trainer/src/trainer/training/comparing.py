@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainer.curves import draw_curves
 from trainer.errors import TrainerError
-from trainer.metrics import METRICS_FILE, read_metrics
+from trainer.training.curves import draw_curves
+from trainer.training.metrics import METRICS_FILE, read_metrics
 
 RECIPE_FILE = "recipe.json"
 _ENDS = ("step", "loss", "validation_loss", "label_accuracy", "tokens_per_s", "memory_gib")

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from trainer.reading import Reading
+from trainer.publishing.likelihoods import Reading
 
 VERIFIED_ROWS = 32
 # fewer held-out rows say too little by themselves

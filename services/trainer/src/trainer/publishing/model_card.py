@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from contract import Contract, write_json
-from trainer.curves import PICTURE as CURVES
-from trainer.data_report import PICTURE as DATA_PICTURE
-from trainer.data_report import lines
-from trainer.preparing import DataReport
+from trainer.data.preparing import DataReport
+from trainer.data.report import PICTURE as DATA_PICTURE
+from trainer.data.report import lines
 from trainer.recipe import Recipe
+from trainer.training.curves import PICTURE as CURVES
 
 
 def model_card(

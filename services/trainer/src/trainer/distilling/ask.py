@@ -15,8 +15,8 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from contract import Message, PromptFormat, finite
 from contract.addresses import is_near
-from trainer.data import Example
-from trainer.distilling import HINT, Drawn, Teacher, Wanted, question_key
+from trainer.data.examples import Example
+from trainer.distilling.selection import HINT, Drawn, Teacher, Wanted, question_key
 from trainer.errors import TrainerError
 
 # Whoever fails so many questions one after another, by other than refusing them, is ill.

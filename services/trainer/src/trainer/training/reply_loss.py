@@ -17,9 +17,9 @@ from peft import PeftModel
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
-from trainer.attention import bounds
-from trainer.methods import DTYPES
-from trainer.rendering import Choice, Row
+from trainer.data.rendering import Choice, Row
+from trainer.training.attention import bounds
+from trainer.training.methods import DTYPES
 
 CHUNK_TOKENS = 1024
 

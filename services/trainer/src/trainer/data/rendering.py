@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from transformers import PreTrainedTokenizerBase
 
 from contract import LABELS, HeldLine, Lengths, Message, Probe, PromptFormat
-from trainer.data import Example
+from trainer.data.examples import Example
 from trainer.errors import TrainerError
 
 MAX_DROPPED_SHARE = 0.01

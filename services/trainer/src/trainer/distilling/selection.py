@@ -22,11 +22,11 @@ from contract import (
     split_reasoning,
     write_json,
 )
-from trainer.analyses import analysis_in
-from trainer.data import Example
+from trainer.data.analyses import analysis_in
+from trainer.data.examples import Example
+from trainer.data.splitting import normalized
+from trainer.digests import digest_of
 from trainer.errors import TrainerError
-from trainer.publishing import digest_of
-from trainer.splitting import normalized
 
 log = logging.getLogger("trainer")
 

@@ -6,7 +6,6 @@ A reader that follows `current` finds a whole model or none; an interrupted publ
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -18,25 +17,6 @@ from trainer.errors import TrainerError
 VERIFICATION_FILE = "verification.json"
 # Not the contract's own name, by which a folder counts as published
 REFUSED_CONTRACT = "contract.refused.json"
-
-
-def digest_of(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def tree_sha256(directory: Path) -> str:
-    """Digest of every file's name and content.
-
-    Hidden files and model cards count for nothing and are left out.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(directory.iterdir()):
-        if path.is_file() and not path.name.startswith(".") and path.suffix != ".md":
-            with path.open("rb") as file:
-                digest.update(
-                    path.name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest()
-                )
-    return digest.hexdigest()
 
 
 def published(models_dir: Path, name: str, digest: str) -> bool:

@@ -12,10 +12,10 @@ import torch
 from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from trainer.distributed import World, trained_weights
-from trainer.methods import cast_activations, load_base, save_adapter
 from trainer.recipe import Recipe
-from trainer.reply_loss import ReplyLoss
+from trainer.training.distributed import World, trained_weights
+from trainer.training.methods import cast_activations, load_base, save_adapter
+from trainer.training.reply_loss import ReplyLoss
 
 MAX_SHARD = "2GB"
 

@@ -9,8 +9,8 @@ import psutil
 import torch
 
 from trainer.errors import TrainerError
-from trainer.metrics import peak_memory_gib
 from trainer.recipe import Recipe
+from trainer.training.metrics import peak_memory_gib
 
 MARGIN = 0.9  # of what is free, the share that a suggestion counts on
 

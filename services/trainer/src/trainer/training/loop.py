@@ -21,8 +21,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from trainer import checkpoints
-from trainer.distributed import (
+from trainer.data.packing import Order, pack, steps_of
+from trainer.data.rendering import Choice, Row
+from trainer.errors import StoppedError
+from trainer.recipe import Recipe
+from trainer.training import checkpoints
+from trainer.training.distributed import (
     World,
     optimizer_state,
     restore_optimizer,
@@ -30,16 +34,12 @@ from trainer.distributed import (
     shard,
     trained_weights,
 )
-from trainer.errors import StoppedError
-from trainer.finite import check_finite, overflow_is_skipped
-from trainer.memory import explained
-from trainer.methods import DTYPES, make_optimizer
-from trainer.metrics import Metrics
-from trainer.packing import Order, pack, steps_of
-from trainer.recipe import Recipe
-from trainer.rendering import Choice, Row
-from trainer.reply_loss import ReplyLoss, make_pack, precision, row_weight
-from trainer.schedules import learning_rate_factor
+from trainer.training.finite import check_finite, overflow_is_skipped
+from trainer.training.memory import explained
+from trainer.training.methods import DTYPES, make_optimizer
+from trainer.training.metrics import Metrics
+from trainer.training.reply_loss import ReplyLoss, make_pack, precision, row_weight
+from trainer.training.schedules import learning_rate_factor
 
 log = logging.getLogger("trainer")
 

@@ -17,10 +17,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-from trainer.attention import implementation
 from trainer.errors import TrainerError
-from trainer.lora_pro import LoraPro
 from trainer.recipe import Lora, Recipe
+from trainer.training.attention import implementation
+from trainer.training.lora_pro import LoraPro
 
 log = logging.getLogger("trainer")
 

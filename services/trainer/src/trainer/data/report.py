@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from contract import write_json
+from trainer.data.preparing import DataReport
 from trainer.plots import BLUE, ORANGE, figure, save
-from trainer.preparing import DataReport
 
 JSON_FILE, PICTURE = "data.json", "data.png"
 
