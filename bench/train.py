@@ -160,7 +160,7 @@ def run_ours(rows: list[Row], args: argparse.Namespace) -> dict[str, float]:
     Metrics.step = timed  # type: ignore[method-assign]
     with joined(Settings()) as world, tempfile.TemporaryDirectory() as folder:
         if args.shape == "qwen2-7b":
-            methods.load_base = load_random_7b
+            methods.load_base = load_random_7b  # type: ignore[attr-defined]  # as `methods` imports it
         model = methods.prepare_model(recipe, DEMO, "bfloat16", world.device)
         data = TrainingData(rows, [1.0] * len(rows), [], [])
         train(model, data, recipe, "bfloat16", Path(folder), world)

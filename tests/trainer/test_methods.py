@@ -19,9 +19,10 @@ from trainer.publishing.likelihoods import read
 from trainer.publishing.verdict import compare
 from trainer.recipe import Recipe
 from trainer.settings import Settings
-from trainer.training import methods
+from trainer.training import base_model
+from trainer.training.base_model import compute_dtype
 from trainer.training.lora_pro import LoraPro
-from trainer.training.methods import compute_dtype, make_optimizer, prepare_model
+from trainer.training.methods import make_optimizer, prepare_model
 from trainer.training.metrics import read_metrics
 
 METHODS = {
@@ -152,10 +153,10 @@ def test_a_cpu_without_bfloat16_computes_in_float32(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, chosen: str
 ) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{line}\nbugs\t: none\n")
-    has = methods.multiplies_bfloat16(tmp_path / "cpuinfo")
-    assert not methods.multiplies_bfloat16(tmp_path / "none")
+    has = base_model.multiplies_bfloat16(tmp_path / "cpuinfo")
+    assert not base_model.multiplies_bfloat16(tmp_path / "none")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(methods, "multiplies_bfloat16", lambda: has)
+    monkeypatch.setattr(base_model, "multiplies_bfloat16", lambda: has)
     assert compute_dtype("auto") == chosen
     assert compute_dtype("bfloat16") == "bfloat16"
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 from tiny_models import FAMILIES, make_model
 from trainer.data.rendering import Choice, Row
 from trainer.training import reply_loss
-from trainer.training.methods import load_base
+from trainer.training.base_model import load_base
 from trainer.training.reply_loss import ReplyLoss, make_pack, neftune_noise, precision
 
 CPU = torch.device("cpu")

@@ -27,7 +27,7 @@ from trainer.publishing.publish import VERIFICATION_FILE, prune, publish_refused
 from trainer.publishing.verdict import Comparison, Losses, Verdict, compare, losses, verified_rows
 from trainer.recipe import Recipe
 from trainer.settings import Settings
-from trainer.training import methods
+from trainer.training.base_model import load_base
 
 
 class Spoiled(NamedTuple):
@@ -51,7 +51,7 @@ def spoiled_run(recipe_file: Path, folder: Path, spoil: Callable[[Path], None]) 
 
     def count_and_load(*args: Any, **options: Any) -> Any:
         held.append(models_in_memory() - before)
-        return methods.load_base(*args, **options)
+        return load_base(*args, **options)
 
     before = models_in_memory()
     with pytest.MonkeyPatch.context() as patch:
@@ -183,8 +183,8 @@ def test_a_file_that_is_no_report_is_refused(tmp_path: Path) -> None:
 def test_a_layer_at_a_time_gives_float32s_numbers(family: str, root: Path, tmp_path: Path) -> None:
     base = make_model(root, tmp_path, family, tie_word_embeddings=family == "llama")
     rows = [Row([5, 6, 7, 8], [9, 10, 11], 1)]
-    narrow = methods.load_base(base, "bfloat16", torch.device("cpu"), attention="sdpa")
-    exact = methods.load_base(base, "bfloat16", torch.device("cpu"), attention="sdpa").float()
+    narrow = load_base(base, "bfloat16", torch.device("cpu"), attention="sdpa")
+    exact = load_base(base, "bfloat16", torch.device("cpu"), attention="sdpa").float()
     with Progress("reading") as progress:
         before = read(narrow, rows, 0.5, progress)
         with in_float32(narrow):

@@ -24,7 +24,7 @@ from trainer.errors import TrainerError
 from trainer.hosts import check_device
 from trainer.recipe import Recipe
 from trainer.settings import Settings
-from trainer.training.methods import compute_dtype, load_base
+from trainer.training.base_model import compute_dtype, load_base
 from trainer.training.reply_loss import ReplyLoss, precision
 
 

@@ -86,9 +86,10 @@ def _train_and_publish(
     from trainer.data.rendering import chat_template_sha256, held_line, lengths, probe
     from trainer.publishing.merging import finished_model
     from trainer.publishing.verifying import Made, complete, merge_and_verify
+    from trainer.training.base_model import compute_dtype
     from trainer.training.distributed import joined
     from trainer.training.loop import TrainingData, train
-    from trainer.training.methods import compute_dtype, prepare_model, save_initial_adapter
+    from trainer.training.methods import prepare_model, save_initial_adapter
 
     first = prepared.train[0]
     tokenizer = load_tokenizer(base, recipe.format.messages(first.problem, first.question))

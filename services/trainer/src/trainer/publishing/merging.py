@@ -13,8 +13,9 @@ from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from trainer.recipe import Recipe
+from trainer.training.base_model import load_base
 from trainer.training.distributed import World, trained_weights
-from trainer.training.methods import cast_activations, load_base, save_adapter
+from trainer.training.methods import cast_activations, save_adapter
 from trainer.training.reply_loss import ReplyLoss
 
 MAX_SHARD = "2GB"

@@ -38,8 +38,8 @@ from trainer.publishing.publish import VERIFICATION_FILE
 from trainer.publishing.readback import facts, read_back
 from trainer.publishing.verdict import Verdict, compare, differing, losses, spread, verified_rows
 from trainer.recipe import Recipe
+from trainer.training.base_model import DTYPES, load_base
 from trainer.training.curves import PICTURE, draw_curves
-from trainer.training.methods import DTYPES, load_base
 from trainer.training.metrics import METRICS_FILE, read_metrics
 
 log = logging.getLogger("trainer")

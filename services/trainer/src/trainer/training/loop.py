@@ -26,6 +26,7 @@ from trainer.data.rendering import Choice, Row
 from trainer.errors import StoppedError
 from trainer.recipe import Recipe
 from trainer.training import checkpoints
+from trainer.training.base_model import DTYPES
 from trainer.training.distributed import (
     World,
     optimizer_state,
@@ -36,7 +37,7 @@ from trainer.training.distributed import (
 )
 from trainer.training.finite import check_finite, overflow_is_skipped
 from trainer.training.memory import explained
-from trainer.training.methods import DTYPES, make_optimizer
+from trainer.training.methods import make_optimizer
 from trainer.training.metrics import Metrics
 from trainer.training.reply_loss import ReplyLoss, make_pack, precision, row_weight
 from trainer.training.schedules import learning_rate_factor

@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from trainer.data.rendering import Choice, Row
 from trainer.training.attention import bounds
-from trainer.training.methods import DTYPES
+from trainer.training.base_model import DTYPES
 
 CHUNK_TOKENS = 1024
 

@@ -1,0 +1,105 @@
+"""The base model: the dtype that this host computes in, and the weights in memory."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+from trainer.errors import TrainerError
+from trainer.training.attention import implementation
+
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+# as Linux names them in /proc/cpuinfo
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+def compute_dtype(wanted: str) -> str:
+    """bfloat16 from compute capability 8.0 on, else float16; on a CPU bfloat16 where it multiplies
+    such numbers itself, else float32, which is then many times faster; unless one is wanted.
+
+    Raises:
+        TrainerError: the wanted one is not to be had on this host.
+    """
+    if torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 0):
+        if wanted == "bfloat16":
+            raise TrainerError(
+                "bfloat16 needs a GPU of compute capability 8.0 or more (A10, 4090, A100); "
+                'set training.dtype = "auto" or "float16"'
+            )
+        return "float16" if wanted == "auto" else wanted
+    if torch.cuda.is_available():
+        return "bfloat16" if wanted == "auto" else wanted
+    if wanted == "float16":
+        raise TrainerError('float16 is for GPUs; set training.dtype = "auto" or "float32"')
+    if wanted == "auto":
+        return "bfloat16" if multiplies_bfloat16() else "float32"
+    return wanted
+
+
+def multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this CPU has instructions for products in bfloat16 (AVX512-BF16, AMX, Arm's bf16).
+
+    Without them PyTorch converts each number, and a product takes some 50 times as long as in
+    float32 (2048 x 1024 by 1024 x 1024, one core of an AMD EPYC with AVX2, 2026-11-26).
+    """
+    try:
+        found = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo.read_text(), re.MULTILINE)
+    except OSError:
+        return False
+    return found is not None and not BFLOAT16_FLAGS.isdisjoint(found[1].split())
+
+
+def load_base(
+    base: Path,
+    dtype: str,
+    device: torch.device,
+    *,
+    quantize: str = "none",
+    attention: str | None = None,
+) -> Any:
+    """The causal model in `base` on `device`; `attention` is packed rows' unless given.
+
+    Raises:
+        TrainerError: the folder holds no whole model, or `quantize` needs what this host lacks.
+    """
+    options: dict[str, Any] = {}
+    if quantize == "nf4":
+        _can_quantize(device)
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=DTYPES[dtype],
+        )
+        options["device_map"] = {"": device}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            base,
+            dtype=DTYPES[dtype],
+            attn_implementation=attention or implementation(device),
+            **options,
+        )
+    except Exception as error:
+        raise TrainerError(
+            f"cannot load the base model from {base}: {error}. Is a file missing or cut short? "
+            "Compare the folder with the model's page, and fetch what differs again."
+        ) from error
+    return model if quantize == "nf4" else model.to(device)
+
+
+def _can_quantize(device: torch.device) -> None:
+    if device.type != "cuda":
+        raise TrainerError(
+            'lora.quantize = "nf4" needs an NVIDIA GPU, and none is visible here; take the '
+            "line out to train in 16 bits"
+        )
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError as error:
+        raise TrainerError(
+            f'lora.quantize = "nf4" needs the package bitsandbytes: {error}'
+        ) from error
