@@ -128,6 +128,7 @@ def run_baseline(rows: list[Row], args: argparse.Namespace) -> dict[str, float]:
 
 
 def run_ours(rows: list[Row], args: argparse.Namespace) -> dict[str, float]:
+    from trainer.run import Run
     from trainer.settings import Settings
     from trainer.training import methods
     from trainer.training.distributed import joined
@@ -161,9 +162,10 @@ def run_ours(rows: list[Row], args: argparse.Namespace) -> dict[str, float]:
     with joined(Settings()) as world, tempfile.TemporaryDirectory() as folder:
         if args.shape == "qwen2-7b":
             methods.load_base = load_random_7b  # type: ignore[attr-defined]  # as `methods` imports it
-        model = methods.prepare_model(recipe, DEMO, "bfloat16", world.device)
+        run = Run(recipe, DEMO, "", "", "", "bfloat16", Path(folder))
+        model = methods.prepare_model(recipe, run.base, run.dtype, world.device)
         data = TrainingData(rows, [1.0] * len(rows), [], [])
-        train(model, data, recipe, "bfloat16", Path(folder), world)
+        train(model, data, run, world)
     order = Order([1.0] * len(rows), training.seed).rows(0, len(rows))
     taken = [rows[i] for i in order[warm_up * training.batch_rows :]]
     return _rates(

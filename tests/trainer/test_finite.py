@@ -11,6 +11,7 @@ from tiny_models import make_model
 from trainer.errors import TrainerError
 from trainer.pipeline import run
 from trainer.recipe import Recipe
+from trainer.run import Run
 from trainer.settings import Settings
 from trainer.training.finite import check_finite, overflow_is_skipped
 
@@ -45,10 +46,10 @@ def test_a_base_that_gives_no_numbers_is_not_trained(
 def test_a_gradient_without_bounds_is_an_error_in_bfloat16(
     tiny_recipe: Callable[..., Recipe], tmp_path: Path
 ) -> None:
-    recipe = tiny_recipe()
-    check_finite("the gradient's norm in step 3", 2.5, "bfloat16", recipe, tmp_path)
+    in_bfloat16 = Run(tiny_recipe(), tmp_path, "", "", "", "bfloat16", tmp_path)
+    check_finite("the gradient's norm in step 3", 2.5, in_bfloat16)
     with pytest.raises(TrainerError, match="the gradient's norm in step 3 is inf"):
-        check_finite("the gradient's norm in step 3", torch.inf, "bfloat16", recipe, tmp_path)
+        check_finite("the gradient's norm in step 3", torch.inf, in_bfloat16)
 
 
 def test_float16_skips_a_step_until_its_scale_has_come_down() -> None:

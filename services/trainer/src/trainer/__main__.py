@@ -70,7 +70,7 @@ def prepare(
     folder = find_base(loaded.base, read_settings(Settings).model_source)
     first = prepared.train[0]
     tokenizer = load_tokenizer(folder, loaded.format.messages(first.problem, first.question))
-    rows, held_out, _ = render_all(prepared, loaded, tokenizer)
+    rows, held_out, _ = render_all(prepared, tokenizer)
     save_report(prepared.report, out)
     write_examples(rows.examples, out / "train.jsonl")
     write_examples(held_out.examples, out / "validation.jsonl")

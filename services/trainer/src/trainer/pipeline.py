@@ -1,19 +1,17 @@
 """One run from top to bottom: prepare, render, train, merge, verify, publish.
 
-Every stage leaves what the next needs on the disk or can be done again, so the same command goes on
-wherever a run was stopped.
+Each stage leaves its result on the disk, or can be done again. So the same command continues a run,
+whatever stopped it.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contract import Contract, Provenance, write_json
+from contract import write_json
 from contract.published import make_current
 from trainer.bases import find_base
 from trainer.data.preparing import Prepared, prepare
@@ -27,10 +25,12 @@ from trainer.publishing.publish import (
     staging_dir,
 )
 from trainer.recipe import Recipe
+from trainer.run import Run
 from trainer.settings import Settings
 
 if TYPE_CHECKING:
     from trainer.data.rendering import Choice, Rendered
+    from trainer.publishing.verifying import Candidate
 
 log = logging.getLogger("trainer")
 
@@ -40,8 +40,8 @@ DIGEST_CHARACTERS = 16
 def run(recipe: Recipe, settings: Settings) -> Path:
     """Train `recipe` and publish it, unless the same base, data and recipe are published already.
 
-    Then nothing is changed, the current model neither: a stack that is only started again goes on
-    serving what it served.
+    In that case nothing changes, and the current model stays: a stack that is only started again
+    serves the same model as before.
 
     Returns:
         The published model's directory.
@@ -58,106 +58,100 @@ def run(recipe: Recipe, settings: Settings) -> Path:
     digest = digest_of(base_sha256, prepared.sha256, recipe.sha256())[:DIGEST_CHARACTERS]
     target = settings.models_dir / recipe.name / digest
     if published(settings.models_dir, recipe.name, digest):
-        current = target.with_name("current")
-        if not current.exists():
-            make_current(target)
-        log.info("nothing to do: %s was published from the same base, data and recipe", target)
-        if current.resolve() != target.resolve():
-            log.warning(
-                "%s stays the current model; `python -m trainer publish %s` makes this one current",
-                current.resolve().name,
-                digest,
-            )
+        _keep_published(target)
         return target
-    _train_and_publish(recipe, settings, prepared, base, base_sha256, digest)
+    # imported here: it takes seconds, and most starts find their model published
+    from trainer.training.base_model import compute_dtype
+
+    dtype = compute_dtype(recipe.training.dtype)
+    folder = settings.runs_dir / recipe.name / digest
+    _train_and_publish(
+        Run(recipe, base, base_sha256, prepared.sha256, digest, dtype, folder), prepared, settings
+    )
     return target
 
 
-def _train_and_publish(
-    recipe: Recipe,
-    settings: Settings,
-    prepared: Prepared,
-    base: Path,
-    base_sha256: str,
-    digest: str,
-) -> None:
-    # imported here, because they take long and most starts find nothing to do
+def _keep_published(target: Path) -> None:
+    """Say that there is nothing to do; mend a `current` link that is missing."""
+    current = target.with_name("current")
+    if not current.exists():
+        make_current(target)
+    log.info("nothing to do: %s was published from the same base, data and recipe", target)
+    if current.resolve() != target.resolve():
+        log.warning(
+            "%s stays the current model; `python -m trainer publish %s` makes this one current",
+            current.resolve().name,
+            target.name,
+        )
+
+
+def _train_and_publish(run: Run, prepared: Prepared, settings: Settings) -> None:
+    # imported here, as above
     from trainer.data.chat_templates import load_tokenizer
-    from trainer.data.rendering import chat_template_sha256, held_line, lengths, probe
+    from trainer.data.rendering import held_line
+    from trainer.publishing.contracts import contract_of
     from trainer.publishing.merging import finished_model
-    from trainer.publishing.verifying import Made, complete, merge_and_verify
-    from trainer.training.base_model import compute_dtype
+    from trainer.publishing.verifying import Candidate
     from trainer.training.distributed import joined
     from trainer.training.loop import TrainingData, train
     from trainer.training.methods import prepare_model, save_initial_adapter
 
-    first = prepared.train[0]
-    tokenizer = load_tokenizer(base, recipe.format.messages(first.problem, first.question))
-    dtype = compute_dtype(recipe.training.dtype)
-    run_dir = settings.runs_dir / recipe.name / digest
-    rows, held_out, choices = render_all(prepared, recipe, tokenizer)
+    recipe, first = run.recipe, prepared.train[0]
+    tokenizer = load_tokenizer(run.base, recipe.format.messages(first.problem, first.question))
+    rows, held_out, choices = render_all(prepared, tokenizer)
     held = held_line(recipe.format, tokenizer)
     with joined(settings) as world:
         if world.first:
-            _start(recipe, prepared, dtype, run_dir)
-        model = prepare_model(recipe, base, dtype, world.device)
+            _record_start(run, prepared)
+        model = prepare_model(recipe, run.base, run.dtype, world.device)
         if recipe.lora.init == "pissa" and recipe.method == "lora" and world.first:
-            save_initial_adapter(model, run_dir)
-        data = TrainingData(
-            rows.rows, [example.weight for example in rows.examples], held_out.rows, choices
-        )
-        module = train(model, data, recipe, dtype, run_dir, world, tensorboard=settings.tensorboard)
-        # in a list, so that who takes it out holds it alone, and can let go of its memory
-        finished = [finished_model(module, recipe, base, dtype, run_dir, world)]
+            save_initial_adapter(model, run.folder)
+        weights = [example.weight for example in rows.examples]
+        data = TrainingData(rows.rows, weights, held_out.rows, choices)
+        module = train(model, data, run, world, tensorboard=settings.tensorboard)
+        # in a list: whoever takes it out holds the only reference, and can free its memory
+        finished = [finished_model(module, run, world)]
         del model, module
         if not world.first:
             return
-        adapter = run_dir / "adapter" if recipe.method == "lora" else None
-        contract = Contract(
-            model=recipe.name,
-            digest=digest,
-            dtype=dtype,
-            format=recipe.format,
-            sampling=recipe.sampling,
-            chat_template_sha256=chat_template_sha256(tokenizer),
-            probe=probe(rows.examples[0], recipe.format, tokenizer),
-            held=held,
-            lengths=lengths(rows.rows, recipe.training.max_length),
-            provenance=Provenance(
-                base_model=base.name if Path(recipe.base).is_dir() else recipe.base,
-                base_sha256=base_sha256,
-                data_sha256=prepared.sha256,
-                recipe=recipe.name,
-                recipe_sha256=recipe.sha256(),
-                adapter_sha256=tree_sha256(adapter) if adapter else None,
-                versions={name: version(name) for name in ("torch", "transformers", "peft")},
-                created=datetime.now(UTC).isoformat(timespec="seconds"),
-            ),
-        )
-        staged = staging_dir(settings.models_dir, recipe.name, digest)
-        made = Made(recipe, base, contract, staged, run_dir, world.device)
-        verification = merge_and_verify(finished, tokenizer, rows, held_out, made)
-        faults = tuple(verification["faults"])
-        contract = contract.despite(faults)
-        complete(made, contract, prepared.report, verification)
-        if faults:
-            raise refused(staged, contract, run_dir / VERIFICATION_FILE)
-        publish(staged, contract)
-        shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
-        log.info("published %s", settings.models_dir / recipe.name / digest)
+        contract = contract_of(run, tokenizer, rows, held)
+        staged = staging_dir(settings.models_dir, recipe.name, run.digest)
+        candidate = Candidate(run, contract, tokenizer, staged, world.device)
+        _verify_and_publish(finished, candidate, rows, held_out, prepared)
 
 
-def render_all(
-    prepared: Prepared, recipe: Recipe, tokenizer: Any
-) -> tuple[Rendered, Rendered, list[Choice]]:
-    """Training rows, held-out rows, and the held-out questions with their answers forced; the
-    report gets their lengths.
+def _verify_and_publish(
+    finished: list[Any],
+    candidate: Candidate,
+    rows: Rendered,
+    held_out: Rendered,
+    prepared: Prepared,
+) -> None:
+    """Publish the model in `finished`, or raise what verification found in it."""
+    from trainer.publishing.verifying import complete, merge_and_verify
+
+    run, staged = candidate.run, candidate.staged
+    verification = merge_and_verify(finished, candidate, rows, held_out)
+    faults = tuple(verification["faults"])
+    contract = candidate.contract.despite(faults)
+    complete(candidate, contract, prepared.report, verification)
+    if faults:
+        raise refused(staged, contract, run.folder / VERIFICATION_FILE)
+    target = publish(staged, contract)
+    shutil.rmtree(run.checkpoints, ignore_errors=True)
+    log.info("published %s", target)
+
+
+def render_all(prepared: Prepared, tokenizer: Any) -> tuple[Rendered, Rendered, list[Choice]]:
+    """Training rows, held-out rows, and the held-out questions with their answers forced. Their
+    lengths go into the report.
 
     Raises:
         TrainerError: more than 1 % of either are too long.
     """
     from trainer.data.rendering import Rendered, choice, render
 
+    recipe = prepared.recipe
     limit = recipe.training.max_length
     rows = render(prepared.train, recipe.format, tokenizer, limit)
     held_out = Rendered([], [], [])
@@ -171,18 +165,19 @@ def render_all(
     return rows, held_out, [choice(e, recipe.format, tokenizer) for e in held_out.examples]
 
 
-def _start(recipe: Recipe, prepared: Prepared, dtype: str, run_dir: Path) -> None:
-    """Say what is about to be trained, and write it down."""
+def _record_start(run: Run, prepared: Prepared) -> None:
+    """Log the data report and save it with the recipe in the run's folder."""
     from trainer.data.report import lines, save_report
     from trainer.publishing.model_card import recipe_settings
     from trainer.training.comparing import RECIPE_FILE
     from trainer.training.metrics import METRICS_FILE
 
+    max_length = run.recipe.training.max_length
     for name, value in lines(prepared.report):
         log.info("%s: %s", name, value)
     for source in prepared.report.too_long:
-        log.warning("left out, longer than %d tokens: %s", recipe.training.max_length, source)
-    save_report(prepared.report, run_dir)
-    text = write_json(recipe_settings(recipe), indent=1)
-    (run_dir / RECIPE_FILE).write_text(text + "\n", encoding="utf-8")
-    log.info("training in %s, metrics in %s", dtype, run_dir / METRICS_FILE)
+        log.warning("left out, longer than %d tokens: %s", max_length, source)
+    save_report(prepared.report, run.folder)
+    text = write_json(recipe_settings(run.recipe), indent=1)
+    (run.folder / RECIPE_FILE).write_text(text + "\n", encoding="utf-8")
+    log.info("training in %s, metrics in %s", run.dtype, run.folder / METRICS_FILE)

@@ -12,7 +12,7 @@ import torch
 from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from trainer.recipe import Recipe
+from trainer.run import Run
 from trainer.training.base_model import load_base
 from trainer.training.distributed import World, trained_weights
 from trainer.training.methods import cast_activations, save_adapter
@@ -21,34 +21,34 @@ from trainer.training.reply_loss import ReplyLoss
 MAX_SHARD = "2GB"
 
 
-def finished_model(
-    module: ReplyLoss, recipe: Recipe, base: Path, dtype: str, run_dir: Path, world: World
-) -> Any:
-    """The trained model in one piece and in `dtype`, its adapter (if any) saved in `run_dir`; None
-    on all processes but the first. All must call.
+def finished_model(module: ReplyLoss, run: Run, world: World) -> Any:
+    """The trained model in one piece and in the run's dtype; its adapter, if any, is saved in the
+    run's folder. All processes must call; all but the first get None.
 
     An adapter that was trained on a quantized base is put on the base as it was, which is what it
     will be merged into.
     """
-    if recipe.method == "full":
+    if run.recipe.method == "full":
         weights = trained_weights(module)
         if not world.first:
             return None
         del module.model
         gc.collect()
-        model = load_base(base, dtype, world.device)
+        model = load_base(run.base, run.dtype, world.device)
         model.load_state_dict({k.removeprefix("model."): v for k, v in weights.items()})
         return model.eval()
     if not world.first:
         return None
-    adapter = save_adapter(module.model, recipe, run_dir)
-    if recipe.lora.quantize == "none":
+    adapter = save_adapter(module.model, run.recipe, run.folder)
+    if run.recipe.lora.quantize == "none":
         cast_activations(module.model, casts=True)
         return module.model.eval()
     del module.model
     gc.collect()
     torch.cuda.empty_cache()
-    return PeftModel.from_pretrained(load_base(base, dtype, world.device), str(adapter)).eval()
+    return PeftModel.from_pretrained(
+        load_base(run.base, run.dtype, world.device), str(adapter)
+    ).eval()
 
 
 def save_merged(

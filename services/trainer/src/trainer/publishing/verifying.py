@@ -37,7 +37,7 @@ from trainer.publishing.model_card import model_card
 from trainer.publishing.publish import VERIFICATION_FILE
 from trainer.publishing.readback import facts, read_back
 from trainer.publishing.verdict import Verdict, compare, differing, losses, spread, verified_rows
-from trainer.recipe import Recipe
+from trainer.run import Run
 from trainer.training.base_model import DTYPES, load_base
 from trainer.training.curves import PICTURE, draw_curves
 from trainer.training.metrics import METRICS_FILE, read_metrics
@@ -48,23 +48,21 @@ GENERATED = 3
 
 
 @dataclass(frozen=True)
-class Made:
-    """What is made, from what and where: `staged` is the model's folder, `run_dir` the run's."""
+class Candidate:
+    """A model on its way to publication; `staged` is the folder that will be published."""
 
-    recipe: Recipe
-    base: Path
+    run: Run
     contract: Contract
+    tokenizer: PreTrainedTokenizerBase
     staged: Path
-    run_dir: Path
     device: torch.device
 
 
 def merge_and_verify(
     trained_model: list[Any],
-    tokenizer: PreTrainedTokenizerBase,
+    candidate: Candidate,
     rows: Rendered,
     held_out: Rendered,
-    made: Made,
 ) -> dict[str, Any]:
     """Fill the folder with the merged model; the report of how it compares, written into the run's
     folder too. Its `faults` are empty where the model may be published.
@@ -77,14 +75,15 @@ def merge_and_verify(
         list(zip(held_out.rows, held_out.examples, strict=True)),
     )
     compared, examples = [row for row, _ in pairs], [example for _, example in pairs]
-    contract, dtype = made.contract, made.contract.dtype
-    weight, count = made.recipe.training.analysis_weight, len(compared)
+    run, contract, tokenizer = candidate.run, candidate.contract, candidate.tokenizer
+    dtype = run.dtype
+    weight, count = run.recipe.training.analysis_weight, len(compared)
     log.info("verifying with %d rows", count)
     with Progress("verifying") as progress:
         with progress.part("reading rows with the trained weights", count):
             trained = read(model, compared, weight, progress)
         with progress.part("merging and saving"):
-            save_merged(model, tokenizer, end_token(tokenizer), made.staged)
+            save_merged(model, tokenizer, end_token(tokenizer), candidate.staged)
         messages = list(contract.probe.messages)
         meant = facts(model.config, model.generation_config, tokenizer, messages)
         meant["chat_template_sha256"] = contract.chat_template_sha256
@@ -93,9 +92,9 @@ def merge_and_verify(
         _free()
 
         with ThreadPoolExecutor(1) as beside:  # another process takes seconds to start
-            found = beside.submit(read_back, made.staged, messages)
+            found = beside.submit(read_back, candidate.staged, messages)
             with progress.part("loading the base"):
-                base = load_base(made.base, dtype, made.device, attention="sdpa")
+                base = load_base(run.base, dtype, candidate.device, attention="sdpa")
             with progress.part("reading rows with the base", count):
                 before = exact = read(base, compared, weight, progress)
             if dtype != "float32":
@@ -111,8 +110,8 @@ def merge_and_verify(
 
         with progress.part("loading the merged weights"):
             # with transformers' own attention, as another program would load them
-            saved: Any = AutoModelForCausalLM.from_pretrained(made.staged, dtype=DTYPES[dtype])
-            saved.to(made.device).eval()
+            saved: Any = AutoModelForCausalLM.from_pretrained(candidate.staged, dtype=DTYPES[dtype])
+            saved.to(candidate.device).eval()
         with progress.part("reading rows with the merged weights", count):
             merged = read(saved, compared, weight, progress)
         lost = losses(before, trained, merged, min(len(held_out.rows), count))
@@ -126,7 +125,7 @@ def merge_and_verify(
             saved, tokenizer, contract, compared, examples, progress
         )
     text = write_json(finite(report), indent=1)
-    (made.run_dir / VERIFICATION_FILE).write_text(text + "\n", encoding="utf-8")
+    (run.folder / VERIFICATION_FILE).write_text(text + "\n", encoding="utf-8")
     return report
 
 
@@ -194,15 +193,15 @@ def _reply(
 
 
 def complete(
-    made: Made, contract: Contract, data: DataReport, verification: dict[str, Any]
+    candidate: Candidate, contract: Contract, data: DataReport, verification: dict[str, Any]
 ) -> None:
     """Everything a published model has besides weights, tokenizer and contract."""
-    recipe, run_dir, staged = made.recipe, made.run_dir, made.staged
+    recipe, run_dir, staged = candidate.run.recipe, candidate.run.folder, candidate.staged
     metrics = read_metrics(run_dir / METRICS_FILE)
     draw_curves({recipe.name: metrics}, run_dir / PICTURE)
     for name in (PICTURE, DATA_FILE, DATA_PICTURE, METRICS_FILE, VERIFICATION_FILE):
         shutil.copyfile(run_dir / name, staged / name)
-    if recipe.method == "lora":
-        shutil.copytree(run_dir / "adapter", staged / "adapter")
+    if adapter := candidate.run.adapter:
+        shutil.copytree(adapter, staged / adapter.name)
     card = model_card(recipe, contract, data, metrics, verification)
     (staged / "README.md").write_text(card, encoding="utf-8")

@@ -14,13 +14,15 @@ RECIPE_FILE = "recipe.json"
 _ENDS = ("step", "loss", "validation_loss", "label_accuracy", "tokens_per_s", "memory_gib")
 
 
-class Run(NamedTuple):
+class RunRecord(NamedTuple):
+    """A run as its folder tells it; `name` is the start of its digest."""
+
     name: str
     settings: dict[str, Any]
     metrics: list[dict[str, Any]]
 
 
-def load_run(runs_dir: Path, digest: str) -> Run:
+def load_run(runs_dir: Path, digest: str) -> RunRecord:
     """The one run whose digest begins with `digest`.
 
     Raises:
@@ -37,17 +39,17 @@ def load_run(runs_dir: Path, digest: str) -> Run:
     if not metrics:
         raise TrainerError(f"the run {found[0]} has no metrics yet")
     settings = json.loads((found[0] / RECIPE_FILE).read_text(encoding="utf-8"))
-    return Run(found[0].name[:8], _flat(settings), metrics)
+    return RunRecord(found[0].name[:8], _flat(settings), metrics)
 
 
-def differences(one: Run, other: Run) -> list[tuple[str, str, str]]:
+def differences(one: RunRecord, other: RunRecord) -> list[tuple[str, str, str]]:
     """Settings that differ: name and both values."""
     names = sorted({*one.settings, *other.settings})
     values = [(n, str(one.settings.get(n, "-")), str(other.settings.get(n, "-"))) for n in names]
     return [(name, a, b) for name, a, b in values if a != b]
 
 
-def endings(one: Run, other: Run) -> list[tuple[str, str, str]]:
+def endings(one: RunRecord, other: RunRecord) -> list[tuple[str, str, str]]:
     """How both ended: the last value of each metric that either has."""
     rows = []
     for key in _ENDS:
@@ -60,7 +62,7 @@ def endings(one: Run, other: Run) -> list[tuple[str, str, str]]:
     return rows
 
 
-def draw(one: Run, other: Run, path: Path) -> None:
+def draw(one: RunRecord, other: RunRecord, path: Path) -> None:
     draw_curves({one.name: one.metrics, other.name: other.metrics}, path)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import torch
 
 from trainer.errors import TrainerError
-from trainer.recipe import Recipe
+from trainer.run import Run
 from trainer.training.checkpoints import last_name
 
 # float16's scale starts at 65,536 and is halved at each overflow. Below this it was halved for
@@ -23,25 +22,27 @@ def overflow_is_skipped(scaler: torch.amp.GradScaler) -> bool:
     return scaler.is_enabled() and scaler.get_scale() >= LEAST_SCALE
 
 
-def check_finite(what: str, value: float, dtype: str, recipe: Recipe, checkpoints: Path) -> None:
+def check_finite(what: str, value: float, run: Run) -> None:
     """Raises:
     TrainerError: `value` is no finite number; the message says what to try.
     """
     if math.isfinite(value):
         return
-    training = recipe.training
+    training = run.recipe.training
     wider = {
         "float16": 'training.dtype = "float32" ("bfloat16" where the card has it)',
         "bfloat16": 'training.dtype = "float32"',
-    }.get(dtype)
+    }.get(run.dtype)
     tries = [
         f"a smaller training.learning_rate than {training.learning_rate:g}",
         f"a smaller training.max_grad_norm than {training.max_grad_norm:g}",
         "more training.warmup_steps",
     ]
-    last = last_name(checkpoints)
+    last = last_name(run.checkpoints)
     kept = (
-        f"the checkpoint {last} stays in {checkpoints}" if last else "no checkpoint was saved yet"
+        f"the checkpoint {last} stays in {run.checkpoints}"
+        if last
+        else "no checkpoint was saved yet"
     )
     raise TrainerError(
         f"{what} is {value}: training stopped. Try "

@@ -25,6 +25,7 @@ from trainer.data.packing import Order, pack, steps_of
 from trainer.data.rendering import Choice, Row
 from trainer.errors import StoppedError
 from trainer.recipe import Recipe
+from trainer.run import Run
 from trainer.training import checkpoints
 from trainer.training.base_model import DTYPES
 from trainer.training.distributed import (
@@ -68,19 +69,18 @@ class _Progress:
 def train(
     model: Any,
     data: TrainingData,
-    recipe: Recipe,
-    dtype: str,
-    run_dir: Path,
+    run: Run,
     world: World,
     *,
     tensorboard: bool = False,
 ) -> ReplyLoss:
-    """Train `model` in place, from the last good checkpoint of `run_dir` where there is one.
+    """Train `model` in place, from the last good checkpoint of `run` where there is one.
 
     Raises:
         StoppedError: SIGTERM or SIGINT came; a checkpoint was saved.
         TrainerError: no memory, no room for a checkpoint, or a loss that is no number.
     """
+    recipe, dtype, folder = run.recipe, run.dtype, run.checkpoints
     settings = recipe.training
     module = ReplyLoss(model, precision(dtype, world.device), settings.neftune_alpha)
     if settings.fsdp and world.size > 1:
@@ -88,7 +88,6 @@ def train(
     optimizer = make_optimizer(module, recipe)
     rates = [float(group["lr"]) for group in optimizer.param_groups]
     scaler = torch.amp.GradScaler(world.device.type, enabled=dtype == "float16")
-    folder = run_dir / "checkpoints"
     progress = _resume(module, optimizer, scaler, folder, world)
 
     order = Order(data.weights, settings.seed)
@@ -98,7 +97,9 @@ def train(
         math.ceil(steps * part / settings.validations) for part in range(settings.validations + 1)
     }
     metrics = (
-        Metrics(run_dir, progress.step, steps, world.device, tensorboard) if world.first else None
+        Metrics(run.folder, progress.step, steps, world.device, tensorboard)
+        if world.first
+        else None
     )
 
     def checkpoint() -> None:
@@ -120,7 +121,7 @@ def train(
             return {}
         scores = validate(module, data, recipe, world)
         loss = scores["validation_loss"]
-        check_finite(f"the validation loss after step {progress.step}", loss, dtype, recipe, folder)
+        check_finite(f"the validation loss after step {progress.step}", loss, run)
         if progress.step and settings.patience:
             progress.worse = 0 if loss < progress.best_loss else progress.worse + 1
             if loss < progress.best_loss:
@@ -151,9 +152,9 @@ def train(
                 group["lr"] = rate * factor
             _seed(settings.seed, step, world.rank)
             loss, norm = _backward(module, optimizer, scaler, rows, recipe, world)
-            check_finite(f"the loss of step {step}", loss, dtype, recipe, folder)
+            check_finite(f"the loss of step {step}", loss, run)
             if not overflow_is_skipped(scaler):
-                check_finite(f"the gradient's norm in step {step}", norm, dtype, recipe, folder)
+                check_finite(f"the gradient's norm in step {step}", norm, run)
             scaler.step(optimizer)
             scaler.update()
             optimizer.zero_grad(set_to_none=True)
