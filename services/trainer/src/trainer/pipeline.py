@@ -128,13 +128,14 @@ def _verify_and_publish(
     prepared: Prepared,
 ) -> None:
     """Publish the model in `finished`, or raise what verification found in it."""
-    from trainer.publishing.verifying import complete, merge_and_verify
+    from trainer.publishing.records import add_records
+    from trainer.publishing.verifying import merge_and_verify
 
     run, staged = candidate.run, candidate.staged
     verification = merge_and_verify(finished, candidate, rows, held_out)
     faults = tuple(verification["faults"])
     contract = candidate.contract.despite(faults)
-    complete(candidate, contract, prepared.report, verification)
+    add_records(candidate, contract, prepared.report, verification)
     if faults:
         raise refused(staged, contract, run.folder / VERIFICATION_FILE)
     target = publish(staged, contract)

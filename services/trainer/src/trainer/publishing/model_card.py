@@ -22,10 +22,33 @@ def model_card(
 ) -> str:
     """Markdown with the front matter that the Hugging Face hub reads."""
     origin = contract.provenance
-    comparison, lost = verification["comparison"], verification["losses"]
     tasks = {"tags": ["quorum", "multiple-choice", recipe.method]}
     front = write_json({"library_name": "transformers", "base_model": origin.base_model, **tasks})
-    rows = [
+    parts = [
+        f"---\n{front}\n---",
+        f"# {contract.model} {contract.digest}",
+        "Ask it with the prompts of `contract.json`, which is how it was trained.",
+        *_despite(origin.despite),
+        _table(_origin(recipe, contract)),
+        "## Training",
+        f"![Curves]({CURVES})",
+        _table(_evaluation(metrics)),
+        "## Data",
+        f"![Data]({DATA_PICTURE})",
+        _table(lines(data)),
+        "## Merged weights against the trained",
+        _table(_checks(contract, verification)),
+        "## Replies of the merged weights, greedy",
+        *(_reply(reply) for reply in verification["replies"]),
+        "## Recipe",
+        f"```json\n{write_json(recipe_settings(recipe), indent=1)}\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _origin(recipe: Recipe, contract: Contract) -> list[tuple[str, str]]:
+    origin = contract.provenance
+    return [
         ("base", origin.base_model),
         ("base digest", origin.base_sha256),
         ("data digest", origin.data_sha256),
@@ -35,7 +58,11 @@ def model_card(
         ("versions", ", ".join(f"{name} {number}" for name, number in origin.versions.items())),
         ("made", origin.created),
     ]
-    checks = [
+
+
+def _checks(contract: Contract, verification: dict[str, Any]) -> list[tuple[str, str]]:
+    comparison, lost = verification["comparison"], verification["losses"]
+    return [
         ("prompts compared", f"{comparison['rows']}, {comparison['tokens']} tokens"),
         ("merged against trained, nats apart", _number(comparison["nats"])),
         (f"the base in {contract.dtype} against float32", _number(comparison["floor"])),
@@ -45,26 +72,6 @@ def model_card(
         ("nats apart, largest", _number(comparison["largest"])),
         ("settings read back by another process", ", ".join(verification["read_back"])),
     ]
-    parts = [
-        f"---\n{front}\n---",
-        f"# {contract.model} {contract.digest}",
-        "Ask it with the prompts of `contract.json`, which is how it was trained.",
-        *_despite(origin.despite),
-        _table(rows),
-        "## Training",
-        f"![Curves]({CURVES})",
-        _table(_evaluation(metrics)),
-        "## Data",
-        f"![Data]({DATA_PICTURE})",
-        _table(lines(data)),
-        "## Merged weights against the trained",
-        _table(checks),
-        "## Replies of the merged weights, greedy",
-        *(_reply(reply) for reply in verification["replies"]),
-        "## Recipe",
-        f"```json\n{write_json(recipe_settings(recipe), indent=1)}\n```",
-    ]
-    return "\n\n".join(parts) + "\n"
 
 
 def _despite(faults: Sequence[str]) -> list[str]:
