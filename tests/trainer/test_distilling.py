@@ -20,16 +20,11 @@ from stub_server import StubServer
 from trainer.__main__ import app
 from trainer.data.examples import Example, load_examples
 from trainer.distilling.ask import read_reply
-from trainer.distilling.rounds import distill, job_answers, print_yields
-from trainer.distilling.selection import (
-    Drawn,
-    Teacher,
-    Yield,
-    analysis_of,
-    missed_in,
-    most_different,
-    select,
-)
+from trainer.distilling.journal import Drawn, Teacher
+from trainer.distilling.questions import job_answers, missed_in
+from trainer.distilling.rounds import distill
+from trainer.distilling.selection import Yield, analysis_of, most_different, select
+from trainer.distilling.yields import print_yields
 from trainer.errors import TrainerError
 from trainer.recipe import DataFile
 

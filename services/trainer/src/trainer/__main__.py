@@ -107,43 +107,24 @@ def distill(
     """
     from rich.console import Console
 
-    from trainer.data.examples import load_examples
+    from trainer.distilling.journal import Teacher
+    from trainer.distilling.questions import questions_to_ask
     from trainer.distilling.rounds import distill as distill_examples
-    from trainer.distilling.rounds import job_answers, print_yields
-    from trainer.distilling.selection import Teacher, missed_in
-    from trainer.errors import TrainerError
-    from trainer.recipe import DataFile, Recipe
+    from trainer.distilling.yields import report
+    from trainer.recipe import Recipe
     from trainer.settings import Settings
 
-    loaded = Recipe.load(recipe)
-    fmt = (loaded.with_style("analysis") if loaded.format.style == "auto" else loaded).format
-    examples = load_examples([DataFile(file=str(path)) for path in file], fmt).rows
-    if only_missed:
-        examples = missed_in(examples, job_answers(only_missed))
-        log.info("%d questions were answered wrong in %s", len(examples), only_missed)
+    examples, fmt = questions_to_ask(Recipe.load(recipe), file, only_missed)
     if not examples:
         log.info("nothing to ask")
         return
+    key = read_settings(Settings).teacher_api_key
     teacher = Teacher(
-        url,
-        model,
-        read_settings(Settings).teacher_api_key,
-        samples,
-        temperature,
-        max_tokens,
-        seed,
-        concurrency,
-        timeout_s,
+        url, model, key, samples, temperature, max_tokens, seed, concurrency, timeout_s
     )
     console = Console()
     yields = distill_examples(examples, fmt, teacher, out, keep=keep, hint=hint, console=console)
-    print_yields(yields, console)
-    if not any(found.kept for found in yields):
-        raise TrainerError(
-            "no analysis was kept: the table above says how many reached the key, and "
-            f"{out.with_suffix('.failures.jsonl')}, if it is there, why questions failed"
-        )
-    log.info("analyses are in %s, every question's yield in %s", out, out.with_suffix(".yield.tsv"))
+    report(yields, out, console)
 
 
 @app.command()

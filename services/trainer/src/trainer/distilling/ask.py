@@ -16,9 +16,10 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from contract import Message, PromptFormat, finite
 from contract.addresses import is_near
 from trainer.data.examples import Example
-from trainer.distilling.selection import HINT, Drawn, Teacher, Wanted, question_key
+from trainer.distilling.journal import Drawn, Teacher, Wanted, question_key
 from trainer.errors import TrainerError
 
+HINT = "\n\n（正确选项是 {label}。请从题目出发写出得到它的完整推理，不要提到你事先知道答案。）"
 # Whoever fails so many questions one after another, by other than refusing them, is ill.
 ILL_AFTER = 20
 LONGEST_WORDS = 300

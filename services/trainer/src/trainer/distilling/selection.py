@@ -1,4 +1,4 @@
-"""Worked analyses from a teacher, kept where they reach the key.
+"""Worked analyses from a teacher's samples, kept where they reach the key.
 
 Rejection sampling (RFT, Yuan et al. 2023): k replies a question, of which the right ones teach.
 Questions that no reply got right can be asked again with the key as a hint (STaR, Zelikman et al.
@@ -7,69 +7,21 @@ Questions that no reply got right can be asked again with the key as a hint (STa
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
 
-from contract import (
-    PromptFormat,
-    StrictJsonError,
-    extract_label,
-    read_json,
-    split_reasoning,
-    write_json,
-)
+from contract import PromptFormat, extract_label, split_reasoning
 from trainer.data.analyses import analysis_in
 from trainer.data.examples import Example
 from trainer.data.splitting import normalized
-from trainer.digests import digest_of
-from trainer.errors import TrainerError
+from trainer.distilling.journal import Drawn, question_key
 
-log = logging.getLogger("trainer")
-
-HINT = "\n\n（正确选项是 {label}。请从题目出发写出得到它的完整推理，不要提到你事先知道答案。）"
-# a rationale that leans on the hint teaches nothing
+# an analysis that leans on the hint teaches nothing
 _MENTIONS_HINT = re.compile(
     r"提示|事先|已知答案|给出的(?:正确)?(?:答案|选项)|\bhint", re.IGNORECASE
 )
 _NGRAM = 3  # characters
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """What is asked, and how. `seed` + i is the seed of a question's sample i."""
-
-    url: str
-    model: str
-    api_key: str
-    samples: int
-    temperature: float
-    max_tokens: int
-    seed: int
-    concurrency: int
-    timeout_s: float
-
-
-class Wanted(NamedTuple):
-    """One sample that is still to be drawn."""
-
-    key: str
-    sample: int
-    hinted: bool
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One sample as the journal holds it."""
-
-    key: str
-    sample: int
-    hinted: bool
-    text: str
-    finish_reason: str
 
 
 @dataclass
@@ -84,63 +36,6 @@ class Yield:
     hinted_right: int = 0
     kept: int = 0
     failed: str = ""
-
-
-class Journal:
-    """Every sample drawn, a JSON line each behind a line of settings; what is there is not drawn
-    again.
-    """
-
-    def __init__(self, path: Path, teacher: Teacher, fmt: PromptFormat) -> None:
-        """Open the journal at `path`, new or as a stopped run left it.
-
-        Raises:
-            TrainerError: it was written with other settings.
-        """
-        same = ("model", "temperature", "max_tokens", "seed")
-        asked = {name: value for name, value in asdict(teacher).items() if name in same}
-        header = asked | {"format": digest_of(fmt.model_dump_json())}
-        whole = path.read_bytes().rpartition(b"\n")[0] if path.is_file() else b""
-        lines = whole.splitlines()
-        if lines and _read(lines[0]) != header:
-            raise TrainerError(
-                f"{path} was written with other settings "
-                f"({lines[0].decode(errors='replace')}): name another --out, or remove it"
-            )
-        self.drawn = [drawn for line in lines[1:] if (drawn := self._drawn(line, path))]
-        path.write_bytes(whole + b"\n" if whole else write_json(header).encode() + b"\n")
-        self._file = path.open("a", encoding="utf-8", buffering=1)
-
-    @staticmethod
-    def _drawn(line: bytes, path: Path) -> Drawn | None:
-        found = _read(line)
-        if not isinstance(found, dict) or {*found} != {*Drawn.__dataclass_fields__}:
-            log.warning("%s: passed over a damaged line; its sample is drawn again", path)
-            return None
-        return Drawn(**found)
-
-    def add(self, drawn: Drawn) -> None:
-        self._file.write(write_json(asdict(drawn)) + "\n")
-        self.drawn.append(drawn)
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def question_key(example: Example) -> str:
-    """What a question's samples are found by again, wherever it stands in whichever file."""
-    question = example.question
-    return digest_of(example.problem.text, question.text, *question.options, example.label)[:16]
-
-
-def wanted(
-    examples: Sequence[Example], drawn: Sequence[Drawn], samples: int, *, hinted: bool
-) -> list[Wanted]:
-    """The samples that are still to be drawn of `examples`."""
-    there = {(one.key, one.sample, one.hinted) for one in drawn}
-    keys = dict.fromkeys(question_key(example) for example in examples)
-    every = [Wanted(key, sample, hinted) for key in keys for sample in range(samples)]
-    return [one for one in every if tuple(one) not in there]
 
 
 def analysis_of(drawn: Drawn, example: Example, fmt: PromptFormat) -> str | None:
@@ -215,36 +110,6 @@ def never_right(
     missed = {found.source for found in yields if not found.right}
     examples = [example for example in examples if question_key(example) not in failed]
     return [example for example in examples if example.source in missed]
-
-
-def missed_in(examples: Sequence[Example], answers: Sequence[dict[str, Any]]) -> list[Example]:
-    """Those of `examples` whose answer in a job is not their key.
-
-    Raises:
-        TrainerError: the job answered none of them.
-    """
-    answered = {(str(a["id"]), int(a["index"])): a["answer"] for a in answers}
-    places = [
-        (e.problem.id, next(i for i, q in enumerate(e.problem.questions) if q is e.question))
-        for e in examples
-    ]
-    if not any(place in answered for place in places):
-        raise TrainerError(
-            "the job answered no question of these files: give the labelled form of the file that "
-            "was posted, with the same ids"
-        )
-    return [
-        example
-        for example, place in zip(examples, places, strict=True)
-        if place in answered and answered[place] != example.label
-    ]
-
-
-def _read(line: bytes) -> Any:
-    try:
-        return read_json(line)
-    except StrictJsonError:
-        return None
 
 
 def _shingles(text: str) -> frozenset[str]:
