@@ -1,4 +1,4 @@
-"""`python -m trainer`: look at data, distil analyses, run a recipe, tend what is published."""
+"""`python -m trainer`: prepare data, distil analyses, run a recipe, manage published models."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ BaseOption = Annotated[
 
 @app.command()
 def run(recipe: RecipeOption, train: TrainOption = None, base: BaseOption = None) -> None:
-    """Train, merge, verify and publish; goes on where it was stopped, and has nothing to do where
-    that is published already.
+    """Train, merge, verify and publish. A stopped run goes on; if the model is published already,
+    nothing is done.
     """
     from contextlib import nullcontext
 
@@ -36,7 +36,7 @@ def run(recipe: RecipeOption, train: TrainOption = None, base: BaseOption = None
     from trainer.settings import Settings
 
     settings = read_settings(Settings)
-    # before the imports that take seconds, in which a server could take the GPU
+    # before the imports: they take seconds, and a server could take the GPU meanwhile
     with nullcontext() if settings.local_rank else trainer_at_work(settings.models_dir):
         from trainer.pipeline import run as run_recipe
         from trainer.recipe import load_recipe
@@ -102,8 +102,8 @@ def distill(
     concurrency: Annotated[int, typer.Option(min=1, help="requests in flight")] = 32,
     timeout_s: Annotated[float, typer.Option(min=1.0)] = 600.0,
 ) -> None:
-    """Have a teacher write analyses, and keep those that reach the key. The teacher's key, if it
-    wants one, stands in TEACHER_API_KEY.
+    """Have a teacher write analyses, and keep those that reach the key. If the teacher wants an API
+    key, set TEACHER_API_KEY.
     """
     from rich.console import Console
 
@@ -135,7 +135,7 @@ def baseline(
         Path, typer.Option(help="where to write one JSON line a question: id, index, answer")
     ],
 ) -> None:
-    """What the recipe's base answers before training, with its letter forced."""
+    """Answer a problem file with the recipe's base before training, its letter forced."""
     from trainer.baseline import forced_answers, write_answers
     from trainer.recipe import Recipe
     from trainer.settings import Settings
@@ -146,7 +146,7 @@ def baseline(
 
 @app.command("list")
 def list_models() -> None:
-    """What is published, and which of it is served."""
+    """List the published models, and which of them are current."""
     from rich.console import Console
     from rich.table import Table
 
@@ -177,7 +177,7 @@ def publish(
         typer.Option(help="a run's verification.json: publish the model that it refused"),
     ] = None,
 ) -> None:
-    """Make a published model the current one again, or publish one that verification refused; the
+    """Make a published model the current one again, or publish one that verification refused. The
     server takes it up by itself.
     """
     from contract.published import make_current
@@ -220,7 +220,7 @@ def compare(
     other: Annotated[str, typer.Argument(help="another's")],
     out: Annotated[Path, typer.Option(help="where to draw both curves")] = Path("compare.png"),
 ) -> None:
-    """The settings, results and curves of two runs, side by side."""
+    """Compare the settings, results and curves of two runs."""
     from rich.console import Console
     from rich.table import Table
 
@@ -258,13 +258,13 @@ def main() -> None:
     except TrainerError as error:
         log.error("%s", error)
         end(1)
-    except SystemExit as ended:  # how typer ends, also where all went well
+    except SystemExit as ended:  # typer ends this way, also after success
         end(ended.code)
 
 
 def end(code: str | int | None) -> None:
-    """End this process; one of several without Python's own end, in which threads that gloo has
-    left may abort it (PyTorch, pull request 179291), and torchrun then ends the others.
+    """End this process. One of several skips Python's own shutdown: threads left by gloo may abort
+    it (PyTorch, pull request 179291), and torchrun would then end the other processes.
     """
     from trainer.settings import Settings
 

@@ -1,8 +1,8 @@
-"""What the base answers before any training: the option label it finds likeliest right behind the
-answer line.
+"""The base's answers before any training: for each question, the likeliest label after the answer
+line.
 
-The letter is forced: the reply begins with the contract's answer line, and only the question's own
-labels are compared.
+The reply is forced to begin with the contract's answer line, and only the question's own labels are
+compared.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def forced_answers(recipe: Recipe, settings: Settings, file: Path) -> Iterator[d
     """One entry a question, in the file's order: id, index, answer.
 
     Raises:
-        TrainerError: the file is missing or not a problem file, or a label is more than one token
-        behind the answer line.
+        TrainerError: the file is missing or not a problem file, or labels do not differ in one
+            token after the answer line.
     """
     try:
         problems = parse_problems(file.read_bytes())
@@ -50,7 +50,7 @@ def forced_answers(recipe: Recipe, settings: Settings, file: Path) -> Iterator[d
     questions = [(p, i, q) for p in problems for i, q in enumerate(p.questions)]
     first, _, asked = questions[0]
     tokenizer = load_tokenizer(base, recipe.format.messages(first, asked))
-    # no analysis stands before the label, and the key plays no part: any label stands for it
+    # no analysis before the label; the key does not matter, so any label will do
     choices = [
         choice(Example(p, replace(q, analysis=None), "A", ""), recipe.format, tokenizer)
         for p, _, q in questions
@@ -66,7 +66,7 @@ def forced_answers(recipe: Recipe, settings: Settings, file: Path) -> Iterator[d
 
 
 def write_answers(answers: Iterator[dict[str, Any]], out: Path) -> int:
-    """Write one JSON line an answer; their number."""
+    """Write one JSON line for each answer; returns their number."""
     lines = [write_json(answer) + "\n" for answer in answers]
     out.write_text("".join(lines), encoding="utf-8")
     return len(lines)

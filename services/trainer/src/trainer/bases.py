@@ -1,7 +1,7 @@
-"""Where a base model comes from: a directory, the Hugging Face hub, or ModelScope.
+"""Finds a base model: in a directory, on the Hugging Face hub, or on ModelScope.
 
-Both libraries go on with a download that was cut off. On a terminal they show bars; elsewhere, as
-in a container's log, lines say how far it is.
+Both libraries resume a download that was cut off. On a terminal they show bars; elsewhere, as in a
+container's log, this module logs lines that say how far the download is.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from trainer.progress import Progress
 log = logging.getLogger("trainer")
 
 _WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
-# Before each further try of a hub that failed
+# pauses before the further tries of a failed download
 PAUSES_S = (5.0, 20.0, 60.0, 120.0)
-# What another try would not change: no such model, no access
+# errors that another try would not change: no such model, no access
 _FINAL_STATUS = (400, 401, 403, 404)
 _FINAL_NAMES = ("HFValidationError", "OfflineModeIsEnabled", "NotExistError")
-# How the libraries refuse a proxy of the environment; for SOCKS without its package an ImportError
+# the libraries' errors for an unusable proxy; a SOCKS proxy without its package is an ImportError
 _WRONG_PROXY = ("InvalidURL", "InvalidProxyURL", "InvalidSchema")
 
 
 def find_base(base: str, source: str) -> Path:
-    """The base model's directory, downloaded where `base` is not one.
+    """The base model's directory; if `base` is not a directory, it is downloaded.
 
     Raises:
-        TrainerError: it is neither here nor to be had; the message names the variable to set.
+        TrainerError: it is not here and cannot be downloaded; the message names the setting.
     """
     if Path(base).is_dir():
         if not (Path(base) / "config.json").is_file():
@@ -56,8 +56,8 @@ def _from_hub(base: str) -> Path:
     if not sys.stderr.isatty():
         disable_progress_bars()
     try:
-        with _told(base, Path(constants.HF_HUB_CACHE)):
-            return _tried(base, lambda: Path(snapshot_download(base, allow_patterns=_WANTED)))
+        with _progress_logged(base, Path(constants.HF_HUB_CACHE)):
+            return _retried(base, lambda: Path(snapshot_download(base, allow_patterns=_WANTED)))
     except Exception as error:
         raise TrainerError(
             f"cannot get the base model {base} from the Hugging Face hub: {error}. Check the name "
@@ -73,8 +73,8 @@ def _from_modelscope(base: str) -> Path:
     from modelscope.utils.file_utils import get_modelscope_cache_dir
 
     try:
-        with _told(base, Path(get_modelscope_cache_dir())):
-            return _tried(base, lambda: Path(snapshot_download(base, allow_patterns=_WANTED)))
+        with _progress_logged(base, Path(get_modelscope_cache_dir())):
+            return _retried(base, lambda: Path(snapshot_download(base, allow_patterns=_WANTED)))
     except Exception as error:
         raise TrainerError(
             f"cannot get the base model {base} from ModelScope: {error}. Check the name and the "
@@ -83,8 +83,8 @@ def _from_modelscope(base: str) -> Path:
         ) from error
 
 
-def _tried(base: str, download: Callable[[], Path]) -> Path:
-    """`download`, again and again with pauses where the network or the hub failed."""
+def _retried(base: str, download: Callable[[], Path]) -> Path:
+    """Call `download`, and after pauses again if the network or the hub failed."""
     for pause_s in PAUSES_S:
         try:
             return download()
@@ -104,8 +104,8 @@ def _tried(base: str, download: Callable[[], Path]) -> Path:
 
 
 def is_final(error: Exception) -> bool:
-    """Whether another try would end the same. Libraries wrap what the hub said in what they make of
-    it, so the causes are asked too.
+    """True if another try would fail the same way. Libraries wrap the hub's error in their own, so
+    its causes are looked at too.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -121,8 +121,8 @@ def is_final(error: Exception) -> bool:
 
 
 @contextmanager
-def _told(base: str, cache: Path) -> Iterator[None]:
-    """A line every ten seconds, by what the cache has grown, where nobody sees bars."""
+def _progress_logged(base: str, cache: Path) -> Iterator[None]:
+    """Without a terminal, log every ten seconds by how much the cache has grown."""
     if sys.stderr.isatty():
         yield
         return

@@ -11,9 +11,8 @@ def digest_of(*parts: str) -> str:
 
 
 def tree_sha256(directory: Path) -> str:
-    """Digest of every file's name and content.
-
-    Hidden files and model cards count for nothing and are left out.
+    """Digest of the names and contents of the files in `directory`, without hidden files and model
+    cards, which do not change the model.
     """
     digest = hashlib.sha256()
     for path in sorted(directory.iterdir()):

@@ -1,9 +1,9 @@
-"""The trainer's expected failures."""
+"""The errors that the trainer expects."""
 
 
 class TrainerError(Exception):
-    """Something the user can mend; the message says where, why and what to do."""
+    """An error that the user can mend; its message says where and why it is, and what to do."""
 
 
 class StoppedError(TrainerError):
-    """A run that was asked to stop, and can go on."""
+    """A run was asked to stop; the same command goes on with it."""

@@ -1,4 +1,4 @@
-"""Where a run computes: on a GPU, or on the CPU where that is meant."""
+"""Checks that a run computes on the GPU, or on the CPU if that is meant."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Cards = list[tuple[str, tuple[int, int]]]
 
 
 def check_device(stack: Stack | None) -> None:
-    """Before anything is downloaded: the stack's GPU is there, and PyTorch can use it.
+    """Before anything is downloaded, check that the stack's GPU is there and PyTorch can use it.
 
-    Without a stack (no image, no setting) a host without NVIDIA cards trains on its CPU, and says
-    so; where there are cards, they are meant.
+    If no stack is set (no image, no setting), a host without NVIDIA cards trains on its CPU, with a
+    warning; a host with cards must use them.
 
     Raises:
-        TrainerError: one line that says what is missing, and what to do.
+        TrainerError: its one line says what is missing, and what to do.
     """
     if stack == "cpu":
         return
-    import torch  # takes seconds, and is not needed above
+    import torch  # takes seconds, and the cpu stack does not need it
 
     driver, cards = _nvidia()
     if torch.cuda.is_available():
@@ -31,7 +31,7 @@ def check_device(stack: Stack | None) -> None:
             (torch.cuda.get_device_name(i), torch.cuda.get_device_capability(i))
             for i in range(torch.cuda.device_count())
         ]
-        # the driver is new enough where CUDA has started
+        # CUDA has started, so the driver is new enough
         fault = stack_fault(stack, driver, cards) if stack and driver else None
     elif stack is None and not cards:
         log.warning("no GPU is visible here: training on the CPU (STACK=cpu says that it is meant)")
@@ -46,7 +46,7 @@ def check_device(stack: Stack | None) -> None:
 
 
 def _nvidia() -> tuple[str | None, Cards]:
-    """The driver's version, and the cards that it shows with their compute capabilities."""
+    """The driver's version, and its cards' names and compute capabilities."""
     try:
         import pynvml
     except ImportError:  # the cpu stack does not bring it

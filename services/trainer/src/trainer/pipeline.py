@@ -127,7 +127,11 @@ def _verify_and_publish(
     held_out: Rendered,
     prepared: Prepared,
 ) -> None:
-    """Publish the model in `finished`, or raise what verification found in it."""
+    """Publish the model in `finished`.
+
+    Raises:
+        TrainerError: verification refused it; it is set aside.
+    """
     from trainer.publishing.records import add_records
     from trainer.publishing.verifying import merge_and_verify
 

@@ -1,4 +1,4 @@
-"""One look for every picture that the trainer draws."""
+"""The common look of all pictures that the trainer draws."""
 
 from __future__ import annotations
 

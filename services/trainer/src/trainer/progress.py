@@ -1,4 +1,4 @@
-"""What a long part of a run tells while it goes: a line now and then, with the time left."""
+"""Logs the progress of a long part of a run: a line now and then, with the time left."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SAID_EVERY_S = 10.0
 
 
 class Progress:
-    """Logs what is under way at least every `every_s` seconds, however long one piece of it takes;
-    nothing about what is over sooner.
+    """Logs the part under way every `every_s` seconds, even while one piece takes longer. A part
+    that ends sooner is not logged.
 
-    The time left is that of the part under way, and known once a piece of it is done.
+    The time left is that of this part; it is known once a piece of the part is done.
     """
 
     def __init__(self, task: str, every_s: float | None = None) -> None:
@@ -44,7 +44,9 @@ class Progress:
 
     @contextmanager
     def part(self, name: str | Callable[[], str], pieces: int = 0) -> Iterator[None]:
-        """What is under way inside, or what tells it; `pieces` is how often `piece` is called."""
+        """Log the work inside as `name`, or as the text that `name` returns. `pieces`: how often
+        the work calls `piece`.
+        """
         self._part, self._done, self._pieces = name, 0, pieces
         self._began = time.monotonic()
         yield
@@ -57,9 +59,9 @@ class Progress:
     def _tell(self) -> None:
         while not self._over.wait(self._every_s):
             if self._part:
-                log.info("%s: %s", self._task, self._said())
+                log.info("%s: %s", self._task, self._status())
 
-    def _said(self) -> str:
+    def _status(self) -> str:
         part, done, pieces = self._part, self._done, self._pieces
         if callable(part):
             return part()

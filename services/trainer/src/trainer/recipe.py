@@ -1,7 +1,7 @@
-"""A recipe: one TOML file that says what is trained, on what, and how.
+"""A recipe: one TOML file with the model, the data and the method of a run.
 
-Checked whole before any weights load: an unknown key, a bad value, or two methods that exclude each
-other.
+The whole recipe is checked before any weights load: for unknown keys, bad values, and methods that
+exclude each other.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class _Frozen(BaseModel):
 
 
 class DataFile(_Frozen):
-    """`weight` is how often each of the file's rows is drawn an epoch; 0.5 draws every other one,
-    others in each epoch.
+    """`weight`: how often each of the file's rows is drawn an epoch. With 0.5, each epoch draws
+    half of the rows anew.
     """
 
     file: str
@@ -37,11 +37,11 @@ class DataFile(_Frozen):
 
 
 class Data(_Frozen):
-    """`validation_share` of the problems is held out where the recipe names no validation files.
+    """`validation_share`: the share of problems to hold out; only without validation files.
 
-    `permuted_copies` of each question are added with their options in another order, chosen so that
-    keys come out balanced. Problems whose texts have a Jaccard similarity of at least
-    `near_duplicate` never stand on both sides of the split.
+    `permuted_copies`: how many copies of each question are added with their options in another
+    order, which is chosen to balance the keys. `near_duplicate`: problems whose texts have at least
+    this Jaccard similarity stay on one side of the split.
     """
 
     validation_share: float = Field(0.0, ge=0, le=0.5)
@@ -102,10 +102,10 @@ class Lora(_Frozen):
 
 
 class Training(_Frozen):
-    """How the optimizer goes.
+    """The optimizer's settings.
 
-    A step takes `batch_rows` rows, whatever the number of devices; `pack_tokens` is how many tokens
-    of them go through the model at once, and changes memory and speed only.
+    `batch_rows`: rows a step, over all devices. `pack_tokens`: how many of their tokens go through
+    the model at once; this changes memory and speed only.
     """
 
     learning_rate: float = Field(gt=0)
@@ -129,7 +129,7 @@ class Training(_Frozen):
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     seed: int = 42
-    # these four change memory, speed and safety, never what is learned
+    # these four change memory, speed and safety, but not the trained weights
     pack_tokens: int = Field(8192, ge=16)
     gradient_checkpointing: bool = True
     fsdp: bool = Field(False, description="split the weights over the GPUs (full fine-tuning)")
@@ -146,8 +146,8 @@ class Training(_Frozen):
 
 
 class RecipeFormat(PromptFormat):
-    """A contract's format whose style may be left to the data: analyses where enough questions have
-    one, else the label alone (`data.preparing.settled`). What travels has one of the two.
+    """A contract's format. With the style "auto" the data decide (`data.preparing.settled`):
+    analyses if enough questions have one, else the label alone. A contract has one of those two.
     """
 
     style: Literal["auto", "analysis", "answer"] = "auto"  # type: ignore[assignment]
@@ -162,9 +162,8 @@ _NOT_IN_THE_DIGEST: Any = {
 
 
 class Recipe(_Frozen):
-    """`base` is a directory or a model id of the hub.
-
-    Relative paths start at the recipe's own folder.
+    """`base`: a directory, or a model's id on the hub. Relative paths start at the recipe's own
+    folder.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -198,10 +197,10 @@ class Recipe(_Frozen):
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
-        """Read and check a recipe; its paths come back absolute.
+        """Read and check a recipe, and make its paths absolute.
 
         Raises:
-            TrainerError: naming the file, the key and what is wrong with it.
+            TrainerError: its message names the file, the key and the fault.
         """
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -225,18 +224,18 @@ class Recipe(_Frozen):
         )
 
     def with_style(self, style: Literal["analysis", "answer"]) -> Recipe:
-        """This recipe in `style`, with the system prompt that asks for it where it names none."""
+        """This recipe in `style`. If it sets no system prompt, it gets the one for that style."""
         given = self.format.model_dump(exclude_unset=True) | {"style": style}
         return self.model_copy(update={"format": RecipeFormat.model_validate(given)})
 
     def sha256(self) -> str:
-        """Digest of all that shapes weights and contract, wherever base and data lie."""
+        """Digest of the settings that shape weights and contract; base and data have their own."""
         text = self.model_dump_json(exclude=_NOT_IN_THE_DIGEST)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_recipe(path: Path, train: Sequence[Path] | None, base: str | None) -> Recipe:
-    """`Recipe.load`, with files and base of the command line in place of the recipe's."""
+    """`Recipe.load`; files and base of the command line replace the recipe's."""
     recipe = Recipe.load(path)
     if train:
         files = tuple(DataFile(file=str(name.resolve())) for name in train)

@@ -10,11 +10,11 @@ from trainer.recipe import Recipe
 
 @dataclass(frozen=True)
 class Run:
-    """What is fixed before the first step; nothing of it changes while the run lasts.
+    """All that is known before the first step and never changes.
 
-    `base`: the base model's folder. `digest`: the published model's name, made from the base's
-    files, the data and the recipe. `dtype`: what the model computes in and is served in. `folder`:
-    where the run keeps its metrics, checkpoints and adapter.
+    `base`: the base model's folder. `digest`: names the published model, and is made from the
+    base's files, the data and the recipe. `dtype`: the model computes in it, and is served in it.
+    `folder`: the run's metrics, checkpoints and adapter.
     """
 
     recipe: Recipe

@@ -13,10 +13,10 @@ from contract import Stack
 class Settings(BaseSettings):
     """Environment variables have the fields' names in capitals; an empty one counts as not set.
 
-    `stack` (STACK): the versions that are installed; images set it. `cpu` trains without a GPU.
+    `stack` (STACK): the set of versions installed; images set it. `cpu` trains without a GPU.
     `models_dir` (MODELS_DIR): published models.
     `runs_dir` (RUNS_DIR): metrics, checkpoints and adapters of runs.
-    `model_source` (MODEL_SOURCE): where a base that is no directory comes from; `local` refuses.
+    `model_source` (MODEL_SOURCE): where to download a base that is no directory; `local`: nowhere.
     `tensorboard` (TENSORBOARD): write event files into the run's folder too.
     `teacher_api_key` (TEACHER_API_KEY): the key of the API that `distill` asks.
     `world_size`, `local_rank`: set by torchrun.

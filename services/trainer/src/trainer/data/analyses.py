@@ -1,8 +1,8 @@
-"""The analysis of a worked reply: what leads to its answer line, in whole sentences.
+"""The analysis of a worked reply: the whole sentences that lead to its answer line.
 
-The trained reply is the analysis and then the format's own answer line, once. So the line, what
-follows it and what announces it ("因此，正确答案是：") are left out, and a sentence that the line
-would have ended is ended here.
+A trained reply is the analysis and then the format's own answer line, once. So this module takes
+out the reply's own answer line, the text behind it, and the words that announce it
+("因此，正确答案是："). If that cuts a sentence short, the sentence gets a full stop.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from contract import extract_label, split_reasoning
 
-# what stands before an answer on its own line: bold, a heading, a quotation, a bracket
+# marks before an answer that has a line of its own: bold, a heading, a quotation, a bracket
 _MARKS = " \t*_#>`-–—·•[【(（「“\"'"
 _CONNECTIVE = re.compile(
     r"(?:\A|(?<=[\s，,；;。！？!?)）]))(?:因此|所以|因而|故而?|故此|于是|那么|则|即|由此|据此|从而|综上所述|综上|总之|"
@@ -20,16 +20,16 @@ _CONNECTIVE = re.compile(
     r"[，,:：。\s]*\Z",
     re.IGNORECASE,
 )
-# the same without a pause before it, where the answer stands on its line
+# the same words without a pause before them, for an answer that has a line of its own
 _JOINED = re.compile(r"(?:因此|所以|因而|故此|于是|那么|由此|据此|从而|由此可[见知])\Z")
-# what belongs to the words of the answer's line: 因此[正确]答案是, the [correct] answer is
+# words of the answer line itself: 因此[正确]答案是, the [correct] answer is
 _QUALIFIER = re.compile(
     r"(?:本题|此题|该题|这道?题|选择题\s*\d*|问题\s*\d*|第\s*\d+\s*题|我们?的|(?<![不是很都])正确|最终|最佳|唯一|"
     r"(?:我们?)?(?:可以?|应该?)?(?:认为|得出|得到|得|推出|给出|知|判断|确定|选择?)|"
     r"\b(?:the|my|our|final|correct|right|best))的?\s*\Z",
     re.IGNORECASE,
 )
-# a clause that says on what a conclusion rests, and nothing without the conclusion
+# a clause that gives the grounds of a conclusion, and says nothing without the conclusion
 _ADVERBIAL = re.compile(
     r"(?:但是?|不过|然而|同时)?(?:根据|基于|按照?|依据|依照|结合|考虑到|鉴于|综合|通过|尽管如此|"
     r"but|however|based on|according to|given)",
@@ -48,11 +48,12 @@ _RULE = re.compile(r"(?:\A|\n)[ \t]*[-*_=#>]+[ \t]*\Z")
 def analysis_in(
     reply: str, label: str, options: Sequence[str], patterns: Sequence[str]
 ) -> str | None:
-    """What leads to `label` in `reply`; None where nothing does, or no line names it last.
+    """The part of `reply` that leads to `label`; None if there is none, or if the last answer line
+    names another label.
 
-    The reply ends at the first of its last answer lines that all name `label`: behind that it only
-    has doubts. Where nothing stands before, what stands behind is the analysis. Reasoning between
-    tags stays before it, whole.
+    Of the answer lines at the end that all name `label`, the first one ends the reply: after it
+    come only doubts. If no text stands before it, the text after it is the analysis. Reasoning
+    between tags is kept whole, before the analysis.
     """
     _, answer = split_reasoning(reply)
     if answer is None:
@@ -67,7 +68,7 @@ def analysis_in(
 def _analysis_before(
     reply: str, label: str, options: Sequence[str], patterns: Sequence[str]
 ) -> str | None:
-    """As `analysis_in` of a reply without reasoning; empty where the answer line is all of it."""
+    """`analysis_in` for a reply without reasoning; empty if the reply is only its answer line."""
     lines = _answer_lines(reply, options, patterns)
     settled = len(lines)
     while settled and lines[settled - 1][2] == label:
@@ -77,7 +78,7 @@ def _analysis_before(
     start, end, _ = lines[settled]
     if before := _in_whole_sentences(reply[:start]):
         return before
-    if settled + 1 < len(lines):  # said again behind it
+    if settled + 1 < len(lines):  # a further line repeats the answer
         return _in_whole_sentences(reply[end : lines[settled + 1][0]]).strip()
     return reply[end:].strip()
 
@@ -85,7 +86,7 @@ def _analysis_before(
 def _answer_lines(
     reply: str, options: Sequence[str], patterns: Sequence[str]
 ) -> list[tuple[int, int, str | None]]:
-    """Start, end of the line, and label, of each place where `reply` gives an answer."""
+    """Each place where `reply` gives an answer: its start, the end of its line, and its label."""
     matches = {
         match.start(): match for pattern in patterns for match in re.finditer(pattern, reply)
     }
@@ -95,14 +96,14 @@ def _answer_lines(
         end = reply.find("\n", matches[start].start(1))
         end = len(reply) if end < 0 else end
         label = extract_label(reply[start:end], options, patterns)
-        # an announcement matches too, and names what the line behind it does
+        # an announcement matches too, with the label of the line that follows it
         if not (found and end <= found[-1][1]):
             found.append((start, end, label))
     return found
 
 
 def _in_whole_sentences(text: str) -> str:
-    """`text`, which an answer followed, without what led over to it."""
+    """`text`, which stood before an answer, without the words that led over to the answer."""
     text, unfinished = _without_own_line(text)
     while True:
         shorter = _HEADING.sub("", _RULE.sub("", text)).rstrip()
@@ -123,7 +124,7 @@ def _in_whole_sentences(text: str) -> str:
 
 
 def _without_own_line(text: str) -> tuple[str, bool]:
-    """`text` without the words that open the answer's line, and whether it ends within a line."""
+    """`text` without the words that open the answer line, and True if it ends within a line."""
     own = text.rpartition("\n")[2]
     if not own.strip(_MARKS):
         return text[: len(text) - len(own)].rstrip(), False
@@ -137,7 +138,7 @@ def _without_own_line(text: str) -> tuple[str, bool]:
 
 
 def _rests_on_nothing(text: str, *, unfinished: bool) -> bool:
-    """Whether the last clause only says on what the conclusion rests that stood behind it."""
+    """True if the last clause gives only the grounds of the conclusion that stood behind it."""
     clause = _last_clause(text.rstrip("，,"))
     if not _ADVERBIAL.match(clause):
         return False

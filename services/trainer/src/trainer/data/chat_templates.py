@@ -1,8 +1,9 @@
-"""The base's chat template, looked at before anything is trained: does it say all that a question
-says, and the same on every day?
+"""The base's chat template, checked before training: does it render a question whole, and the same
+every day?
 
-A template that prints the date would be trained with one day's prompts and served with another's.
-Its date is written into it, and so it goes with the weights to whoever serves them.
+With a template that prints the date, a model would be trained with the prompts of one day and
+served with those of another. So one date is written into the template, which travels with the
+weights.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from trainer.errors import TrainerError
 
 log = logging.getLogger("trainer")
 
-# The date that Llama 3's templates take where they know none. It is always the same one, so that
-# the same recipe gives the same prompts whenever it is run, and goes on after midnight.
+# Llama 3's templates take this date if they are given none. It never changes, so the same recipe
+# makes the same prompts on any day, and a run may last past midnight.
 PINNED = datetime(2024, 7, 26)
-# These differ in every part of a date and a time.
+# This differs from it in every part of a date and a time.
 _OTHER = datetime(2031, 12, 9, 16, 57, 48)
 
 _PRINTED_DATE = re.compile(
@@ -33,15 +34,15 @@ _PRINTED_DATE = re.compile(
 
 
 def load_tokenizer(base: Path, messages: Sequence[Message]) -> PreTrainedTokenizerBase:
-    """The base's tokenizer, with a chat template that renders `messages`, a question of the data,
-    whole and on every day alike.
+    """The base's tokenizer. Its chat template renders `messages` (one question of the data) whole,
+    and the same every day.
 
     Raises:
-        TrainerError: it has no such template; the message says what to set.
+        TrainerError: the template cannot do that; the message says what to set.
     """
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(base)
     if isinstance(tokenizer.chat_template, dict):
-        # several, by name: a server takes this one for a chat without tools
+        # several templates by name: a server uses this one for a chat without tools
         tokenizer.chat_template = tokenizer.chat_template.get("default")
     if not tokenizer.chat_template:
         raise TrainerError(
@@ -63,7 +64,7 @@ def _rendered(
     messages: list[Message],
     strftime: Callable[[str], str] = PINNED.strftime,
 ) -> str:
-    # what is passed stands before the template's own function of that name
+    # this argument wins over the template's own function of that name
     text: Any = tokenizer.apply_chat_template(
         messages, add_generation_prompt=True, tokenize=False, strftime_now=strftime
     )
@@ -71,8 +72,8 @@ def _rendered(
 
 
 def _may_change(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> bool:
-    """Whether the template asks for the time, though it may print the same today and tomorrow (not
-    on a Sunday), or makes something else of the same `messages` another time.
+    """True if the template renders `messages` differently at another time, or asks for the time at
+    all: it may print only "not a Sunday", and so be the same today and tomorrow.
     """
     asked: list[str] = []
 
@@ -84,7 +85,11 @@ def _may_change(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> 
 
 
 def _checked(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> str:
-    """What the template makes of `messages`; nothing of them may be missing in it."""
+    """`messages` as the template renders them.
+
+    Raises:
+        TrainerError: it cannot, or some of their text is lost.
+    """
     remedy = (
         'set format.system_prompt = "" in the recipe, and say in format.user_template what the '
         "model is to do"

@@ -1,8 +1,8 @@
 """Training rows from labelled files: the competition's JSONL, and an.json / ana.json in instruction
 form.
 
-An instruction row already holds a prompt. It is taken apart into problem, question and options
-again, so that it is trained under the same contract as everything else and never wrapped in a
+An instruction row already holds a prompt. The prompt is taken apart into problem, question and
+options, so that the row is trained under the same contract as all others and is not wrapped in a
 second prompt.
 """
 
@@ -39,9 +39,8 @@ UNREADABLE = "its analysis hides the answer behind it (a reasoning tag that is n
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled question. `source` says where it stands: file name and line, or row number.
-
-    `weight` is how often it is drawn an epoch.
+    """One labelled question. `source`: its place, as file name and problem or row. `weight`: how
+    often it is drawn an epoch.
     """
 
     problem: Problem
@@ -53,7 +52,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Examples:
-    """`recognized` counts rows by the form that they were read in, `dropped` by the reason."""
+    """`recognized` counts rows by their form, `dropped` by the reason for leaving them out."""
 
     rows: list[Example]
     recognized: Counter[str]
@@ -62,7 +61,7 @@ class Examples:
 
 
 def load_examples(files: Sequence[DataFile], fmt: PromptFormat) -> Examples:
-    """All labelled questions of `files`, in order, and what was left out and why.
+    """All labelled questions of `files`, in order, and a count of the rows left out, by reason.
 
     Raises:
         TrainerError: a file is missing or unreadable, no question of any file has a label, or the
@@ -98,12 +97,12 @@ def load_examples(files: Sequence[DataFile], fmt: PromptFormat) -> Examples:
 
 
 def _patterns(fmt: PromptFormat) -> tuple[str, ...]:
-    """What reads the labels of training files: the recipe's patterns, and the default ones."""
+    """The patterns that read labels in training files: the recipe's and the default ones."""
     return tuple(dict.fromkeys((*fmt.label_patterns, *PromptFormat().label_patterns)))
 
 
 def _readable(examples: list[Example], fmt: PromptFormat, dropped: Counter[str]) -> list[Example]:
-    """Those whose reply would be read as their label, had a model written it as it is trained."""
+    """The examples whose label would be read from their trained reply, had a model written it."""
     kept = []
     for example in examples:
         line = fmt.answer_line.replace("{label}", example.label)
@@ -139,7 +138,7 @@ def _read_problems(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
 
 
 def _without_answer_line(example: Example, patterns: Sequence[str]) -> Example:
-    """`example` without the answer at the end of its analysis: the format's own follows there."""
+    """`example` without an answer line in its analysis; the format's own line takes its place."""
     question, problem = example.question, example.problem
     if not question.analysis:
         return example
@@ -175,9 +174,9 @@ def _read_instructions(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
 def _from_instruction(
     entry: Any, source: str, own: re.Pattern[str], patterns: Sequence[str]
 ) -> tuple[Example | None, str]:
-    """The example that an instruction row holds and the form it was read in, or why it holds none.
+    """The example in an instruction row, and the row's form; or None, and why there is no example.
 
-    The prompt that the row was given is not kept: the contract's own takes its place.
+    The row's own prompt is dropped: the contract's takes its place.
     """
     entry = entry if isinstance(entry, dict) else {}
     instruction, output, more = entry.get("instruction"), entry.get("output"), entry.get("input")

@@ -1,8 +1,8 @@
-"""Which rows make up a step, and how they are packed for the devices. Pure, and a function of the
-step's number alone.
+"""Which rows make up a step, and how they are packed for the devices. Both follow from the step's
+number alone.
 
-Nothing has to be remembered to resume: step 812 takes the same rows in the same packs whether the
-steps before it ran in this process or in one that was killed.
+So a resumed run needs no memory of earlier steps: step 812 takes the same rows in the same packs,
+even if the process that ran the steps before it was killed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import lru_cache
 
 
 class Order:
-    """The endless stream of rows: every epoch draws each row as often as its weight says, in an
+    """The endless stream of rows. Each epoch draws each row as often as its weight says, in an
     order of its own.
     """
 
@@ -33,8 +33,8 @@ class Order:
     def _draw(self, epoch: int) -> list[int]:
         rng = random.Random(f"{self._seed}/{epoch}")
         drawn = [i for i, weight in enumerate(self._weights) for _ in range(math.floor(weight))]
-        # What weights leave beyond whole numbers: systematic sampling over the rows in a random
-        # order, so that each row's chance is its weight's fraction and their number is fixed.
+        # Fractional parts of weights: systematic sampling over the rows in a random order, so each
+        # row's chance is its fraction and the count is fixed.
         parts = list(range(len(self._weights)))
         rng.shuffle(parts)
         passed, wanted = 0.0, self.rows_an_epoch - len(drawn)
@@ -46,7 +46,8 @@ class Order:
                 drawn.append(i)
                 wanted -= 1
                 next_at += step
-        drawn += rng.sample(range(len(self._weights)), wanted)  # what rounding left, if any
+        # rounding errors may have left rows out
+        drawn += rng.sample(range(len(self._weights)), wanted)
         rng.shuffle(drawn)
         return drawn
 
@@ -54,17 +55,17 @@ class Order:
 def steps_of(
     rows_an_epoch: int, batch_rows: int, epochs: float, max_steps: int | None = None
 ) -> int:
-    """Optimizer steps of a run; the last may take fewer rows."""
+    """The number of optimizer steps in a run; the last step may take fewer rows."""
     steps = max(1, math.ceil(round(rows_an_epoch * epochs) / batch_rows))
     return min(steps, max_steps) if max_steps else steps
 
 
 def pack(lengths: Sequence[int], capacity: int, devices: int = 1) -> list[list[int]]:
-    """Packs of places in `lengths`, none above `capacity` tokens, as equal as can be; their number
-    is the least multiple of `devices` that will do.
+    """Packs of indices into `lengths`: about equal in tokens, none above `capacity`, and as few as
+    possible in a multiple of `devices`.
 
-    Longest first into the emptiest pack (Graham 1969). Packs may be empty where rows are fewer than
-    devices.
+    The longest row goes first, always into the emptiest pack (Graham 1969). If there are fewer rows
+    than devices, some packs are empty.
 
     Raises:
         ValueError: a row is longer than `capacity`.

@@ -1,7 +1,7 @@
 """The same question with its options in another order: another key, the same answer.
 
-Letters in the analysis move with their options. Where a letter may mean anything but an option, or
-an option speaks of its neighbours (`contract.permuting`), the question is left as it is.
+Letters in the analysis move with their options. A question stays as it is if one of its letters may
+mean something else than an option, or if an option speaks of its neighbours (`contract.permuting`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from trainer.data.examples import Example
 
 
 def can_permute(example: Example) -> bool:
-    """Whether another order of the options leaves the question and its analysis true."""
+    """True if question and analysis stay true when the options change their order."""
     question = example.question
     analysis = question.analysis or ""
     return (
@@ -29,7 +29,7 @@ def can_permute(example: Example) -> bool:
 
 
 def permuted(example: Example, order: Sequence[int]) -> Example:
-    """`example` with option `order[i]` at place i; `can_permute` must hold for it."""
+    """`example` with option `order[i]` at place i; only for examples that `can_permute`."""
     question = example.question
     label_of = {question.labels[old]: question.labels[new] for new, old in enumerate(order)}
     analysis = question.analysis and LETTER.sub(
@@ -49,10 +49,10 @@ def permuted(example: Example, order: Sequence[int]) -> Example:
 
 
 def balanced_copies(examples: Sequence[Example], copies: int, seed: int) -> list[Example]:
-    """Up to `copies` further orders of each example that can have them, none twice.
+    """Up to `copies` copies of each example that may be permuted, each in a different order.
 
-    Each copy puts its key where keys are rarest so far among questions with as many options, so
-    that no label stays likelier than another.
+    Each copy puts its key at the label that is the rarest key so far among questions with as many
+    options. So no label stays likelier than another.
     """
     rng = random.Random(seed)
     keys: dict[int, Counter[str]] = {}
@@ -78,7 +78,7 @@ def balanced_copies(examples: Sequence[Example], copies: int, seed: int) -> list
 def _next_order(
     example: Example, keys: Counter[str], seen: set[tuple[int, ...]], rng: random.Random
 ) -> tuple[int, ...] | None:
-    """An order not in `seen` that puts the key at the rarest label; None where none is found."""
+    """An order that is not in `seen`, with the key at the rarest label; None if none is found."""
     labels = example.question.labels
     key = labels.index(example.label)
     rarest_first = sorted(range(len(labels)), key=lambda place: (keys[labels[place]], place))

@@ -1,5 +1,5 @@
-"""From files to what is trained and what is held out, with a report of everything that happened to
-them on the way.
+"""From files to training examples and held-out examples, with a report of all that happened to them
+on the way.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from trainer.errors import TrainerError
 from trainer.recipe import Recipe
 
 NO_ANALYSIS = 'no analysis, which format.style = "analysis" trains'
-# So many of the questions must have an analysis, or so many questions in all, for them to be what
-# is trained; a model of 7 billion weights learns to work steps out from some hundred.
+# Analyses are trained if this share of the questions has one, or this number of questions: a model
+# of 7 billion weights learns from some hundred to work out steps.
 ENOUGH_SHARE, ENOUGH = 0.5, 500
 CONFLICT = "the same question stands elsewhere with another key"
 
 
 @dataclass
 class DataReport:
-    """Counts over questions unless said otherwise; `keys` count labels by name.
+    """Counts of questions, unless the name says otherwise; `keys_...` count keys by label.
 
-    `replies` says in which style they are trained, and why. `repeated` rows ask a question that
-    another row asks too. `leaking` held-out questions belong to problems that stand, nearly or
-    quite, in the training data, and were left out.
+    `replies`: the style in which replies are trained, and why. `repeated`: rows whose question
+    another row asks too. `leaking`: held-out questions that were left out, because their problem
+    stands in the training data, exactly or nearly.
     """
 
     recognized: dict[str, int]
@@ -58,7 +58,7 @@ class DataReport:
 
 @dataclass(frozen=True)
 class Prepared:
-    """`recipe` is what was asked for, its style settled."""
+    """`recipe` is the recipe asked for, with its style settled."""
 
     recipe: Recipe
     train: list[Example]
@@ -68,7 +68,7 @@ class Prepared:
 
 
 def prepare(recipe: Recipe) -> Prepared:
-    """Read, check, split by problem and permute what `recipe` names.
+    """Read, check, split by problem and permute the files that `recipe` names.
 
     Raises:
         TrainerError: a file cannot be used, or nothing is left to train on.
@@ -113,8 +113,8 @@ def prepare(recipe: Recipe) -> Prepared:
 
 
 def settled(recipe: Recipe, examples: Sequence[Example]) -> tuple[Recipe, str]:
-    """`recipe` in the style that `examples` allow where it leaves that to them, and what is said
-    about it.
+    """`recipe` with a settled style, and a sentence about the style for the report. If the recipe
+    leaves its style to the data, `examples` decide.
     """
     asked = {_asked(example) for example in examples}
     worked = {_asked(example) for example in examples if example.question.analysis}
@@ -155,8 +155,8 @@ def write_examples(examples: Sequence[Example], path: Path) -> None:
 
 
 def _with_style(examples: Sequence[Example], style: str, dropped: Counter[str]) -> list[Example]:
-    """What can be trained in this style: bare keys would teach a model that is told to reason not
-    to.
+    """The examples that can be trained in `style`. A bare key would teach a model not to reason,
+    though its prompt tells it to.
     """
     if style == "answer":
         return list(examples)
@@ -167,7 +167,7 @@ def _with_style(examples: Sequence[Example], style: str, dropped: Counter[str]) 
 
 
 def _without_conflicts(examples: Sequence[Example], dropped: Counter[str]) -> list[Example]:
-    """Leave out every question that is given with different right options."""
+    """Leave out every question that occurs with different right options."""
     right: dict[tuple[str, ...], set[str]] = {}
     for example in examples:
         option = example.question.options[example.question.labels.index(example.label)]
@@ -187,7 +187,7 @@ def _without_leaks(
 
 
 def _asked(example: Example) -> tuple[str, ...]:
-    """What makes two questions the same, whatever the order of their options."""
+    """Equal for two questions if they are the same but for the order of their options."""
     question = example.question
     options = sorted(normalized(option) for option in question.options)
     return normalized(example.problem.text), normalized(question.text), *options

@@ -1,7 +1,7 @@
-"""Problem, question and options out of a prompt that was made from them.
+"""Takes a prompt apart into the problem, question and options that it was made from.
 
-Two forms are known: the competition's (### 题目, ### 问题) and the recipe's own template. What a
-prompt asks for behind its options ("请逐步分析", "Answer:") belongs to none of the three.
+Two forms are known: the competition's (### 题目, ### 问题) and the recipe's own template. A request
+after the options ("请逐步分析", "Answer:") belongs to none of the three parts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _COMPETITION = re.compile(
     r"#+\s*题目\s*[:：]\s*\n(?P<problem>.*?)\n#+\s*问题\s*[:：]\s*\n(?P<question>.*)\Z", re.DOTALL
 )
 _OPTION = re.compile(r"^([A-Z])\s*[.．、:：]\s?(.*)$")
-# A line that is no option's: a heading, a rule, or words that ask for the answer.
+# A line that belongs to no option: a heading, a rule, or words that ask for the answer.
 _REQUEST = re.compile(
     r"\s*(?:(?:#{2,}|={3,}|-{3,}|\*{3,}|(?:\\n)+\s*$)|"
     r"[#*_【（(>\s]*(?:"
@@ -40,7 +40,7 @@ _REQUEST = re.compile(
     r"))",
     re.IGNORECASE,
 )
-# The same behind the last option on its own line.
+# Such a request at the end of the last option's own line.
 _REQUEST_BEHIND = re.compile(
     r"(?:\s+|(?<=[。.；;]))请(?:你|您)?(?:[一逐]步|仔细|先|给出|选出|选择(?:正确|一个|最)|回答|作答|分析)[^\n]*\Z|"
     r"\s*[（(](?:请[^\n]*|单选题?|多选题?)[）)]\s*\Z|\s+答案\s*[:：]\s*\Z|"
@@ -50,7 +50,7 @@ _REQUEST_BEHIND = re.compile(
 
 
 class Parts(NamedTuple):
-    """What a prompt holds. `form` says which of the known forms it was."""
+    """The parts of a prompt; `form` names the form that it had."""
 
     problem: str
     question: str
@@ -59,7 +59,7 @@ class Parts(NamedTuple):
 
 
 def own_form(fmt: PromptFormat) -> re.Pattern[str]:
-    """What finds problem, question and options in a prompt made from `fmt`'s own template."""
+    """The pattern of prompts made from `fmt`'s own template, with a group for each part."""
     template = re.escape(fmt.user_template)
     for part in ("problem", "question", "options"):
         template = template.replace(re.escape("{" + part + "}"), f"(?P<{part}>.+?)")
@@ -67,7 +67,7 @@ def own_form(fmt: PromptFormat) -> re.Pattern[str]:
 
 
 def take_apart(prompt: str, own: re.Pattern[str]) -> Parts | None:
-    """The parts of `prompt`; None where it has none of the known forms."""
+    """The parts of `prompt`; None if it has none of the known forms."""
     if parts := _COMPETITION.search(prompt):
         form = "instruction, competition's template (### 题目, ### 问题) taken out"
         text = parts["question"]
@@ -81,9 +81,8 @@ def take_apart(prompt: str, own: re.Pattern[str]) -> Parts | None:
 
 
 def _split_options(text: str) -> tuple[str, list[str]]:
-    """Split "question, then lines A. ...
-
-    B. ..." into both; an option's text may go on over further lines.
+    """Split a text into the question and the options, which begin with "A. ", "B. " and so on; an
+    option may have further lines.
     """
     lines = text.splitlines()
     starts = [i for i, line in enumerate(lines) if (m := _OPTION.match(line)) and m[1] == "A"]
@@ -102,8 +101,8 @@ def _split_options(text: str) -> tuple[str, list[str]]:
 
 
 def _without_request(options: list[list[str]]) -> list[str]:
-    """The last option's lines, up to where the prompt goes on to ask for the answer: at words that
-    do, or at an empty line, where no other option has one within.
+    """The last option's lines, without the prompt's request for an answer. The request begins at
+    words that ask, or at an empty line if no other option has an empty line within.
     """
     *others, last = options
     one_paragraph = not any("" in map(str.strip, _stripped(option)) for option in others)

@@ -1,7 +1,7 @@
 """Examples as token ids: the contract's prompt in the tokenizer's chat template, then the reply and
 its end token.
 
-Loss falls on the reply and its end token alone. A row that is too long is never cut.
+Only the reply and its end token have a loss. A row that is too long is left out, never cut.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Choice:
-    """A question, and its reply up to the label: token ids, each label's token, and the place of
-    the key among the labels.
+    """A question and its reply up to the label. `ids`: their tokens. `label_ids`: the token of each
+    label. `key`: the place of the right label among them.
     """
 
     ids: list[int]
@@ -51,8 +51,8 @@ class Choice:
 
 
 class Rendered(NamedTuple):
-    """Rows and the examples they are of, in step; `too_long` names the sources of what was dropped
-    for its length.
+    """Rows, and at the same places the examples that they were made of; `too_long` has the sources
+    of the examples that were too long.
     """
 
     rows: list[Row]
@@ -61,7 +61,7 @@ class Rendered(NamedTuple):
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> list[int]:
-    """The token ids a server must make of `messages` before it generates."""
+    """The token ids that a server must make of `messages` before it generates."""
     ids: Any = tokenizer.apply_chat_template(
         messages, add_generation_prompt=True, tokenize=True, return_dict=False
     )
@@ -69,11 +69,11 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> l
 
 
 def end_token(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that ends a reply in the chat template itself (`<|im_end|>` in ChatML), not the pad
-    token.
+    """The token with which the chat template itself ends a reply (`<|im_end|>` in ChatML); not the
+    pad token.
 
     Raises:
-        TrainerError: a reply ends with no special token in it.
+        TrainerError: the template ends a reply with no special token.
     """
     mark = "X"
     asked = [{"role": "user", "content": "?"}]
@@ -92,7 +92,7 @@ def end_token(tokenizer: PreTrainedTokenizerBase) -> int:
 def render(
     examples: list[Example], fmt: PromptFormat, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> Rendered:
-    """`examples` as rows, without those that are longer than `max_length` tokens.
+    """`examples` as rows; rows of more than `max_length` tokens are left out.
 
     Raises:
         TrainerError: more than 1 % of the rows are longer than `max_length`.
@@ -120,7 +120,7 @@ def render(
 def _reply_ids(
     example: Example, fmt: PromptFormat, tokenizer: PreTrainedTokenizerBase, end: int
 ) -> tuple[list[int], int]:
-    """The reply's tokens with its end, and where among them the answer line begins."""
+    """The reply's tokens, its end token included, and the place where the answer line begins."""
     reply = fmt.reply(example.label, example.question.analysis)
     line_start = len(reply) - len(fmt.answer_line.replace("{label}", example.label))
     tokens = tokenizer(reply, add_special_tokens=False, return_offsets_mapping=True)
@@ -129,14 +129,14 @@ def _reply_ids(
 
 
 def choice(example: Example, fmt: PromptFormat, tokenizer: PreTrainedTokenizerBase) -> Choice:
-    """`example` with its reply written up to the label: worked steps, where it has some, and the
-    answer line begun.
+    """`example` with its reply up to the label: the analysis, if it has one, and the beginning of
+    the answer line.
 
     Raises:
-        TrainerError: no single token tells the labels apart there.
+        TrainerError: the labels do not differ in one token there.
     """
     labels = example.question.labels
-    lead, label_ids = _parting(
+    lead, label_ids = _first_difference(
         tokenizer, [fmt.reply(label, example.question.analysis) for label in _at_least_two(labels)]
     )
     prompt = prompt_ids(tokenizer, fmt.messages(example.problem, example.question))
@@ -144,16 +144,16 @@ def choice(example: Example, fmt: PromptFormat, tokenizer: PreTrainedTokenizerBa
 
 
 def held_line(fmt: PromptFormat, tokenizer: PreTrainedTokenizerBase) -> HeldLine:
-    """The answer line in this tokenizer's own tokens: what stands before the label's token, and
-    that token's text.
+    """The answer line in this tokenizer's tokens: the text before the label's token, and that
+    token's text.
 
     Raises:
-        TrainerError: no single token tells the labels apart there.
+        TrainerError: the labels do not differ in one token there.
     """
     lines = [fmt.answer_line.replace("{label}", label) for label in LABELS]
-    lead, _ = _parting(tokenizer, lines)
+    lead, _ = _first_difference(tokenizer, lines)
     places = tokenizer(lines[0], add_special_tokens=False, return_offsets_mapping=True)
-    # a byte-level tokenizer may not count the space that begins a token as the token's own
+    # a byte-level tokenizer may not count a token's leading space as part of the token
     start = places["offset_mapping"][len(lead) - 1][1] if lead else 0
     at = fmt.answer_line.index("{label}")
     end = max(places["offset_mapping"][len(lead)][1], at + 1)
@@ -165,13 +165,13 @@ def _at_least_two(labels: str) -> str:
     return labels if len(labels) > 1 else LABELS[:2]
 
 
-def _parting(
+def _first_difference(
     tokenizer: PreTrainedTokenizerBase, lines: Sequence[str]
 ) -> tuple[list[int], list[int]]:
-    """The tokens that `lines` have in common, and the token with which each goes on by itself.
+    """The tokens that all `lines` begin with, and then each line's own next token.
 
-    The lines differ in their label alone, so there the label's own tokens begin: a tokenizer may
-    join it with the space or the bracket before it.
+    The lines differ only in their label, so that next token holds the label; a tokenizer may have
+    joined the label with the space or the bracket before it.
     """
     tokens: list[list[int]] = [
         tokenizer(line, add_special_tokens=False)["input_ids"] for line in lines

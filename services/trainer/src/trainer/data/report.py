@@ -1,4 +1,4 @@
-"""The data report as a person reads it: a table on the terminal, JSON and a picture in a folder."""
+"""The data report for people: a table on the terminal, and JSON and a picture in a folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def save_report(report: DataReport, folder: Path) -> None:
 
 
 def lines(report: DataReport) -> list[tuple[str, str]]:
-    """What the report says, as pairs of a name and its value."""
+    """The report's entries, as pairs of name and value."""
     said = [(f"read from {form}", f"{count}") for form, count in report.recognized.items()]
     said += [(f"dropped: {reason}", f"{count}") for reason, count in report.dropped.items()]
     said += [

@@ -1,4 +1,4 @@
-"""Train and validation kept apart by problem: texts that are the same, or nearly, stay together."""
+"""Splits training from validation by problem: equal and nearly equal texts stay on one side."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _BLOCK = 512  # texts compared with all others at once
 def near_duplicates(
     texts: Sequence[str], threshold: float, others: Sequence[str] | None = None
 ) -> list[tuple[int, int]]:
-    """All pairs (i, j) of `texts` and `others` (of `texts` with themselves, i < j, where there are
-    none) whose Jaccard similarity over shingles of five characters is at least `threshold` (Broder
-    1997). Exact: every pair is compared.
+    """All pairs (i, j) for which text i of `texts` and text j of `others` have a Jaccard similarity
+    of at least `threshold` over shingles of five characters (Broder 1997). Without `others`, pairs
+    within `texts`, i < j. Exact: every pair is compared.
     """
     left, right = _shingles(texts, others or ())
     one_list = others is None
@@ -37,7 +37,7 @@ def near_duplicates(
 
 
 def groups(texts: Sequence[str], threshold: float) -> list[int]:
-    """A number for each text; near-duplicates, and theirs in turn, share it."""
+    """A group number for each text; near-duplicates, and their near-duplicates, share one."""
     pairs = near_duplicates(texts, threshold)
     ones = np.ones(len(pairs))
     graph = csr_matrix(
@@ -48,8 +48,8 @@ def groups(texts: Sequence[str], threshold: float) -> list[int]:
 
 
 def held_out(group_of: Sequence[int], share: float, seed: int) -> set[int]:
-    """Places of the texts to hold out: whole groups in a random order, as far as `share` of all
-    texts goes, at least one text where there are two groups.
+    """Places of the texts to hold out: whole groups, taken in a random order, up to `share` of all
+    texts. If there are two groups, at least one text is held out.
     """
     members: dict[int, list[int]] = {}
     for place, group in enumerate(group_of):
@@ -67,12 +67,12 @@ def held_out(group_of: Sequence[int], share: float, seed: int) -> set[int]:
 
 
 def normalized(text: str) -> str:
-    """`text` without what does not make it another one: width of characters, case, white space."""
+    """`text` without differences that do not count: width of characters, case, white space."""
     return "".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _shingles(texts: Sequence[str], others: Sequence[str]) -> tuple[csr_matrix, csr_matrix]:
-    """Which text has which shingle: two 0/1 matrices over the same columns."""
+    """Two 0/1 matrices over the same columns: a row for each text, a column for each shingle."""
     column_of: dict[str, int] = {}
     matrices = []
     for some in (texts, others):

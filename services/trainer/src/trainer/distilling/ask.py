@@ -1,5 +1,5 @@
-"""A teacher's samples, drawn many at a time. What it sends is not trusted: one question that it
-refuses, or answers with what cannot be read, is that question's failure.
+"""Draws a teacher's samples, many at a time. The teacher is not trusted: if it refuses a question,
+or its reply cannot be read, only that question fails.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from trainer.distilling.journal import Drawn, Teacher, Wanted, question_key
 from trainer.errors import TrainerError
 
 HINT = "\n\n（正确选项是 {label}。请从题目出发写出得到它的完整推理，不要提到你事先知道答案。）"
-# Whoever fails so many questions one after another, by other than refusing them, is ill.
-ILL_AFTER = 20
+# A teacher that fails so many questions in a row, without refusing them, is out of order.
+OUT_OF_ORDER_AFTER = 20
 LONGEST_WORDS = 300
-# What servers call an end of their own accord.
+# Finish reasons by which servers say that the model ended its reply itself.
 _ENDED = (None, "", "stop", "eos", "eos_token", "end_turn", "stop_sequence")
 
 
 class Failure(NamedTuple):
-    """A question that has no sample of one request. `refused`: asked again, it would be so too."""
+    """A request that brought no sample. `refused`: asking again would bring none either."""
 
     key: str
     hinted: bool
@@ -47,12 +47,12 @@ async def draw(
     teacher: Teacher,
     each: Callable[[Drawn | Failure], None],
 ) -> None:
-    """Draw all of `todo`, `teacher.concurrency` at a time; `each` sees every sample, and every
-    failure, as it comes. A question that is refused is not asked for its other samples.
+    """Draw all of `todo`, `teacher.concurrency` at a time, and call `each` with every sample and
+    every failure as it comes. A refused question is not asked for its other samples.
 
     Raises:
-        TrainerError: the teacher cannot be reached, knows neither key nor model, or is ill. What
-            `each` saw is not lost.
+        TrainerError: the teacher cannot be reached, does not know the key or the model, or is out
+            of order. All that came before went to `each`.
     """
     by_key = {question_key(example): example for example in examples}
     failing: dict[str, str] = {}
@@ -64,13 +64,13 @@ async def draw(
         http_client=_http(teacher.url),
     ) as client:
         try:
-            async for found in _all(client, by_key, todo, fmt, teacher):
+            async for found in _draw_all(client, by_key, todo, fmt, teacher):
                 each(found)
                 if isinstance(found, Drawn):
                     failing.clear()
                 elif not found.refused:
                     failing[found.key] = found.error
-                if len(failing) >= ILL_AFTER:
+                if len(failing) >= OUT_OF_ORDER_AFTER:
                     raise _failed(teacher, f"{len(failing)} questions in a row: {found}")
         except (openai.OpenAIError, httpx2.HTTPError) as error:
             raise _failed(teacher, str(error)) from error
@@ -84,7 +84,7 @@ def _failed(teacher: Teacher, why: str) -> TrainerError:
 
 
 def _http(url: str) -> httpx2.AsyncClient:
-    """Raises TrainerError where the environment names a proxy that cannot be used."""
+    """Raises TrainerError if the environment names a proxy that cannot be used."""
     try:
         return DefaultAsyncHttpxClient(trust_env=not is_near(url))
     except (ImportError, ValueError, httpx2.InvalidURL) as error:
@@ -94,7 +94,7 @@ def _http(url: str) -> httpx2.AsyncClient:
         ) from error
 
 
-async def _all(
+async def _draw_all(
     client: AsyncOpenAI,
     by_key: dict[str, Example],
     todo: Sequence[Wanted],
@@ -112,7 +112,7 @@ async def _all(
             if not running:
                 return
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            # what came is handed on before what ends the run is raised
+            # finished samples are handed on before an exception ends the run
             for task in sorted(done, key=lambda task: task.exception() is not None):
                 found = task.result()
                 if isinstance(found, Failure) and found.refused:
@@ -126,7 +126,7 @@ async def _all(
 async def _ask(
     client: AsyncOpenAI, example: Example, one: Wanted, fmt: PromptFormat, teacher: Teacher
 ) -> Drawn | Failure:
-    """Raises what concerns every question: no connection, a wrong key, no such model."""
+    """Raises only errors that concern every question: no connection, a wrong key, no such model."""
     messages: list[Message] = fmt.messages(example.problem, example.question)
     if one.hinted:
         last = messages[-1]
@@ -146,23 +146,23 @@ async def _ask(
     except openai.APIStatusError as error:
         refused = error.status_code < 500 and error.status_code not in (408, 409, 429)
         said = str(error)
-        if said == f"Error code: {error.status_code}":  # the client found no words of its own form
+        if said == f"Error code: {error.status_code}":  # the client could not read the message
             said = f"{said} - {error.response.text.strip()}"
-        return Failure(one.key, one.hinted, _words(said), refused)
+        return Failure(one.key, one.hinted, _shortened(said), refused)
     except (openai.APITimeoutError, _UnreadableError) as error:
-        return Failure(one.key, one.hinted, _words(str(error)), refused=False)
+        return Failure(one.key, one.hinted, _shortened(str(error)), refused=False)
     return Drawn(*one, text, finish_reason)
 
 
 def read_reply(body: bytes) -> tuple[str, str]:
-    """Text and finish reason of a chat reply's first completion. Reasoning that the server keeps
-    apart is no part of the text.
+    """Text and finish reason of a chat reply's first completion. Reasoning in a field of its own is
+    not part of the text.
 
     Raises:
-        _UnreadableError: with the server's words.
+        _UnreadableError: there is no completion; its message quotes the server.
     """
     try:
-        # not the strict reader: half a surrogate pair in a text spoils nothing else
+        # not the strict reader: half a surrogate pair in a text does no harm elsewhere
         found = json.loads(body)
     except (ValueError, RecursionError) as error:
         words = body[:LONGEST_WORDS].decode("utf-8", "replace").strip()
@@ -178,7 +178,7 @@ def read_reply(body: bytes) -> tuple[str, str]:
 
 
 def _text(content: Any) -> str:
-    """A text, or the texts of a list of parts; without halves of surrogate pairs."""
+    """`content`, or its parts' texts if it is a list; without halves of surrogate pairs."""
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict)]
         content = "".join(part for part in parts if isinstance(part, str))
@@ -186,5 +186,5 @@ def _text(content: Any) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _words(text: str) -> str:
+def _shortened(text: str) -> str:
     return text if len(text) <= LONGEST_WORDS else text[: LONGEST_WORDS - 3] + "..."

@@ -18,7 +18,7 @@ log = logging.getLogger("trainer")
 
 @dataclass(frozen=True)
 class Teacher:
-    """What is asked, and how. `seed` + i is the seed of a question's sample i."""
+    """A teacher's address and the settings of its requests; sample i has the seed `seed` + i."""
 
     url: str
     model: str
@@ -51,12 +51,12 @@ class Drawn:
 
 
 class Journal:
-    """Every sample drawn, a JSON line each behind a line of settings; what is there is not drawn
-    again.
+    """A file with a line of settings, and then a JSON line for each sample. Samples in the journal
+    are not drawn again.
     """
 
     def __init__(self, path: Path, teacher: Teacher, fmt: PromptFormat) -> None:
-        """Open the journal at `path`, new or as a stopped run left it.
+        """Open the journal at `path`; it may be new, or left by a run that was stopped.
 
         Raises:
             TrainerError: it was written with other settings.
@@ -92,7 +92,7 @@ class Journal:
 
 
 def question_key(example: Example) -> str:
-    """What a question's samples are found by again, wherever it stands in whichever file."""
+    """Identifies a question in the journal, whichever file it comes from."""
     question = example.question
     return digest_of(example.problem.text, question.text, *question.options, example.label)[:16]
 
@@ -100,7 +100,7 @@ def question_key(example: Example) -> str:
 def wanted(
     examples: Sequence[Example], drawn: Sequence[Drawn], samples: int, *, hinted: bool
 ) -> list[Wanted]:
-    """The samples that are still to be drawn of `examples`."""
+    """The samples of `examples` that are not in `drawn` yet."""
     there = {(one.key, one.sample, one.hinted) for one in drawn}
     keys = dict.fromkeys(question_key(example) for example in examples)
     every = [Wanted(key, sample, hinted) for key in keys for sample in range(samples)]

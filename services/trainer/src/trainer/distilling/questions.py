@@ -20,8 +20,8 @@ log = logging.getLogger("trainer")
 def questions_to_ask(
     recipe: Recipe, files: Sequence[Path], only_missed: str | None
 ) -> tuple[list[Example], PromptFormat]:
-    """The questions of `files`, of which `only_missed` (a finished job) may leave those that it
-    answered wrong; and the format in which they are asked.
+    """The questions of `files`, and the format in which they are asked. If `only_missed` names a
+    finished job, only the questions that it answered wrong.
     """
     fmt = (recipe.with_style("analysis") if recipe.format.style == "auto" else recipe).format
     examples = load_examples([DataFile(file=str(path)) for path in files], fmt).rows
@@ -32,7 +32,7 @@ def questions_to_ask(
 
 
 def missed_in(examples: Sequence[Example], answers: Sequence[dict[str, Any]]) -> list[Example]:
-    """Those of `examples` whose answer in a job is not their key.
+    """The examples that a job answered wrong; `answers` are the job's.
 
     Raises:
         TrainerError: the job answered none of them.

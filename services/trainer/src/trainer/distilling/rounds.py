@@ -1,4 +1,4 @@
-"""`trainer distill` from file to file: the journal, two rounds, progress, and the yield table."""
+"""`trainer distill`: one round of questions, a second with the key as a hint, and the files."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ def distill(
     hint: bool,
     console: Console,
 ) -> list[Yield]:
-    """Draw what is missing, then write `out` (JSONL with analyses) and, beside it, the yield table
-    as `.yield.tsv`; samples are kept in `.samples.jsonl`. Questions that the teacher refused, or
-    answered with what cannot be read, are in `.failures.jsonl`; the same call asks them again.
+    """Draw the samples that are missing, and write the analyses into `out` (JSONL).
+
+    Beside it stand the yield table (`.yield.tsv`), all samples (`.samples.jsonl`), and the
+    questions that were refused or got no readable reply (`.failures.jsonl`). The same call asks
+    those again.
 
     Raises:
-        TrainerError: the teacher failed; the same call goes on from what was drawn.
+        TrainerError: the teacher failed; the same call goes on from the samples drawn so far.
     """
     if fmt.style != "analysis":
         raise TrainerError(
@@ -71,7 +73,7 @@ def distill(
 
 
 def _write_failures(examples: Sequence[Example], failures: dict[str, Failure], path: Path) -> None:
-    """One line a question; no file where none failed."""
+    """Write one line for each failed question; no file if none failed."""
     if not failures:
         path.unlink(missing_ok=True)
         return

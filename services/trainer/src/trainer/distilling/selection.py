@@ -1,7 +1,7 @@
 """Worked analyses from a teacher's samples, kept where they reach the key.
 
-Rejection sampling (RFT, Yuan et al. 2023): k replies a question, of which the right ones teach.
-Questions that no reply got right can be asked again with the key as a hint (STaR, Zelikman et al.
+Rejection sampling (RFT, Yuan et al. 2023): of k replies to a question, the right ones are kept. A
+question without a right reply can be asked again with its key as a hint (STaR, Zelikman et al.
 2022, section 3.2).
 """
 
@@ -17,7 +17,7 @@ from trainer.data.examples import Example
 from trainer.data.splitting import normalized
 from trainer.distilling.journal import Drawn, question_key
 
-# an analysis that leans on the hint teaches nothing
+# an analysis that relies on the hint teaches nothing
 _MENTIONS_HINT = re.compile(
     r"提示|事先|已知答案|给出的(?:正确)?(?:答案|选项)|\bhint", re.IGNORECASE
 )
@@ -26,7 +26,7 @@ _NGRAM = 3  # characters
 
 @dataclass
 class Yield:
-    """What became of one question's samples; `failed` has the teacher's words where it failed."""
+    """Counts of one question's samples. `failed`: the teacher's error message, if it failed."""
 
     source: str
     label: str
@@ -39,8 +39,8 @@ class Yield:
 
 
 def analysis_of(drawn: Drawn, example: Example, fmt: PromptFormat) -> str | None:
-    """The analysis that a sample teaches, without its answer line; None where it is wrong, was cut
-    off, has no steps, or leans on the hint.
+    """The analysis in a sample, without the answer line. None if the sample is wrong or cut off,
+    has no analysis, or mentions the hint.
     """
     _, text = split_reasoning(drawn.text)
     if text is None or drawn.finish_reason != "stop":
@@ -55,8 +55,8 @@ def analysis_of(drawn: Drawn, example: Example, fmt: PromptFormat) -> str | None
 
 
 def most_different(analyses: Sequence[str], count: int) -> list[int]:
-    """Places of up to `count` of `analyses`, each as far as can be from those taken before it, none
-    twice (farthest-first traversal, Gonzalez 1985). The first is the most typical.
+    """Places of up to `count` different `analyses`. The first is the most typical one; each further
+    one is as far as possible from those before it (farthest-first traversal, Gonzalez 1985).
 
     Distance is 1 - Jaccard similarity over three-character shingles.
     """
@@ -106,7 +106,7 @@ def select(
 def never_right(
     examples: Sequence[Example], yields: Sequence[Yield], failed: Collection[str]
 ) -> list[Example]:
-    """Those of `examples` that no sample got right, but for the keys in `failed`."""
+    """The examples that no sample got right, without those whose question key is in `failed`."""
     missed = {found.source for found in yields if not found.right}
     examples = [example for example in examples if question_key(example) not in failed]
     return [example for example in examples if example.source in missed]

@@ -1,4 +1,4 @@
-"""How many right analyses each question got, for the person who asked for them."""
+"""The yield of a teacher's samples, as a table for people."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def report(yields: Sequence[Yield], out: Path, console: Console) -> None:
 
 
 def print_yields(yields: Sequence[Yield], console: Console) -> None:
-    """How many questions had how many right analyses, as bars, and those that had none."""
+    """Print how many questions got 0, 1, 2 ... right analyses, as bars, and a summary."""
     spread = Counter(found.right for found in yields)
     most = max(spread.values(), default=1)
     table = Table("right analyses", "questions", "", box=None)

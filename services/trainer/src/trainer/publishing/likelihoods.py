@@ -1,7 +1,7 @@
-"""How a model reads rows: log-probabilities at the end of each reply, and the reply's loss.
+"""Reads rows with a model: log-probabilities at the end of each reply, and the reply's loss.
 
-Read in the dtype that a model is held in, or in float32 a layer at a time, which a card has room
-for that could not hold the whole model in float32.
+The model computes in its own dtype, or in float32 a layer at a time. So a card without room for the
+whole model in float32 can still compute in it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ COMPARED_TOKENS = 16  # of a reply; with a vocabulary of 152,000 they are 10 MB 
 
 
 class Reading(NamedTuple):
-    """`logprobs`: float32 (tokens, vocabulary), on the CPU, of the reply's last tokens, at most
-    `COMPARED_TOKENS`. `loss`: of the whole reply, nats weighted as in training, summed; `weight` is
-    what its tokens weigh together.
+    """`logprobs`: float32, shape (tokens, vocabulary), on the CPU, for up to `COMPARED_TOKENS` last
+    tokens of the reply. `loss`: of the whole reply, the sum of nats weighted as in training.
+    `weight`: the sum of those weights.
     """
 
     logprobs: torch.Tensor
@@ -35,7 +35,7 @@ class Reading(NamedTuple):
 def read(
     model: Any, rows: Sequence[Row], analysis_weight: float, progress: Progress
 ) -> list[Reading]:
-    """What `model` makes of each row, one at a time; a piece of progress each."""
+    """`model`'s reading of each row, one row at a time; each counts as a piece of progress."""
     readings = []
     for row in rows:
         ids = torch.tensor([row.prompt + row.reply], device=model.device)
@@ -57,8 +57,8 @@ def read(
 
 @contextmanager
 def in_float32(model: Any) -> Iterator[None]:
-    """Inside, `model` gives what a float32 copy of it would give. Each layer's weights are widened
-    when it is called and put back after, so one layer's is all the memory that this takes.
+    """Inside, `model` computes as a float32 copy of it would. Each layer's weights are widened when
+    the layer is called and put back after, so this takes the memory of one layer.
     """
     held: dict[int, torch.Tensor] = {}  # by identity: embeddings and head may share their weights
 
@@ -82,7 +82,7 @@ def in_float32(model: Any) -> Iterator[None]:
 
 
 def _units(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
-    """The members of lists (layers), whole, and outside them whatever holds weights itself."""
+    """Each layer (a member of a list) as a whole; outside them, each module that holds weights."""
     if (
         next(chain(module.parameters(recurse=False), module.buffers(recurse=False)), None)
         is not None

@@ -1,4 +1,4 @@
-"""From trained weights to a folder that a server loads: merged in the dtype trained in, with
+"""From trained weights to a folder that a server can load: weights merged in the run's dtype,
 tokenizer and generation config.
 """
 
@@ -25,8 +25,8 @@ def finished_model(module: ReplyLoss, run: Run, world: World) -> Any:
     """The trained model in one piece and in the run's dtype; its adapter, if any, is saved in the
     run's folder. All processes must call; all but the first get None.
 
-    An adapter that was trained on a quantized base is put on the base as it was, which is what it
-    will be merged into.
+    An adapter that was trained on a quantized base is put on the unquantized base, into which it
+    will be merged.
     """
     if run.recipe.method == "full":
         weights = trained_weights(module)
@@ -56,8 +56,8 @@ def save_merged(
 ) -> None:
     """Merge in place and save weights, tokenizer and generation config.
 
-    Whichever of the three a server reads its end of sequence from, it stops where a reply was
-    trained to end.
+    A server may read its end of sequence from model config, generation config or tokenizer. All
+    three get the token that ends a trained reply.
     """
     merged: Any = model.merge_and_unload() if isinstance(model, PeftModel) else model
     ends = {end_id, tokenizer.eos_token_id, tokenizer.get_vocab().get("<|endoftext|>")} - {None}

@@ -1,4 +1,4 @@
-"""README.md of a published model: where it comes from, how it was trained, and what was checked."""
+"""README.md of a published model: its origin, its training, and the checks of its weights."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _rows(lost: dict[str, Any]) -> str:
 
 
 def _number(value: float | None) -> str:
-    """Reports hold None for what is no number."""
+    """Reports hold None for a value that is not finite."""
     return "no number" if value is None else f"{value:.5f}"
 
 

@@ -1,7 +1,8 @@
 """Publish in one step: a directory named by its digest, the contract last, then the link `current`.
 
-A reader that follows `current` finds a whole model or none; an interrupted publication leaves a
-`.new-*` directory that the next one removes. What verification refused waits in `.refused-*`.
+A reader that follows `current` finds a complete model or none. An interrupted publication leaves a
+`.new-*` directory, which the next one removes. A model that verification refused waits in
+`.refused-*`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contract.published import Published, list_published, make_current, sync
 from trainer.errors import TrainerError
 
 VERIFICATION_FILE = "verification.json"
-# Not the contract's own name, by which a folder counts as published
+# not CONTRACT_FILE: a folder with that file counts as published
 REFUSED_CONTRACT = "contract.refused.json"
 
 
@@ -47,7 +48,7 @@ def publish(staged: Path, contract: Contract) -> Path:
 
 
 def refused(staged: Path, contract: Contract, report: Path) -> TrainerError:
-    """Set `staged` aside, where `publish_refused` finds it; the error that says so."""
+    """Set `staged` aside for `publish_refused`, and return the error to raise."""
     kept = staged.with_name(f".refused-{contract.digest}")
     shutil.rmtree(kept, ignore_errors=True)
     (staged / REFUSED_CONTRACT).write_bytes(contract.dump())
@@ -65,7 +66,7 @@ def publish_refused(models_dir: Path, report: Path) -> Path:
     """Publish the model that `report`, a run's verification, refused.
 
     Raises:
-        TrainerError: there is no such report, or its model is not there any more.
+        TrainerError: there is no such report, or its model is gone.
     """
     run_dir = report.resolve().parent
     kept = models_dir / run_dir.parent.name / f".refused-{run_dir.name}"
@@ -91,7 +92,7 @@ def find_published(models_dir: Path, digest: str) -> Published:
     """The one model whose digest begins with `digest`.
 
     Raises:
-        TrainerError: none does, or several do.
+        TrainerError: there is no such model, or there are several.
     """
     models = list_published(models_dir)
     found = [model for model in models if model.contract.digest.startswith(digest)]
@@ -105,14 +106,15 @@ def find_published(models_dir: Path, digest: str) -> Published:
 
 
 def prune(models_dir: Path, keep: int) -> list[Published]:
-    """Remove all but the `keep` newest models of each name, never a current one; also what an
-    interrupted publication left, and what verification refused. Returns what was removed.
+    """Remove all but the `keep` newest models of each name, and never a current one. Leftovers of
+    interrupted publications and refused models go too. Returns the published models removed.
     """
     removed, kept = [], Counter[str]()
     for model in list_published(models_dir):
         kept[model.contract.model] += 1
         if kept[model.contract.model] > keep and not model.current:
-            # without its contract it counts as published no longer, whatever stops the rest
+            # first the contract: without it the model no longer counts as published, even if the
+            # rest fails
             (model.directory / CONTRACT_FILE).unlink()
             shutil.rmtree(model.directory)
             removed.append(model)

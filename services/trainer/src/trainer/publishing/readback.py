@@ -1,7 +1,7 @@
-"""`python -m trainer.publishing.readback DIR`: what another process reads from a saved model.
+"""`python -m trainer.publishing.readback DIR`: a saved model as another process reads it.
 
-Messages come as JSON on standard input; on standard output go the token ids that they become, and
-the settings that make a server's replies differ when they are read otherwise than they were meant.
+The process gets messages as JSON on standard input. It prints the token ids that they become, and
+the settings that would change a server's replies if the server read them differently.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def read_back(directory: Path, messages: list[Any]) -> dict[str, Any]:
     """`facts` of `directory` as a fresh process finds them.
 
     Raises:
-        TrainerError: it cannot load what was saved.
+        TrainerError: that process cannot load the saved model.
     """
     child = subprocess.run(
         [sys.executable, "-m", "trainer.publishing.readback", str(directory)],
@@ -36,7 +36,7 @@ def read_back(directory: Path, messages: list[Any]) -> dict[str, Any]:
 
 
 def facts(config: Any, generation: Any, tokenizer: Any, messages: list[Any]) -> dict[str, Any]:
-    """What must be the same before saving and after loading."""
+    """Values that must be the same before saving and after loading."""
     from trainer.data.rendering import chat_template_sha256, prompt_ids
 
     ends = generation.eos_token_id

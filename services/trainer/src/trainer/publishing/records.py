@@ -1,5 +1,5 @@
-"""What a published model has besides weights, tokenizer and contract: the run's records and the
-model card.
+"""The files that a published model has besides weights, tokenizer and contract: the records of its
+run, and the model card.
 """
 
 from __future__ import annotations

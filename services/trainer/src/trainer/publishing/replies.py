@@ -1,4 +1,4 @@
-"""Replies of the saved model, for a reader of the model card and for the server's first start."""
+"""Replies of the saved model, for the model card and to compare the server's first replies with."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Is what will be served what was trained? Asked of the saved files, before they are published.
+"""The verdict on a saved model, before it is published: does it do what was trained?
 
-Rounding moves any model, and each by an amount of its own. So the merged weights may be as far from
-the trained ones as a few times what rounding does to the base in the same rows, and may lose no
-more than a small part of what training gained.
+Rounding changes every model, each by a different amount. So the merged weights may differ from the
+trained ones by a few times as much as rounding changes the base in the same rows, and merging may
+lose only a small part of what training gained.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import torch
 from trainer.publishing.likelihoods import Reading
 
 VERIFIED_ROWS = 32
-# fewer held-out rows say too little by themselves
+# with fewer held-out rows, trained rows are compared too
 LEAST_HELD_OUT = 8
 
 MOST_FLOORS = 3.0
 MOST_OF_THE_GAIN = 1 / 20
-# of a difference that is not certain: about one in forty is larger by chance
+# standard errors that a difference may have by chance: about one in forty is larger
 ERRORS = 2.0
-# What nobody could notice, in nats a token: allowed where the floor or the gain is nothing
+# nats a token that nobody could notice; allowed even if the floor or the gain is zero
 NEGLIGIBLE = 1e-3
 
 
@@ -48,10 +48,10 @@ class Comparison:
 def compare(one: Sequence[Reading], other: Sequence[Reading], sources: Sequence[str]) -> Comparison:
     """`sources` names the rows."""
     pairs = [(a.logprobs, b.logprobs) for a, b in zip(one, other, strict=True)]
-    # weighted by probability, so that tokens no one would draw do not drown the rest
+    # weighted by probability, so that tokens that are hardly ever drawn do not dominate
     apart = [(a.exp() * (a - b).abs()).sum(-1) for a, b in pairs]
     same = [a.argmax(-1) == b.argmax(-1) for a, b in pairs]
-    # NaN compares as the largest, so that broken weights cannot pass
+    # NaN counts as the largest, so that broken weights cannot pass
     worst = max(range(len(apart)), key=lambda i: float(apart[i].max().nan_to_num(torch.inf)))
     return Comparison(
         rows=len(apart),
@@ -65,9 +65,9 @@ def compare(one: Sequence[Reading], other: Sequence[Reading], sources: Sequence[
 
 @dataclass(frozen=True)
 class Losses:
-    """Reply loss in nats a token over the same `rows` rows, `held_out` of which were not trained.
+    """Reply loss in nats a token over the same `rows` rows; `held_out` of them were not trained.
 
-    `error` is the standard error of the difference between merged and trained, paired by rows.
+    `error`: the standard error of the difference between merged and trained, paired by rows.
     """
 
     rows: int
@@ -92,7 +92,7 @@ def losses(
     merged: Sequence[Reading],
     held_out: int,
 ) -> Losses:
-    """Of held-out rows, which are the first `held_out`, where there are enough; else of all."""
+    """Over the held-out rows, which are the first, if they are enough; else over all rows."""
     count = held_out if held_out >= LEAST_HELD_OUT else len(trained)
     weights = [one.weight for one in trained[:count]]
     total = sum(weights)
@@ -112,7 +112,7 @@ def losses(
 
 @dataclass(frozen=True)
 class Verdict:
-    """`floor`: how far the base in `dtype` is from itself in float32, in nats, in the same rows."""
+    """`floor`: nats between the base in `dtype` and the base in float32, over the same rows."""
 
     comparison: Comparison
     floor: float
@@ -128,7 +128,7 @@ class Verdict:
         return max(MOST_OF_THE_GAIN * self.losses.gain, NEGLIGIBLE)
 
     def faults(self) -> list[str]:
-        """Written so that a number which is none fails."""
+        """Reasons not to publish. The comparisons are written so that NaN is a fault."""
         found = []
         compared, cost = self.comparison, self.losses.cost
         if not compared.nats <= self.allowed_nats:
@@ -147,7 +147,7 @@ class Verdict:
         return found
 
     def lines(self) -> list[str]:
-        """What was found, for the log and the model card."""
+        """The findings as sentences, for the log and the model card."""
         compared, lost = self.comparison, self.losses
         origin = (
             f"{lost.rows} held-out rows"
@@ -177,7 +177,7 @@ class Verdict:
 
 
 def _json(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN and no infinity: None stands for them."""
+    """`values` with None for NaN and infinity, which JSON does not have."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in values.items()
@@ -185,7 +185,7 @@ def _json(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def verified_rows(rows: Sequence[Any], held_out: Sequence[Any]) -> list[Any]:
-    """At least 32 of the rows where there are as many, held-out ones first, evenly spread."""
+    """Up to 32 rows, evenly spread: held-out ones first, then others if those are too few."""
     first = spread(held_out, VERIFIED_ROWS)
     return first + spread(rows, VERIFIED_ROWS - len(first))
 
@@ -197,7 +197,7 @@ def spread(rows: Sequence[Any], count: int) -> list[Any]:
 
 
 def differing(meant: dict[str, Any], found: dict[str, Any]) -> list[str]:
-    """What another process reads otherwise than it was meant."""
+    """A sentence for each value that another process reads differently."""
     return [
         f"{name} is read back as {found[name]}, and was {value} in training"
         for name, value in meant.items()

@@ -1,10 +1,10 @@
 """Attention over packed rows: rows lie one behind the other in a batch of one, and none sees
 another.
 
-FlashAttention reads the rows' bounds itself where the host has it. Elsewhere PyTorch's own
-scaled_dot_product_attention is called once a row, which keeps its fast causal kernels, needs no
-mask of tokens x tokens, and works on every device. Both get positions that start again in every
-row. cuDNN's kernel is left out: it plans anew for every pair of a row's and a pack's length, which
+If the host has FlashAttention, that reads the rows' bounds itself. Otherwise PyTorch's
+scaled_dot_product_attention is called once a row: it keeps its fast causal kernels, needs no mask
+of tokens x tokens, and works on every device. Both get positions that start again in every row.
+cuDNN's kernel is not used: it makes a new plan for each pair of row length and pack length, which
 more than halved the speed on an H200.
 """
 
@@ -25,7 +25,7 @@ KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBacken
 
 
 def implementation(device: torch.device) -> str:
-    """The name under which transformers is to call attention on this host."""
+    """The name by which transformers knows the attention to use on this host."""
     if (
         device.type == "cuda"
         and torch.cuda.get_device_capability(device) >= (8, 0)
@@ -36,7 +36,7 @@ def implementation(device: torch.device) -> str:
 
 
 def bounds(lengths: list[int], device: torch.device) -> dict[str, Any]:
-    """What a model must be told of rows of these `lengths`, besides their tokens."""
+    """The arguments, besides tokens, that a model needs for packed rows of these `lengths`."""
     ends = [0]
     for length in lengths:
         ends.append(ends[-1] + length)
@@ -70,7 +70,7 @@ def _per_row(
     """
     grouped = query.shape[1] != key.shape[1]
     lengths = [end - start for start, end in pairwise(row_ends or [0, query.shape[2]])]
-    # split, and not slices, whose gradients would each be as long as the whole pack
+    # split, because the gradient of each slice would be as long as the whole pack
     parts = [torch.split(part, lengths, dim=2) for part in (query, key, value)]
     rows = []
     for length, one_query, one_key, one_value in zip(lengths, *parts, strict=True):

@@ -18,11 +18,12 @@ BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 def compute_dtype(wanted: str) -> str:
-    """bfloat16 from compute capability 8.0 on, else float16; on a CPU bfloat16 where it multiplies
-    such numbers itself, else float32, which is then many times faster; unless one is wanted.
+    """`wanted`, or this host's best dtype if that is "auto": on a GPU bfloat16 from compute
+    capability 8.0 on, else float16; on a CPU bfloat16 if it has instructions for it, else float32,
+    which is then many times faster.
 
     Raises:
-        TrainerError: the wanted one is not to be had on this host.
+        TrainerError: this host cannot compute in `wanted`.
     """
     if torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 0):
         if wanted == "bfloat16":
@@ -41,7 +42,7 @@ def compute_dtype(wanted: str) -> str:
 
 
 def multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this CPU has instructions for products in bfloat16 (AVX512-BF16, AMX, Arm's bf16).
+    """True if this CPU has instructions for products in bfloat16 (AVX512-BF16, AMX, Arm's bf16).
 
     Without them PyTorch converts each number, and a product takes some 50 times as long as in
     float32 (2048 x 1024 by 1024 x 1024, one core of an AMD EPYC with AVX2, 2026-11-26).
@@ -61,10 +62,11 @@ def load_base(
     quantize: str = "none",
     attention: str | None = None,
 ) -> Any:
-    """The causal model in `base` on `device`; `attention` is packed rows' unless given.
+    """The causal model in the folder `base`, on `device`; its attention is the one for packed rows,
+    unless `attention` names another.
 
     Raises:
-        TrainerError: the folder holds no whole model, or `quantize` needs what this host lacks.
+        TrainerError: the folder holds no complete model, or this host cannot quantize.
     """
     options: dict[str, Any] = {}
     if quantize == "nf4":

@@ -1,8 +1,8 @@
 """Checkpoints that a kill cannot spoil.
 
-A checkpoint is a folder, `step-000120`, made under another name, synced and renamed; a manifest
-holds each file's SHA-256. What was cut short by a kill has no such name, what was damaged later
-does not fit its manifest, and the one before it is taken.
+A checkpoint is a folder, `step-00000120`, made under another name, synced and renamed; a manifest
+holds each file's SHA-256. A checkpoint that a kill cut short never gets such a name. One that was
+damaged later does not match its manifest, and the one before it is loaded.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def save(folder: Path, name: str, state: dict[str, Any]) -> None:
     """Write `state` as the checkpoint `name`, whole or not at all.
 
     Raises:
-        TrainerError: there is no room; what was saved before stays.
+        TrainerError: it could not be written, most likely for lack of room; earlier ones stay.
     """
     staged = folder / f".new-{name}"
     shutil.rmtree(staged, ignore_errors=True)
@@ -68,12 +68,12 @@ def save_step(folder: Path, step: int, state: dict[str, Any]) -> None:
 
 
 def last_name(folder: Path) -> str | None:
-    """The newest step's checkpoint, None where there is none."""
+    """The name of the newest checkpoint; None if there is none."""
     return max((path.name for path in _by_age(folder)), default=None)
 
 
 def load_last(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole, or None."""
+    """The newest undamaged checkpoint, or None."""
     for path in reversed(_by_age(folder)):
         state = load(path)
         if state is not None:
@@ -82,7 +82,7 @@ def load_last(folder: Path) -> Checkpoint | None:
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """The state saved in `path`; None, and a warning, where it is missing or not what was saved."""
+    """The state saved in `path`; None, and a warning, if it is missing or damaged."""
     try:
         manifest = json.loads((path / _MANIFEST).read_text())
         damaged = [name for name, digest in manifest.items() if _sha256(path / name) != digest]

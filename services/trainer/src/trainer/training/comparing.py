@@ -1,4 +1,4 @@
-"""Two runs side by side: which settings differ, how they ended, and their curves."""
+"""Two runs side by side: the settings that differ, their last metrics, and their curves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainer.training.curves import draw_curves
 from trainer.training.metrics import METRICS_FILE, read_metrics
 
 RECIPE_FILE = "recipe.json"
-_ENDS = ("step", "loss", "validation_loss", "label_accuracy", "tokens_per_s", "memory_gib")
+_AT_THE_END = ("step", "loss", "validation_loss", "label_accuracy", "tokens_per_s", "memory_gib")
 
 
 class RunRecord(NamedTuple):
@@ -26,7 +26,7 @@ def load_run(runs_dir: Path, digest: str) -> RunRecord:
     """The one run whose digest begins with `digest`.
 
     Raises:
-        TrainerError: none does, several do, or it has no metrics yet.
+        TrainerError: there is no such run, there are several, or it has no metrics yet.
     """
     found = sorted(path.parent for path in runs_dir.glob(f"*/{digest}*/{RECIPE_FILE}"))
     if len(found) != 1:
@@ -50,9 +50,9 @@ def differences(one: RunRecord, other: RunRecord) -> list[tuple[str, str, str]]:
 
 
 def endings(one: RunRecord, other: RunRecord) -> list[tuple[str, str, str]]:
-    """How both ended: the last value of each metric that either has."""
+    """The last value of each metric that either run has: name and both values."""
     rows = []
-    for key in _ENDS:
+    for key in _AT_THE_END:
         last = [
             next((f"{e[key]:.6g}" for e in reversed(run.metrics) if key in e), "-")
             for run in (one, other)

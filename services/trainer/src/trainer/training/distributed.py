@@ -1,4 +1,5 @@
-"""One process or several: who am I, sums over all, and weights that may be spread over the devices.
+"""Training in one process or several: their ranks, sums over all of them, and weights that may be
+spread over their devices.
 
 `torchrun` (or `accelerate launch`) sets RANK, LOCAL_RANK and WORLD_SIZE; without them there is one
 process.
@@ -33,7 +34,7 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes files and speaks."""
+        """True in the one process that writes files and logs."""
         return self.rank == 0
 
     def sum(self, *values: float) -> list[float]:
@@ -51,7 +52,7 @@ class World:
 
 @contextmanager
 def joined(settings: Settings) -> Iterator[World]:
-    """The world of this process; NCCL between GPUs, gloo between CPUs."""
+    """Join the other processes, and leave them at the end: NCCL between GPUs, gloo between CPUs."""
     cuda = torch.cuda.is_available()
     device = torch.device(f"cuda:{settings.local_rank}" if cuda else "cpu")
     if cuda:
@@ -81,7 +82,9 @@ _FROM_FIRST = StateDictOptions(
 
 
 def trained_weights(module: torch.nn.Module) -> dict[str, Any]:
-    """What is trained, whole and on the CPU; empty on all but the first process. All must call."""
+    """The trained weights, whole and on the CPU; empty on all but the first process. All must
+    call.
+    """
     return get_model_state_dict(module, options=_WHOLE)
 
 

@@ -1,4 +1,4 @@
-"""Losses and gradients that are no numbers: training stops before the weights take them."""
+"""Stops training at a loss or gradient that is not finite, before it reaches the weights."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from trainer.errors import TrainerError
 from trainer.run import Run
 from trainer.training.checkpoints import last_name
 
-# float16's scale starts at 65,536 and is halved at each overflow. Below this it was halved for
-# steps on end, and the gradient overflows by itself.
+# float16's scale starts at 65,536, and each overflow halves it. Below this value it was halved many
+# steps in a row, so the gradient itself overflows, not its scaled value.
 LEAST_SCALE = 1.0
 
 
 def overflow_is_skipped(scaler: torch.amp.GradScaler) -> bool:
-    """Whether a gradient without bounds is only float16's scale, which the scaler corrects: it
-    skips the step. Not so once the scale has been corrected again and again in vain.
+    """True if an infinite gradient is only the fault of float16's scale: the scaler then skips the
+    step and lowers the scale. False once it has lowered the scale again and again in vain.
     """
     return scaler.is_enabled() and scaler.get_scale() >= LEAST_SCALE
 
 
 def check_finite(what: str, value: float, run: Run) -> None:
-    """Raises:
-    TrainerError: `value` is no finite number; the message says what to try.
+    """Let a finite `value` pass; `what` names it.
+
+    Raises:
+        TrainerError: it is not finite; the message says what to try.
     """
     if math.isfinite(value):
         return

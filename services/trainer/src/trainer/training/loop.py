@@ -1,9 +1,8 @@
-"""The training loop: from a prepared model and rows to trained weights, whatever kills interrupt
-it.
+"""The training loop: from a prepared model and rows to trained weights, however often it is killed.
 
-Recipe and step number alone settle what a step does: its rows, their packs, the learning rate, and
-the random numbers of dropout and noise. So a run that resumes from a checkpoint takes the same
-steps as one that nothing stopped, and a run on four devices the same as a run on one.
+A step depends only on the recipe and the step's number: its rows, their packs, the learning rate,
+and the random numbers of dropout and noise. So a run that resumes from a checkpoint takes the same
+steps as one that nothing stopped, and a run on four devices takes the same steps as a run on one.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from trainer.errors import StoppedError
 from trainer.run import Run
 from trainer.training.distributed import World
 from trainer.training.finite import check_finite
-from trainer.training.memory import explained
+from trainer.training.memory import memory_explained
 from trainer.training.metrics import Metrics
 from trainer.training.plan import Plan
 from trainer.training.reply_loss import ReplyLoss
@@ -33,7 +32,9 @@ log = logging.getLogger("trainer")
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Rows, how often each is drawn an epoch, and what is held out; `held_out` may be empty."""
+    """`weights`: how often each row is drawn an epoch. `choices`: the held-out questions, to be
+    asked for their labels. `held_out` and `choices` may both be empty.
+    """
 
     rows: Sequence[Row]
     weights: Sequence[float]
@@ -55,7 +56,7 @@ def train(
     metrics = None
     if world.first:
         metrics = Metrics(run.folder, state.step, plan.steps, world.device, tensorboard)
-    with stop_requests() as stop, explained(run.recipe, world.device):
+    with stop_requests() as stop, memory_explained(run.recipe, world.device):
         if state.step == 0:
             scores, validating_s = _scores(state, data)
             if metrics and scores:
@@ -92,8 +93,8 @@ def train(
 
 
 def _scores(state: TrainingState, data: TrainingData) -> tuple[dict[str, float], float]:
-    """What validation says of the weights, and the seconds that it took; nothing if no row is held
-    out. Early stopping takes note, and the best weights so far are saved for it.
+    """The scores of the weights, and the seconds that validation took; no scores if no row is held
+    out. If early stopping is on, it takes note of the loss, and the best weights are saved.
     """
     if not data.held_out:
         return {}, 0.0

@@ -1,9 +1,9 @@
 """LoRA-Pro (Wang et al. 2024, "LoRA-Pro: Are Low-Rank Adapters Properly Optimized?", section 3).
 
-A step of both factors moves the weights by `scale * (dB @ A + B @ dA)`. The factors' own gradients
-make that a poor image of the full gradient; the closed form below makes it the nearest in the
-Frobenius norm that the factors can reach, and among all that reach it takes the pair closest to the
-plain gradients. The adjusted gradients go through AdamW, with moments of the factors' size.
+A step of both factors moves the weights by `scale * (dB @ A + B @ dA)`. With the factors' own
+gradients, that is a poor image of the full gradient. The closed form below makes it the nearest one
+in the Frobenius norm that the factors can reach. Of all pairs that reach it, the one closest to the
+plain gradients is taken. AdamW then uses the adjusted gradients, with moments of the factors' size.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def adjust(
     """The gradients of `a` (r, in) and `b` (out, r) that move `scale * b @ a` most like the full
     gradient would (theorems 2.1 and 2.3).
 
-    A factor that has no full rank, as `b` at the start where it is zero, is inverted on its range
-    alone (Moore-Penrose).
+    A factor without full rank is inverted on its range only (Moore-Penrose); `b` is zero at the
+    start.
     """
     values_a, vectors_a = torch.linalg.eigh(a @ a.T)
     values_b, vectors_b = torch.linalg.eigh(b.T @ b)

@@ -1,4 +1,4 @@
-"""Out of memory, in numbers: what was there, what a pack needed, and which settings would fit."""
+"""Explains running out of memory: how much there was, how much a pack needed, what would fit."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from trainer.errors import TrainerError
 from trainer.recipe import Recipe
 from trainer.training.metrics import peak_memory_gib
 
-MARGIN = 0.9  # of what is free, the share that a suggestion counts on
+MARGIN = 0.9  # the share of a device's memory that a suggestion counts on
 
 
 @contextmanager
-def explained(recipe: Recipe, device: torch.device) -> Iterator[None]:
-    """Turn running out of memory inside into an error that says what would fit."""
+def memory_explained(recipe: Recipe, device: torch.device) -> Iterator[None]:
+    """If memory runs out inside, raise a TrainerError that says which settings would fit."""
     before = _held_gib(device)
     try:
         yield
@@ -57,8 +57,8 @@ def _advice(
 
 
 def fitting_pack(pack_tokens: int, longest: int, before: float, peak: float, total: float) -> int:
-    """Tokens a pack may have so that what it adds to `before`, which grows with them, fits `total`
-    (GiB); never below the longest row.
+    """The largest number of tokens in a pack whose memory, on top of `before`, fits into `total`
+    (all in GiB); at least the `longest` row. A pack's memory grows with its tokens.
     """
     needed = max(peak, total) - before
     share = max(0.0, MARGIN * total - before) / needed if needed > 0 else 0.5

@@ -26,10 +26,10 @@ INITIAL_ADAPTER = "initial-adapter"
 
 
 def prepare_model(recipe: Recipe, base: Path, dtype: str, device: torch.device) -> Any:
-    """The model to be trained, on `device`, in training mode: a PeftModel, or the base itself with
-    every weight in fp32 where the method is full fine-tuning.
+    """The model to be trained, on `device`, in training mode: a PeftModel or, for full fine-tuning,
+    the base itself with every weight in fp32.
     """
-    torch.manual_seed(recipe.training.seed)  # the adapter's own start
+    torch.manual_seed(recipe.training.seed)  # for the adapter's initial weights
     if recipe.method == "full":
         model = load_base(base, "float32", device)
     else:
@@ -48,7 +48,7 @@ def prepare_model(recipe: Recipe, base: Path, dtype: str, device: torch.device) 
 
 
 def cast_activations(model: Any, *, casts: bool) -> None:
-    """Whether adapters copy every activation to their own fp32. Under autocast they need not."""
+    """Set whether adapters copy every activation to fp32; under autocast they need not."""
     for module in model.modules():
         if isinstance(module, BaseTunerLayer):
             module.cast_input_dtype_enabled = casts
@@ -82,7 +82,7 @@ def _lora_config(lora: Lora, model: Any) -> LoraConfig:
 
 
 def _use_liger(model: Any) -> None:
-    """Liger's fused RMSNorm, RoPE and SwiGLU where the host has them."""
+    """Use Liger's fused RMSNorm, RoPE and SwiGLU if they are installed."""
     try:
         from liger_kernel.transformers import _apply_liger_kernel_to_instance
     except ImportError:
@@ -95,7 +95,7 @@ def _use_liger(model: Any) -> None:
 
 
 def make_optimizer(model: Any, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW over what is trained, in the groups that the method asks for."""
+    """AdamW over the trained weights, in the groups that the method needs."""
     settings, lora = recipe.training, recipe.lora
     fused = next(model.parameters()).device.type == "cuda"
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
@@ -117,8 +117,8 @@ def make_optimizer(model: Any, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def save_initial_adapter(model: Any, run_dir: Path) -> None:
-    """Keep the adapter's start. PiSSA moves part of the base into it, and `save_adapter` needs it
-    to give an adapter that fits the base as it was.
+    """Save the adapter as it is before training. PiSSA moves part of the base into it, so
+    `save_adapter` needs it to make an adapter for the unchanged base.
     """
     config = model.peft_config["default"]
     config.init_lora_weights = True
@@ -127,7 +127,7 @@ def save_initial_adapter(model: Any, run_dir: Path) -> None:
 
 
 def save_adapter(model: Any, recipe: Recipe, run_dir: Path) -> Path:
-    """The adapter in PEFT's form, fit for the base as it was. Returns its folder."""
+    """Save the adapter in PEFT's form, for the unchanged base. Returns its folder."""
     folder = run_dir / "adapter"
     options: dict[str, Any] = {}
     if recipe.lora.init == "pissa":

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: metrics.jsonl, a log line now and then, TensorBoard if asked."""
+"""A run's progress: metrics.jsonl, a log line now and then, and TensorBoard if asked for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METRICS_FILE = "metrics.jsonl"
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The entries of a metrics.jsonl; a line cut short by a kill is left out."""
+    """The entries of a metrics.jsonl, without a last line that a kill cut short."""
     if not path.is_file():
         return []
     whole = path.read_bytes().rpartition(b"\n")[0]
@@ -29,7 +29,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def peak_memory_gib(device: torch.device) -> float:
-    """What the device's allocator held at most; on a CPU the process's largest resident set."""
+    """The most that the device's allocator held so far; on a CPU the largest resident set."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -40,8 +40,8 @@ class Metrics:
     gradient_norm, tokens_per_s, reply_tokens_per_s, memory_gib, elapsed_s, eta_s; after a
     validation also validation_loss and label_accuracy. Step 0 is the base, validated untrained.
 
-    What is no number, as a gradient norm that overflowed in float16, is left out of its line.
-    A resumed run goes on behind `step`, and its clocks where they stood.
+    A value that is not finite is left out of its line, such as a gradient norm that overflowed in
+    float16. A resumed run keeps the lines up to `step`, and its clocks go on from there.
     """
 
     def __init__(
@@ -55,16 +55,15 @@ class Metrics:
         self._first_step, self._steps = step, steps
         self._before_s = float(kept[-1]["elapsed_s"]) if kept else 0.0
         self._started = self._said = time.monotonic()
-        self._stopped = 0.0  # seconds since the start that were not spent training
+        self._stopped = 0.0  # seconds since the start that validations took
         self._tokens = self._replies = 0
         self._board = _tensorboard(run_dir) if tensorboard else None
 
     def step(
         self, step: int, *, tokens: int, replies: int, validating_s: float, **values: float
     ) -> None:
-        """Write step `step`, which took `tokens` tokens, `replies` of them in replies.
-
-        Rates and ETA leave out the time that validations took.
+        """Write step `step`, which took `tokens` tokens, `replies` of them in replies. Rates leave
+        out the time that validations took.
         """
         now = time.monotonic()
         self._stopped += validating_s

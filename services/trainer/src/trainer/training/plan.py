@@ -1,4 +1,4 @@
-"""What each step of a run does. Pure, and a function of the step's number alone."""
+"""The plan of a run: rows, learning rate and validation of each step, from its number alone."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from trainer.training.schedules import learning_rate_factor
 
 
 class Plan:
-    """Rows, learning rate and validations of the steps 1 to `steps`. `weights`: how often each row
-    is drawn an epoch.
-    """
+    """The steps from 1 to `steps`. `weights`: how often each row is drawn an epoch."""
 
     def __init__(self, weights: Sequence[float], settings: Training) -> None:
         self._order = Order(weights, settings.seed)

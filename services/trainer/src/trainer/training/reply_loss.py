@@ -1,7 +1,7 @@
-"""The loss of a pack, and the likelihood of labels: forward passes over packed rows.
+"""Forward passes over packed rows, for the loss of a pack and the likelihood of labels.
 
-The vocabulary's logits are the largest thing in memory (152,000 numbers a token for Qwen2), so they
-are made where a reply is predicted and nowhere else, a chunk of tokens at a time.
+The logits over the vocabulary need the most memory (152,000 numbers a token for Qwen2). So they are
+computed only for tokens of replies, a chunk of tokens at a time.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ CHUNK_TOKENS = 1024
 class Pack:
     """Rows one behind the other.
 
-    `ids` (tokens,); `predict` (predicted,) the places whose next token is predicted; `targets` and
-    `weights` (predicted,) those tokens and what their loss counts; `bounds` tells rows apart.
+    `ids`, shape (tokens,). `predict`, shape (predicted,): the places whose next token is predicted.
+    `targets` and `weights`, the same shape: those next tokens, and the weights of their losses.
+    `bounds`: where each row begins and ends.
     """
 
     ids: torch.Tensor
@@ -40,17 +41,17 @@ class Pack:
 
 
 def precision(dtype: str, device: torch.device) -> AbstractContextManager[Any]:
-    """The context that forward passes in `dtype` run in."""
+    """The context for forward passes in `dtype`: autocast, or none for float32."""
     return nullcontext() if dtype == "float32" else torch.autocast(device.type, DTYPES[dtype])
 
 
 def row_weight(row: Row, analysis_weight: float) -> float:
-    """What all of a row's tokens count together."""
+    """The sum of the loss weights of a row's tokens."""
     return row.label_start * analysis_weight + len(row.reply) - row.label_start
 
 
 def make_pack(rows: Sequence[Row], analysis_weight: float, device: torch.device) -> Pack:
-    """`rows` for `device`; prompts bear no loss, and analysis tokens count `analysis_weight`."""
+    """`rows` on `device`. Prompts have no loss; analysis tokens weigh `analysis_weight`."""
     ids: list[int] = []
     predict: list[int] = []
     targets: list[int] = []
@@ -87,10 +88,10 @@ class ReplyLoss(torch.nn.Module):
         return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
 
     def forward(self, asked: Pack | Sequence[Choice]) -> torch.Tensor:
-        """Of a pack, its loss: weighted negative log-likelihoods in nats, summed. Of choices, how
-        many have their key as the likeliest label.
+        """For a pack, its loss: the weighted sum of negative log-likelihoods in nats. For choices,
+        the number of those whose key is the likeliest label.
 
-        One entry for both, because FSDP gathers weights around a module's forward.
+        One method does both, because FSDP gathers weights only around a module's forward.
         """
         with self._computing:
             return self._loss(asked) if isinstance(asked, Pack) else self._right(asked)
@@ -140,7 +141,7 @@ class ReplyLoss(torch.nn.Module):
 
 
 def neftune_noise(embedded: torch.Tensor, row_ends: Sequence[int], alpha: float) -> torch.Tensor:
-    """Uniform noise of the shape of `embedded` (1, tokens, width), in every row within
+    """Uniform noise in the shape of `embedded`, (1, tokens, width). In each row its bound is
     alpha / sqrt(tokens of the row * width) (NEFTune, Jain et al. 2023, section 2).
     """
     lengths = torch.tensor([end - start for start, end in pairwise(row_ends)])

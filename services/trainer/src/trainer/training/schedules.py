@@ -1,4 +1,4 @@
-"""The learning rate's course, a function of the step alone."""
+"""The learning rate's schedule; the rate depends on the step's number alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from trainer.recipe import Training
 
 
 def learning_rate_factor(step: int, steps: int, training: Training) -> float:
-    """What step `step` (from 1 to `steps`) multiplies the learning rate by.
+    """The factor of the learning rate in `step`, which counts from 1 to `steps`.
 
     Linear warm-up, then constant, linear to zero, or a half cosine to zero (Loshchilov and Hutter
     2017, section 3).

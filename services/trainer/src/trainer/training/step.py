@@ -60,7 +60,7 @@ def _backward(state: TrainingState, rows: Sequence[Row]) -> float:
     packs = pack([len(row) for row in rows], settings.pack_tokens, world.size)
     total = 0.0
     for places in packs[world.rank :: world.size]:
-        # where the weights are shared out, every device must run as many packs as the others
+        # if the weights are sharded, every device must run as many packs as the others
         if not places and not sharded:
             continue
         one = make_pack([rows[i] for i in places or [0]], settings.analysis_weight, world.device)

@@ -1,4 +1,4 @@
-"""How good the weights are: loss and label accuracy over what is held out."""
+"""Loss and label accuracy over the held-out rows."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ def validate(
     settings: Training,
     world: World,
 ) -> dict[str, float]:
-    """`validation_loss` in nats a token over the `held_out` replies, and `label_accuracy`: the
-    share of `choices` whose key is the likeliest of their labels, asked at the place in the reply
-    where the label stands.
+    """`validation_loss`: nats a token over the replies of `held_out`. `label_accuracy`: the share
+    of `choices` whose key is the likeliest label at its place in the reply.
     """
     module.eval()
     totals = [0.0, 0.0]
