@@ -8,7 +8,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 # without the bytecode in its environment, vLLM's server takes three times as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo up-local env doctor test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint configuration demo-data demo-model requirements clean
+.PHONY: help demo up-local env doctor test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint release configuration demo-data demo-model requirements clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -89,6 +89,15 @@ types:
 
 types-model:
 	.venv-model/bin/mypy services/trainer/src services/inference/src examples/demo bench/train.py bench/draw_answer.py tests/trainer tests/inference
+
+PACKAGES := contract/pyproject.toml $(wildcard services/*/pyproject.toml)
+
+release:  ## set the version of the four packages and date the changelog (VERSION=0.2.0); CONTRIBUTING.md has the rest
+	@[[ "$(VERSION)" =~ ^[0-9]+\.[0-9]+\.[0-9]+$$ ]] || { echo "name the version: make release VERSION=0.2.0"; exit 1; }
+	@grep -qE '^## .*Unreleased$$' CHANGELOG.md || { echo "CHANGELOG.md has no section Unreleased"; exit 1; }
+	@sed -i 's/^version = ".*"/version = "$(VERSION)"/' $(PACKAGES)
+	@sed -i -E "0,/^## .*Unreleased$$/s//## $(VERSION) - $$(date -u +%F)/" CHANGELOG.md
+	@echo "version $(VERSION) is set: commit it and tag it v$(VERSION)"
 
 configuration: .venv/ready  ## write .env.example and docs/configuration.md from docs/settings.toml
 	@.venv/bin/python docs/make_configuration.py
