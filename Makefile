@@ -1,4 +1,5 @@
-# demo, test, lint: each makes the environments it needs. Nothing but Python 3.11 has to be installed.
+# demo, test, lint: each makes the environments it needs. Nothing but Python 3.11 has to be installed. If Node is there,
+# the JavaScript of the page is checked too.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?= python3.11
@@ -8,7 +9,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 # without the bytecode in its environment, vLLM's server takes three times as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo up-local env doctor test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint release configuration demo-data demo-model requirements clean
+.PHONY: help demo up-local env doctor test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint lint-js release configuration demo-data demo-model requirements clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -78,10 +79,21 @@ bench-orchestrator: .venv/ready .venv-model/ready  ## a job against clients that
 bench-page: .venv/ready browser  ## the page of a finished job of 50,000 questions, beside a plain HTML table
 	.venv/bin/python bench/page.py
 
-lint: .venv/ready .venv-model/ready  ## ruff and mypy strict over every package
+lint: .venv/ready .venv-model/ready  ## ruff and mypy strict over every package, and lint-js
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
+	@$(MAKE) --no-print-directory lint-js
 	@$(MAKE) --no-print-directory -j 2 --output-sync types types-model
+
+lint-js:  ## format and lint of the page's JavaScript, by Biome; skipped if Node is not installed
+	@if ! command -v npm >/dev/null; then echo "lint-js skipped: Node and npm are not installed"; \
+	elif ! $(MAKE) --no-print-directory node_modules/ready; then echo "lint-js skipped: npm could not install Biome"; \
+	else node_modules/.bin/biome check --error-on-warnings services/orchestrator/src; fi
+
+node_modules/ready: package.json package-lock.json
+	@echo "making node_modules (Biome)"
+	@npm ci --silent --no-audit --no-fund --fetch-retries=1
+	@touch $@
 
 .PHONY: types types-model
 types:
@@ -119,7 +131,7 @@ requirements: $(UV)  ## compile the pinned requirements from requirements/*.in
 	    --no-header --no-annotate $$override $$name.in -o $$name.txt || exit 1; done
 
 clean:  ## remove environments, models, jobs and logs of local mode
-	rm -rf .tools .venv .venv-model .venv-cu12 .venv-volta var
+	rm -rf .tools .venv .venv-model .venv-cu12 .venv-volta node_modules var
 
 $(UV):
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or say where it is with PYTHON=..."; exit 1; }
