@@ -9,7 +9,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 # without the bytecode in its environment, vLLM's server takes three times as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo up-local env doctor test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint lint-js release configuration demo-data demo-model requirements clean
+.PHONY: help demo up-local env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint lint-js release configuration demo-data demo-model requirements clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -43,6 +43,16 @@ doctor: .venv/ready  ## whether this host can run the compose stack
 SIDE_BY_SIDE := -n 3 --durations 15
 ONE_CORE := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 SUITES := tests/docs tests/stacks tests/contract tests/demo tests/orchestrator tests/monitoring tests/page tests/e2e
+
+# Tests that need no model, no server, no browser and no network.
+PURE := tests/docs tests/stacks tests/contract tests/demo $(wildcard $(addprefix tests/orchestrator/test_, \
+  vote.py intervals.py replies.py rooms.py))
+
+check: .venv/ready  ## before each commit: format, lint, types and the pure tests, all of it in .venv
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	@$(MAKE) --no-print-directory lint-js types
+	.venv/bin/pytest -q -n 2 -m "not long and not network" $(PURE)
 
 test: browser lint  ## what one model environment and one start of vLLM can show, ten to twenty minutes on 2 cores
 	$(ONE_CORE) .venv/bin/pytest $(SIDE_BY_SIDE) -m "not long" $(SUITES)

@@ -20,6 +20,7 @@ def pins(root: Path, name: str) -> dict[str, str]:
     return dict(line.split(" ;")[0].split("==") for line in lines if "==" in line)
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("name", PINNED)
 def test_the_pins_are_what_the_input_file_resolves_to(
     root: Path, tmp_path: Path, name: str
