@@ -8,6 +8,8 @@ import pytest
 PAGES = [
     "README.md",
     "README.zh-CN.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
     *(f"docs/{p.name}" for p in (Path(__file__).parents[2] / "docs").glob("*.md")),
 ]
 
