@@ -29,7 +29,7 @@ export async function drawLines(host, { x, xLabel, series, log = false, digits =
       cursor: { drag: { x: true, y: false } },
       scales: {
         x: { time: false },
-        y: { distr: log ? 3 : 1, range: zero && !log ? (_, low, high) => [0, high * 1.05 || 1] : undefined },
+        y: { distr: log ? 3 : 1, range: zero && !log ? (_, _low, high) => [0, high * 1.05 || 1] : undefined },
       },
       axes: [
         { ...axis, label: xLabel, labelSize: 20, labelFont: "12px system-ui" },

@@ -134,7 +134,8 @@ export function modelView(main, { subject, signal, fail }) {
 
   async function redraw(values) {
     curves = { ...curves, ...values };
-    const mine = (drawing += 1);
+    drawing += 1;
+    const mine = drawing;
     const entries = trained.metrics;
     const at = (key) => entries.map((entry) => entry[key] ?? null);
     const x = curves.time ? at("elapsed_s") : at("step");
