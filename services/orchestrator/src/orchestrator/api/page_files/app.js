@@ -36,7 +36,8 @@ function frame(section) {
   shownSection = section;
   const link = (name, address) => html`
     <a href=${address} aria-current=${section === name ? "page" : "false"}>${t(`nav.${name}`)}</a>`;
-  render(html`
+  render(
+    html`
     <a class="skip" href="#main" @click=${skip}>${t("nav.skip")}</a>
     <header class="top">
       <a class="brand" href="#/"><img src="/page/icon.svg" alt="" width="28" height="28">Quorum</a>
@@ -50,7 +51,9 @@ function frame(section) {
       </div>
     </header>
     <main id="main" tabindex="-1"></main>
-    <div id="announcer" class="unseen" role="status"></div>`, document.body);
+    <div id="announcer" class="unseen" role="status"></div>`,
+    document.body,
+  );
 }
 
 function skip(event) {
@@ -126,7 +129,8 @@ function fail(error, host) {
   if (error.name === "AbortError") return;
   if (error instanceof OfflineError) waitForApi();
   if (error instanceof ApiError && error.status === 401) signIn();
-  else if (error instanceof ApiError && error.status === 404) render(html`${failure(error)}<p><a href="#/">${t("nav.back")}</a></p>`, host);
+  else if (error instanceof ApiError && error.status === 404)
+    render(html`${failure(error)}<p><a href="#/">${t("nav.back")}</a></p>`, host);
   else render(failure(error), host);
 }
 
@@ -152,14 +156,18 @@ function signIn() {
   current = null;
   frame("");
   const main = document.getElementById("main");
-  const draw = (error) => render(html`
+  const draw = (error) =>
+    render(
+      html`
     <form class="card signin" @submit=${enter}>
       <h1>${t("key.title")}</h1>
       <p>${t("key.why")}</p>
       <label>${t("key.label")} <input name="key" type="password" autocomplete="current-password" required></label>
       ${error ? failure(error) : nothing}
       <div class="actions"><button class="primary">${t("key.enter")}</button></div>
-    </form>`, main);
+    </form>`,
+      main,
+    );
   async function enter(event) {
     event.preventDefault();
     try {

@@ -19,20 +19,27 @@ export function compareView(main, { parameters, signal, fail }) {
     return { first: words.get("first") || "", second: words.get("second") || "" };
   }
 
-  const draw = () => !signal.aborted && render(html`
+  const draw = () =>
+    !signal.aborted &&
+    render(
+      html`
     <h1>${t("compare.title")}</h1>
     <form class="card pick" @submit=${(event) => event.preventDefault()}>
       ${picker("first")}${picker("second")}
     </form>
     <div id="compare-failure"></div>
-    ${loading ? html`<p class="muted">${t("loading")}</p>` : found ? result() : html`<p class="muted">${t("compare.pick")}</p>`}`, main);
+    ${loading ? html`<p class="muted">${t("loading")}</p>` : found ? result() : html`<p class="muted">${t("compare.pick")}</p>`}`,
+      main,
+    );
 
   const picker = (which) => html`
     <label>${t(`compare.${which}`)}
       <select @change=${(event) => pick(which, event.target.value)}>
         <option value="" ?selected=${!chosen[which]}>${t("compare.none")}</option>
-        ${jobs.map((job) => html`<option value=${job.id} ?selected=${job.id === chosen[which]}>
-          ${job.filename} · ${moment(job.created_at)} · k = ${job.settings.samples} · ${job.id.slice(-8)}</option>`)}
+        ${jobs.map(
+          (job) => html`<option value=${job.id} ?selected=${job.id === chosen[which]}>
+          ${job.filename} · ${moment(job.created_at)} · k = ${job.settings.samples} · ${job.id.slice(-8)}</option>`,
+        )}
       </select></label>`;
 
   const result = () => html`
@@ -40,22 +47,52 @@ export function compareView(main, { parameters, signal, fail }) {
       ${tile("compare.shared", number(found.questions))}
       ${tile("compare.same", found.questions ? percent(found.same_answer / found.questions) : "–")}
       ${tile("compare.changed", number(found.changed.length))}
-      ${found.difference === null ? nothing : html`
+      ${
+        found.difference === null
+          ? nothing
+          : html`
         ${tile("compare.difference", points(found.difference), t("interval", { low: points(found.low), high: points(found.high) }))}
         ${tile("compare.p", found.p_value < 0.0001 ? "< 0.0001" : number(found.p_value, 4))}
-        ${tile("compare.gained", `${number(found.gained)} / ${number(found.lost)}`)}`}
+        ${tile("compare.gained", `${number(found.gained)} / ${number(found.lost)}`)}`
+      }
     </div>
     ${found.only_first + found.only_second ? html`<p class="banner">${t("compare.only", { first: number(found.only_first), second: number(found.only_second) })}</p>` : nothing}
-    ${found.first ? html`<div class="card"><h2>${t("accuracy")}</h2>
-      ${bars(t("accuracy"), ["first", "second"].map((which) => ({ name: t(`compare.${which}`), share: found[which].value, low: found[which].low, high: found[which].high, text: interval(found[which]), tone: "good" })))}
-      <p class="muted">${t("compare.method")}</p></div>` : nothing}
+    ${
+      found.first
+        ? html`<div class="card"><h2>${t("accuracy")}</h2>
+      ${bars(
+        t("accuracy"),
+        ["first", "second"].map((which) => ({
+          name: t(`compare.${which}`),
+          share: found[which].value,
+          low: found[which].low,
+          high: found[which].high,
+          text: interval(found[which]),
+          tone: "good",
+        })),
+      )}
+      <p class="muted">${t("compare.method")}</p></div>`
+        : nothing
+    }
     <section class="card"><h2>${t("compare.changes")}</h2>
-      ${found.changed.length === 0 ? html`<p class="empty">${t("compare.nochange")}</p>` : html`
+      ${
+        found.changed.length === 0
+          ? html`<p class="empty">${t("compare.nochange")}</p>`
+          : html`
         <ul class="changes">${found.changed.slice(0, shown).map(change)}</ul>
-        ${shown < found.changed.length ? html`<div class="actions"><button @click=${() => { shown += SHOWN; draw(); }}>${t("compare.more", { count: number(found.changed.length - shown) })}</button></div>` : nothing}`}
+        ${
+          shown < found.changed.length
+            ? html`<div class="actions"><button @click=${() => {
+                shown += SHOWN;
+                draw();
+              }}>${t("compare.more", { count: number(found.changed.length - shown) })}</button></div>`
+            : nothing
+        }`
+      }
     </section>`;
 
-  const tile = (name, value, note) => html`<div class="tile"><strong>${value}</strong><span>${t(name)}</span>${note ? html`<small>${note}</small>` : nothing}</div>`;
+  const tile = (name, value, note) =>
+    html`<div class="tile"><strong>${value}</strong><span>${t(name)}</span>${note ? html`<small>${note}</small>` : nothing}</div>`;
   const points = (share) => t("points", { points: `${share > 0 ? "+" : ""}${number(100 * share, 1)}` });
 
   const change = (one) => {
@@ -76,10 +113,18 @@ export function compareView(main, { parameters, signal, fail }) {
         api.question(chosen.first, one.first_position, signal),
         api.question(chosen.second, one.second_position, signal),
       ]);
-      render(html`${questionText(left)}
-        <div class="columns">${[["first", left], ["second", right]].map(([which, side]) => html`
+      render(
+        html`${questionText(left)}
+        <div class="columns">${[
+          ["first", left],
+          ["second", right],
+        ].map(
+          ([which, side]) => html`
           <div><h3><a href="#/jobs/${chosen[which]}/questions/${side.row.position}">${t(`compare.${which}`)}: ${side.row.answer ?? t("none")}</a></h3>
-            ${side.answer ? answerView(side) : nothing}</div>`)}</div>`, host);
+            ${side.answer ? answerView(side) : nothing}</div>`,
+        )}</div>`,
+        host,
+      );
     } catch (error) {
       fail(error, host);
     }

@@ -9,10 +9,19 @@ import { bars, html, interval, nothing, render, status } from "./ui.js";
 
 const FIGURES_EVERY_MS = 1000;
 
-const votesBar = (name, accuracy) => ({ name, share: accuracy.value, low: accuracy.low, high: accuracy.high, text: interval(accuracy), tone: "good" });
+const votesBar = (name, accuracy) => ({
+  name,
+  share: accuracy.value,
+  low: accuracy.low,
+  high: accuracy.high,
+  text: interval(accuracy),
+  tone: "good",
+});
 
 function votesBars(sums) {
-  const votes = sums.accuracy_by_votes.map(({ votes, accuracy }) => votesBar(votes === 1 ? t("chart.sample") : t("chart.vote", { votes }), accuracy));
+  const votes = sums.accuracy_by_votes.map(({ votes, accuracy }) =>
+    votesBar(votes === 1 ? t("chart.sample") : t("chart.vote", { votes }), accuracy),
+  );
   return sums.accuracy_first_draw ? [votesBar(t("chart.firstdraw"), sums.accuracy_first_draw), ...votes] : votes;
 }
 
@@ -25,14 +34,17 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
   let clearRate = null;
   let closeQuestion = null;
 
-  render(html`
+  render(
+    html`
     <div id="job-head"></div>
     <div id="job-failure"></div>
     <section class="figures" aria-label=${t("job.figures")}>
       <div class="card" id="rate-card" hidden><h2>${t("job.rate")}</h2><div id="rate"></div></div>
       <div id="sums"></div>
     </section>
-    <div id="questions"></div>`, main);
+    <div id="questions"></div>`,
+    main,
+  );
   const host = (name) => main.querySelector(`#${name}`);
 
   const drawHead = () => {
@@ -40,14 +52,22 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
     const done = counts.completed + counts.failed;
     const running = !ENDED.includes(job.status);
     document.title = `${running ? percent(done / counts.total, 0) : t(`status.${job.status}`)} ${job.filename} – Quorum`;
-    render(html`
+    render(
+      html`
       <div class="head">
         <div>
           <h1>${job.filename} ${status(job)}</h1>
           <p class="muted"><code>${job.id}</code> · ${moment(job.created_at)}</p>
         </div>
         <div class="actions">
-          ${jobActions(job, refresh, (error) => fail(error, host("job-failure")), () => { location.hash = "#/"; })}
+          ${jobActions(
+            job,
+            refresh,
+            (error) => fail(error, host("job-failure")),
+            () => {
+              location.hash = "#/";
+            },
+          )}
           <a class="button" href="#/compare?first=${job.id}">${t("job.compare")}</a>
         </div>
       </div>
@@ -64,7 +84,9 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
         </p>
         ${running ? nothing : downloads()}
         ${settings()}
-      </div>`, host("job-head"));
+      </div>`,
+      host("job-head"),
+    );
   };
 
   const downloads = () => html`
@@ -77,9 +99,18 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
   const settings = () => html`
     <details>
       <summary>${t("job.settings")}</summary>
-      <dl class="pairs">${Object.entries(job.settings).map(([name, value]) => html`
+      <dl class="pairs">${Object.entries(job.settings).map(
+        ([name, value]) => html`
         <div><dt>${t(`setting.${name}`)}</dt><dd>${
-          value === null ? t("setting.model") : typeof value === "boolean" ? t(value ? "yes" : "no") : typeof value === "string" ? t(`setting.${value}`) : value}</dd></div>`)}
+          value === null
+            ? t("setting.model")
+            : typeof value === "boolean"
+              ? t(value ? "yes" : "no")
+              : typeof value === "string"
+                ? t(`setting.${value}`)
+                : value
+        }</dd></div>`,
+      )}
         <div><dt>SHA-256</dt><dd><code>${job.sha256.slice(0, 16)}</code></dd></div>
       </dl>
     </details>`;
@@ -90,10 +121,12 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
     const most = Math.max(1, ...sums.agreement_levels.map((level) => level.questions));
     const labels = [...new Set([...Object.keys(sums.labels), ...Object.keys(sums.keys)])].sort();
     const keyed = Object.values(sums.keys).reduce((a, b) => a + b, 0);
-    const tile = (name, value, note) => html`<div class="tile"><strong>${value}</strong><span>${t(name)}</span>${note ? html`<small>${note}</small>` : nothing}</div>`;
+    const tile = (name, value, note) =>
+      html`<div class="tile"><strong>${value}</strong><span>${t(name)}</span>${note ? html`<small>${note}</small>` : nothing}</div>`;
     const edge = (share) => (share > 0.99 && share < 1 ? "< 100%" : percent(share, 0));
     const level = (l) => (l.above > 0.99 ? percent(1, 0) : `${percent(l.above, 0)} – ${edge(l.up_to)}`);
-    render(html`
+    render(
+      html`
       <div class="tiles">
         ${sums.accuracy ? tile("accuracy", percent(sums.accuracy.value), t("interval", { low: percent(sums.accuracy.low), high: percent(sums.accuracy.high) })) : nothing}
         ${sums.agreement === null ? nothing : tile("agreement", percent(sums.agreement))}
@@ -106,21 +139,68 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
         ${tile("tokens", number(sums.tokens.prompt + sums.tokens.completion), t("tokens.completion", { count: number(sums.tokens.completion) }))}
       </div>
       ${answered && !ENDED.includes(job.status) ? html`<p class="muted">${t("job.sofar")}</p>` : nothing}
-      ${answered === 0 ? nothing : html`<div class="charts">
+      ${
+        answered === 0
+          ? nothing
+          : html`<div class="charts">
         <div class="card"><h2>${t("chart.agreement")}</h2>
-          ${bars(t("chart.agreement"), sums.agreement_levels.map((l) => ({ name: level(l), share: l.questions / most, text: number(l.questions) })))}</div>
-        ${sums.accuracy ? html`<div class="card"><h2>${t("chart.levels")}</h2>
-          ${bars(t("chart.levels"), sums.agreement_levels.map((l) => ({ name: level(l), share: l.accuracy.value, low: l.accuracy.low, high: l.accuracy.high, text: percent(l.accuracy.value), tone: "good" })))}
-          <p class="muted">${t("chart.interval")}</p></div>` : nothing}
+          ${bars(
+            t("chart.agreement"),
+            sums.agreement_levels.map((l) => ({
+              name: level(l),
+              share: l.questions / most,
+              text: number(l.questions),
+            })),
+          )}</div>
+        ${
+          sums.accuracy
+            ? html`<div class="card"><h2>${t("chart.levels")}</h2>
+          ${bars(
+            t("chart.levels"),
+            sums.agreement_levels.map((l) => ({
+              name: level(l),
+              share: l.accuracy.value,
+              low: l.accuracy.low,
+              high: l.accuracy.high,
+              text: percent(l.accuracy.value),
+              tone: "good",
+            })),
+          )}
+          <p class="muted">${t("chart.interval")}</p></div>`
+            : nothing
+        }
         <div class="card"><h2>${t("chart.labels")}</h2>
-          ${bars(t("chart.labels"), labels.flatMap((label) => [
-            { name: label, share: share(sums.labels[label] || 0, answered), text: percent(share(sums.labels[label] || 0, answered)) },
-            ...(keyed ? [{ name: t("chart.key"), tone: "key", share: share(sums.keys[label] || 0, keyed), text: percent(share(sums.keys[label] || 0, keyed)) }] : []),
-          ]))}</div>
-        ${sums.accuracy_by_votes.length ? html`<div class="card"><h2>${t("chart.votes")}</h2>
+          ${bars(
+            t("chart.labels"),
+            labels.flatMap((label) => [
+              {
+                name: label,
+                share: share(sums.labels[label] || 0, answered),
+                text: percent(share(sums.labels[label] || 0, answered)),
+              },
+              ...(keyed
+                ? [
+                    {
+                      name: t("chart.key"),
+                      tone: "key",
+                      share: share(sums.keys[label] || 0, keyed),
+                      text: percent(share(sums.keys[label] || 0, keyed)),
+                    },
+                  ]
+                : []),
+            ]),
+          )}</div>
+        ${
+          sums.accuracy_by_votes.length
+            ? html`<div class="card"><h2>${t("chart.votes")}</h2>
           ${bars(t("chart.votes"), votesBars(sums))}
-          <p class="muted">${t("chart.interval")}</p></div>` : nothing}
-      </div>`}`, host("sums"));
+          <p class="muted">${t("chart.interval")}</p></div>`
+            : nothing
+        }
+      </div>`
+      }`,
+      host("sums"),
+    );
   };
 
   async function drawRate(points) {
@@ -167,10 +247,13 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
       timer = null;
     }
     if (timer === null && !(wasEnded && ended)) {
-      timer = setTimeout(() => {
-        loadFigures();
-        list.refresh();
-      }, ended || sums === null ? 0 : FIGURES_EVERY_MS);
+      timer = setTimeout(
+        () => {
+          loadFigures();
+          list.refresh();
+        },
+        ended || sums === null ? 0 : FIGURES_EVERY_MS,
+      );
     }
   }
 
@@ -213,7 +296,9 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
       position: Number(position),
       neighbour: (step) => list.neighbour(Number(position), step),
       address: (other) => list.address(other),
-      back: () => { location.hash = list.address(null); },
+      back: () => {
+        location.hash = list.address(null);
+      },
       fail,
     });
   }

@@ -17,11 +17,16 @@ export function jobsView(main, { signal, fail }) {
   let refusal = null;
   let timer;
 
-  const draw = () => !signal.aborted && render(html`
+  const draw = () =>
+    !signal.aborted &&
+    render(
+      html`
     <h1>${t("jobs.title")}</h1>
     ${form()}
     ${jobs === null ? html`<p class="muted">${t("loading")}</p>` : list()}
-    <div id="jobs-failure"></div>`, main);
+    <div id="jobs-failure"></div>`,
+      main,
+    );
 
   const form = () => html`
     <form class="card upload" @submit=${post} @dragover=${hover} @dragleave=${unhover} @drop=${drop} aria-label=${t("upload.label")}>
@@ -54,15 +59,20 @@ export function jobsView(main, { signal, fail }) {
 
   const field = (name, input) => html`
     <label><span>${t(`setting.${name}`)}</span>${input}<small>${t(`setting.${name}.why`)}</small></label>`;
-  const choice = (name, values) => field(name, html`
-    <select name=${name}>${values.map((value) => html`<option value=${value}>${t(`setting.${value}`)}</option>`)}</select>`);
+  const choice = (name, values) =>
+    field(
+      name,
+      html`
+    <select name=${name}>${values.map((value) => html`<option value=${value}>${t(`setting.${value}`)}</option>`)}</select>`,
+    );
   const flag = (name, checked) => html`
     <label class="flag"><input type="checkbox" name=${name} ?checked=${checked}><span>${t(`setting.${name}`)}</span>
       <small>${t(`setting.${name}.why`)}</small></label>`;
 
-  const list = () => jobs.length === 0
-    ? html`<p class="card empty">${t("jobs.none")}</p>`
-    : html`
+  const list = () =>
+    jobs.length === 0
+      ? html`<p class="card empty">${t("jobs.none")}</p>`
+      : html`
       <ul class="jobs">${jobs.map(row)}</ul>
       ${more ? html`<div class="actions"><button @click=${showMore}>${t("jobs.more")}</button></div>` : nothing}`;
 
@@ -80,13 +90,18 @@ export function jobsView(main, { signal, fail }) {
         <div class="progress">
           <progress max=${counts.total} .value=${done} aria-label=${t("job.progress")}></progress>
           <small>${t("job.done", { done: number(done), total: number(counts.total) })}${
-            job.eta_s === null || ENDED.includes(job.status) ? nothing : html` · ${t("job.left", { time: duration(job.eta_s) })}`}</small>
+            job.eta_s === null || ENDED.includes(job.status)
+              ? nothing
+              : html` · ${t("job.left", { time: duration(job.eta_s) })}`
+          }</small>
         </div>
-        <div class="score">${job.accuracy
-          ? html`<strong>${percent(job.accuracy.value)}</strong><small>${t("accuracy")}</small>`
-          : job.agreement !== null
-            ? html`<strong>${percent(job.agreement)}</strong><small>${t("agreement")}</small>`
-            : nothing}</div>
+        <div class="score">${
+          job.accuracy
+            ? html`<strong>${percent(job.accuracy.value)}</strong><small>${t("accuracy")}</small>`
+            : job.agreement !== null
+              ? html`<strong>${percent(job.agreement)}</strong><small>${t("agreement")}</small>`
+              : nothing
+        }</div>
         <div class="actions">${jobActions(job, load, (error) => fail(error, main.querySelector("#jobs-failure")))}</div>
       </li>`;
   };
@@ -123,7 +138,10 @@ export function jobsView(main, { signal, fail }) {
     }
     refusal = null;
     try {
-      const job = await submit(data, (share) => { sending = share; draw(); });
+      const job = await submit(data, (share) => {
+        sending = share;
+        draw();
+      });
       announce(t("upload.accepted"));
       location.hash = `#/jobs/${job.id}`;
     } catch (error) {
@@ -158,7 +176,8 @@ export function jobsView(main, { signal, fail }) {
       if (jobs === null) jobs = [];
       draw();
       const host = main.querySelector("#jobs-failure");
-      if (error instanceof OfflineError) render(failure(error), host); // asked again below
+      if (error instanceof OfflineError)
+        render(failure(error), host); // asked again below
       else fail(error, host);
       if (error instanceof ApiError && error.status === 401) return;
     }
@@ -178,17 +197,20 @@ export function jobsView(main, { signal, fail }) {
 
 // The buttons that fit a job's state; `done` is called when one has been obeyed.
 export function jobActions(job, done, failed, removed = done) {
-  const act = (ask, yes, call, then = done) => async () => {
-    if (ask && !(await confirmed(t(ask, { name: job.filename }), t(yes)))) return;
-    try {
-      await call(job.id);
-      then();
-    } catch (error) {
-      failed(error);
-    }
-  };
+  const act =
+    (ask, yes, call, then = done) =>
+    async () => {
+      if (ask && !(await confirmed(t(ask, { name: job.filename }), t(yes)))) return;
+      try {
+        await call(job.id);
+        then();
+      } catch (error) {
+        failed(error);
+      }
+    };
   const open = ["in_progress", "validating", "finalizing"].includes(job.status);
-  const resumable = ["failed", "cancelled"].includes(job.status) || (job.status === "completed" && job.request_counts.failed > 0);
+  const resumable =
+    ["failed", "cancelled"].includes(job.status) || (job.status === "completed" && job.request_counts.failed > 0);
   return html`
     ${open ? html`<button @click=${act("ask.cancel", "job.cancel", api.cancel)}>${t("job.cancel")}</button>` : nothing}
     ${resumable ? html`<button @click=${act(null, null, api.resume)}>${t("job.resume")}</button>` : nothing}

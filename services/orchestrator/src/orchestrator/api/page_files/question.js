@@ -78,9 +78,22 @@ export function answerView(found) {
   const votes = Object.values(answer.tally).reduce((sum, count) => sum + count, 0);
   return html`
     ${answer.error ? html`<p class="banner bad" role="alert">${said(answer.error)}</p>` : nothing}
-    ${votes ? html`<h3>${t("question.tally")}</h3>
-      ${bars(t("question.tally"), Object.entries(answer.tally).sort((a, b) => b[1] - a[1]).map(([label, count]) => ({
-        name: label, share: count / votes, text: number(count, 2), tone: label === found.row.key ? "good" : "" })))}` : nothing}
+    ${
+      votes
+        ? html`<h3>${t("question.tally")}</h3>
+      ${bars(
+        t("question.tally"),
+        Object.entries(answer.tally)
+          .sort((a, b) => b[1] - a[1])
+          .map(([label, count]) => ({
+            name: label,
+            share: count / votes,
+            text: number(count, 2),
+            tone: label === found.row.key ? "good" : "",
+          })),
+      )}`
+        : nothing
+    }
     <p class="facts">
       ${answer.agreement === null ? nothing : html`<span>${t("agreement")} ${percent(answer.agreement)}</span>`}
       <span>${t("question.latency", { time: duration(answer.latency_s) })}</span>
@@ -102,7 +115,8 @@ function sampleView(sample, place, key) {
         <b>${sample.label ?? t("sample.invalid")}</b>
         <small>${t("sample.slot", { slot: sample.slot + 1 })}${sample.attempt ? html` · ${t("sample.attempt", { attempt: sample.attempt })}` : nothing}
           · ${t("sample.seed", { seed: sample.seed })} · ${t("sample.tokens", { count: number(sample.tokens) })} · ${FINISHES.includes(sample.finish_reason) ? t(`finish.${sample.finish_reason}`) : sample.finish_reason}${
-          sample.order ? html` · ${t("sample.order", { order: sample.order })}` : nothing}</small>
+            sample.order ? html` · ${t("sample.order", { order: sample.order })}` : nothing
+          }</small>
       </header>
       ${sample.reasoning ? html`<details><summary>${t("sample.reasoning")}</summary><pre>${sample.reasoning}</pre></details>` : nothing}
       <pre>${place ? html`${cut(0, place[0])}<mark>${cut(...place)}</mark>${cut(place[1])}` : sample.text || t("sample.empty")}</pre>

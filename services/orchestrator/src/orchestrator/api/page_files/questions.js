@@ -52,14 +52,18 @@ export function questionList(host, { id, labelled, parameters, signal, fail }) {
     const last = Math.min(total || 0, Math.ceil((top + height) / ROW_PX) + BEYOND_ROWS);
     for (let page = Math.floor(first / PAGE_ROWS); page * PAGE_ROWS < last; page += 1) if (!pages.has(page)) load(page);
     const places = Array.from({ length: Math.max(0, last - first) }, (_, i) => first + i);
-    render(html`
+    render(
+      html`
       <section class="card questions" aria-labelledby="questions-title">
         <h2 id="questions-title">${t("questions.title")} <span class="muted">${total === null ? "" : number(total)}</span></h2>
         <div class="filters">
           <input type="search" aria-label=${t("questions.search")} placeholder=${t("questions.search")} .value=${query.text} @input=${type}>
           <div class="chips" role="group" aria-label=${t("questions.filters")}>${FILTERS.map((name) =>
-            name === "wrong" && !labelled() && !query.show.includes("wrong") ? nothing : html`
-            <button class="chip" aria-pressed=${query.show.includes(name)} @click=${() => toggle(name)}>${t(`show.${name}`)}</button>`)}
+            name === "wrong" && !labelled() && !query.show.includes("wrong")
+              ? nothing
+              : html`
+            <button class="chip" aria-pressed=${query.show.includes(name)} @click=${() => toggle(name)}>${t(`show.${name}`)}</button>`,
+          )}
           </div>
           <label>${t("questions.order")}
             <select @change=${(event) => change({ order: event.target.value })}>
@@ -76,19 +80,26 @@ export function questionList(host, { id, labelled, parameters, signal, fail }) {
           </div>
         </div>
         ${total === 0 ? html`<p class="empty">${t("questions.none")}</p>` : nothing}
-      </section>`, host);
+      </section>`,
+      host,
+    );
   };
 
   const shown = (place) => {
     const found = row(place);
-    if (!found) return html`<div role="row" class="question waiting" aria-rowindex=${place + 1}><span role="cell">…</span></div>`;
-    const tone = found.state === "open" ? "open" : found.key === null ? "" : found.answer === found.key ? "right" : "wrong";
+    if (!found)
+      return html`<div role="row" class="question waiting" aria-rowindex=${place + 1}><span role="cell">…</span></div>`;
+    const tone =
+      found.state === "open" ? "open" : found.key === null ? "" : found.answer === found.key ? "right" : "wrong";
     return html`
       <div role="row" class="question ${tone}" aria-rowindex=${place + 1}>
         <span role="cell" class="num">${number(found.position + 1)}</span>
         <span role="cell" class="text"><a href=${address(found.position)}>${found.text}</a><small>${found.id} · ${found.index + 1}</small></span>
-        <span role="cell" class="answer">${found.state === "open" ? "…" : found.answer ?? html`<span class="bad">${t("none")}</span>`}${
-          found.key !== null && found.state !== "open" && found.answer !== found.key ? html`<small>${t("question.key", { key: found.key })}</small>` : nothing}</span>
+        <span role="cell" class="answer">${found.state === "open" ? "…" : (found.answer ?? html`<span class="bad">${t("none")}</span>`)}${
+          found.key !== null && found.state !== "open" && found.answer !== found.key
+            ? html`<small>${t("question.key", { key: found.key })}</small>`
+            : nothing
+        }</span>
         <span role="cell" class="num">${found.agreement === null ? "–" : percent(found.agreement, 0)}</span>
         <span role="cell" class="flags">${found.flags.filter((flag) => flag !== "early_stop").map((flag) => html`<span class="flag-mark">${t(`flag.${flag}`)}</span>`)}</span>
       </div>`;

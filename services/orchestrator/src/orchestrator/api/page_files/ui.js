@@ -25,8 +25,10 @@ function faults(error) {
   return html`
     <table class="faults">
       <thead><tr><th>${t("fault.line")}</th><th>${t("fault.place")}</th><th>${t("fault.reason")}</th></tr></thead>
-      <tbody>${error.faults.map((fault) => html`
-        <tr><td class="num">${fault.line}</td><td><code>${fault.place || "–"}</code></td><td>${said(fault.reason)}</td></tr>`)}
+      <tbody>${error.faults.map(
+        (fault) => html`
+        <tr><td class="num">${fault.line}</td><td><code>${fault.place || "–"}</code></td><td>${said(fault.reason)}</td></tr>`,
+      )}
       </tbody>
     </table>
     ${unsaid > 0 ? html`<p>${t("fault.more", { count: number(unsaid) })}</p>` : nothing}
@@ -39,17 +41,23 @@ export function bars(caption, rows) {
   return html`
     <table class="bars">
       <caption class="unseen">${caption}</caption>
-      <tbody>${rows.map((row) => html`
+      <tbody>${rows.map(
+        (row) => html`
         <tr class=${row.tone || ""}>
           <th scope="row">${row.name}</th>
           <td class="bar"><svg viewBox="0 0 100 12" preserveAspectRatio="none" aria-hidden="true">
             <rect class="track" width="100" height="12"></rect>
             <rect class="fill" width=${100 * row.share} height="12"></rect>
-            ${row.low === undefined ? nothing : svg`
-              <rect class="whisker" x=${100 * row.low} width=${Math.max(0.4, 100 * (row.high - row.low))} y="5" height="2"></rect>`}
+            ${
+              row.low === undefined
+                ? nothing
+                : svg`
+              <rect class="whisker" x=${100 * row.low} width=${Math.max(0.4, 100 * (row.high - row.low))} y="5" height="2"></rect>`
+            }
           </svg></td>
           <td class="num">${row.text}</td>
-        </tr>`)}
+        </tr>`,
+      )}
       </tbody>
     </table>`;
 }
@@ -62,14 +70,17 @@ export function confirmed(question, yes) {
     const dialog = document.createElement("dialog");
     dialog.className = "confirm";
     dialog.setAttribute("aria-labelledby", "confirm-question");
-    render(html`
+    render(
+      html`
       <form method="dialog">
         <p id="confirm-question">${question}</p>
         <div class="actions">
           <button value="no" autofocus>${t("no")}</button>
           <button value="yes" class="danger">${yes}</button>
         </div>
-      </form>`, dialog);
+      </form>`,
+      dialog,
+    );
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(dialog.returnValue === "yes");
