@@ -52,9 +52,12 @@ export function jobsView(main, { signal, fail }) {
     if (schema.enum) return choice(name, [schema.default, ...schema.enum.filter((value) => value !== schema.default)]);
     const optional = schema.anyOf !== undefined;
     const { type, minimum, maximum, exclusiveMaximum } = optional ? schema.anyOf[0] : schema;
-    return field(name, html`<input name=${name} type="number" min=${minimum ?? 0} max=${maximum ?? (exclusiveMaximum ? exclusiveMaximum - 1 : nothing)}
+    return field(
+      name,
+      html`<input name=${name} type="number" min=${minimum ?? 0} max=${maximum ?? (exclusiveMaximum ? exclusiveMaximum - 1 : nothing)}
       step=${type === "integer" ? 1 : "any"} value=${schema.default ?? ""} ?required=${!optional}
-      placeholder=${optional ? t("setting.model") : nothing}>`);
+      placeholder=${optional ? t("setting.model") : nothing}>`,
+    );
   }
 
   const field = (name, input) => html`
@@ -187,10 +190,13 @@ export function jobsView(main, { signal, fail }) {
   }
 
   draw();
-  api.jobSettings(signal).then((found) => {
-    settings = found;
-    draw();
-  }, (error) => signal.aborted || fail(error, main.querySelector("#jobs-failure")));
+  api.jobSettings(signal).then(
+    (found) => {
+      settings = found;
+      draw();
+    },
+    (error) => signal.aborted || fail(error, main.querySelector("#jobs-failure")),
+  );
   load();
   return { leave: () => clearTimeout(timer) };
 }
