@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from trainer.training.metrics import METRICS_FILE, Metrics
+from contract.published import METRICS_FILE
+from trainer.training.metrics import Metrics
 
 
 def not_json(text: str) -> float:

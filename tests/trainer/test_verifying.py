@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 from typer.testing import CliRunner
 
-from contract.published import list_published
+from contract.published import VERIFICATION_FILE, list_published
 from tiny_models import make_model
 from trainer.__main__ import app
 from trainer.data.rendering import Row
@@ -23,7 +23,7 @@ from trainer.pipeline import run
 from trainer.progress import Progress
 from trainer.publishing.likelihoods import Reading, in_float32, read
 from trainer.publishing.merging import save_merged
-from trainer.publishing.publish import VERIFICATION_FILE, prune, publish_refused
+from trainer.publishing.publish import prune, publish_refused
 from trainer.publishing.verdict import Comparison, Losses, Verdict, compare, losses, verified_rows
 from trainer.recipe import Recipe
 from trainer.settings import Settings

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contract import write_json
-from contract.published import make_current
+from contract.published import METRICS_FILE, VERIFICATION_FILE, make_current
 from trainer.bases import find_base
 from trainer.data.preparing import Prepared, prepare
 from trainer.digests import digest_of, tree_sha256
 from trainer.hosts import check_device
 from trainer.publishing.publish import (
-    VERIFICATION_FILE,
     publish,
     published,
     refused,
@@ -175,7 +174,6 @@ def _record_start(run: Run, prepared: Prepared) -> None:
     from trainer.data.report import lines, save_report
     from trainer.publishing.model_card import recipe_settings
     from trainer.training.comparing import RECIPE_FILE
-    from trainer.training.metrics import METRICS_FILE
 
     max_length = run.recipe.training.max_length
     for name, value in lines(prepared.report):

@@ -8,18 +8,17 @@ from rich.console import Console
 from rich.table import Table
 
 from contract import write_json
+from contract.published import DATA_FILE, DATA_PICTURE
 from trainer.data.preparing import DataReport
 from trainer.plots import BLUE, ORANGE, figure, save
-
-JSON_FILE, PICTURE = "data.json", "data.png"
 
 
 def save_report(report: DataReport, folder: Path) -> None:
     """Write data.json and data.png into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     text = write_json(report.to_dict(), indent=1)
-    (folder / JSON_FILE).write_text(text + "\n", encoding="utf-8")
-    _picture(report, folder / PICTURE)
+    (folder / DATA_FILE).write_text(text + "\n", encoding="utf-8")
+    _picture(report, folder / DATA_PICTURE)
 
 
 def lines(report: DataReport) -> list[tuple[str, str]]:

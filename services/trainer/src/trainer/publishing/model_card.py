@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from contract import Contract, write_json
+from contract.published import DATA_PICTURE
 from trainer.data.preparing import DataReport
-from trainer.data.report import PICTURE as DATA_PICTURE
 from trainer.data.report import lines
 from trainer.recipe import Recipe
 from trainer.training.curves import PICTURE as CURVES

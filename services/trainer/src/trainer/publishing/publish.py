@@ -12,10 +12,9 @@ from collections import Counter
 from pathlib import Path
 
 from contract import CONTRACT_FILE, Contract
-from contract.published import Published, list_published, make_current, sync
+from contract.published import VERIFICATION_FILE, Published, list_published, make_current, sync
 from trainer.errors import TrainerError
 
-VERIFICATION_FILE = "verification.json"
 # not CONTRACT_FILE: a folder with that file counts as published
 REFUSED_CONTRACT = "contract.refused.json"
 

@@ -8,14 +8,12 @@ import shutil
 from typing import Any
 
 from contract import Contract
+from contract.published import CARD_FILE, DATA_FILE, DATA_PICTURE, METRICS_FILE, VERIFICATION_FILE
 from trainer.data.preparing import DataReport
-from trainer.data.report import JSON_FILE as DATA_FILE
-from trainer.data.report import PICTURE as DATA_PICTURE
 from trainer.publishing.model_card import model_card
-from trainer.publishing.publish import VERIFICATION_FILE
 from trainer.publishing.verifying import Candidate
 from trainer.training.curves import PICTURE, draw_curves
-from trainer.training.metrics import METRICS_FILE, read_metrics
+from trainer.training.metrics import read_metrics
 
 
 def add_records(
@@ -30,4 +28,4 @@ def add_records(
     if adapter := candidate.run.adapter:
         shutil.copytree(adapter, staged / adapter.name)
     card = model_card(recipe, contract, data, metrics, verification)
-    (staged / "README.md").write_text(card, encoding="utf-8")
+    (staged / CARD_FILE).write_text(card, encoding="utf-8")

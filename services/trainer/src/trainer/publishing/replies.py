@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
 from contract import Contract, PromptFormat, extract_label
+from contract.published import RecordedReply
 from trainer.data.examples import Example
 from trainer.data.rendering import Row
 from trainer.progress import Progress
@@ -36,10 +37,8 @@ def greedy_replies(
     rows: Sequence[Row],
     examples: Sequence[Example],
     progress: Progress,
-) -> list[dict[str, Any]]:
-    """The saved model's replies to a few prompts, each with `source`, `messages`, `key`, `label`,
-    `ended` and `text`. The server's first replies are compared with them.
-    """
+) -> list[RecordedReply]:
+    """The saved model's replies to a few prompts; the server's first ones are compared to them."""
     replies, fmt, limit = [], contract.format, contract.sampling.max_tokens
     chosen = spread(list(zip(rows, examples, strict=True)), GENERATED)
     with progress.part("writing replies, tokens", len(chosen) * limit):
@@ -62,13 +61,13 @@ def _reply(
     example: Example,
     fmt: PromptFormat,
     tokenizer: PreTrainedTokenizerBase,
-) -> dict[str, Any]:
+) -> RecordedReply:
     text: Any = tokenizer.decode(out, skip_special_tokens=True)
-    return {
-        "source": example.source,
-        "messages": fmt.messages(example.problem, example.question),
-        "key": example.label,
-        "label": extract_label(text, example.question.options, fmt.label_patterns),
-        "ended": int(out[-1]) == row.reply[-1],
-        "text": text,
-    }
+    return RecordedReply(
+        source=example.source,
+        messages=tuple(fmt.messages(example.problem, example.question)),
+        key=example.label,
+        label=extract_label(text, example.question.options, fmt.label_patterns),
+        ended=int(out[-1]) == row.reply[-1],
+        text=text,
+    )

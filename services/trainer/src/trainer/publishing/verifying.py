@@ -18,11 +18,11 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from contract import Contract, finite, write_json
+from contract.published import VERIFICATION_FILE
 from trainer.data.rendering import Rendered, Row, end_token
 from trainer.progress import Progress
 from trainer.publishing.likelihoods import Reading, in_float32, read
 from trainer.publishing.merging import save_merged
-from trainer.publishing.publish import VERIFICATION_FILE
 from trainer.publishing.readback import facts, read_back
 from trainer.publishing.replies import greedy_replies
 from trainer.publishing.verdict import Verdict, compare, differing, losses, verified_rows
@@ -80,9 +80,10 @@ def merge_and_verify(
         report = verdict.report()
         report["faults"] += differing(meant, found.result())
         report["read_back"] = sorted(meant)
-        report["replies"] = greedy_replies(
+        replies = greedy_replies(
             saved, candidate.tokenizer, candidate.contract, compared, examples, progress
         )
+        report["replies"] = [reply.model_dump(mode="json") for reply in replies]
     text = write_json(finite(report), indent=1)
     (candidate.run.folder / VERIFICATION_FILE).write_text(text + "\n", encoding="utf-8")
     return report

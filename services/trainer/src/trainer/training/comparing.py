@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from contract.published import METRICS_FILE
 from trainer.errors import TrainerError
 from trainer.training.curves import draw_curves
-from trainer.training.metrics import METRICS_FILE, read_metrics
+from trainer.training.metrics import read_metrics
 
 RECIPE_FILE = "recipe.json"
 _AT_THE_END = ("step", "loss", "validation_loss", "label_accuracy", "tokens_per_s", "memory_gib")

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
+from contract.published import METRICS_FILE
 from trainer.errors import TrainerError
 
 log = logging.getLogger("trainer")
 
 SAID_EVERY_S = 10.0
-METRICS_FILE = "metrics.jsonl"
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
