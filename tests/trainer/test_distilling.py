@@ -4,7 +4,9 @@ it can fail on demand.
 
 import csv
 import json
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -324,12 +326,32 @@ def test_only_what_a_job_missed_is_asked(examples: list[Example], tmp_path: Path
     ]
     (tmp_path / "answers.jsonl").write_text("".join(json.dumps(a) + "\n" for a in answers))
     for job in (tmp_path, tmp_path / "answers.jsonl"):
-        missed = missed_in(examples, job_answers(str(job)))
+        missed = missed_in(examples, job_answers(str(job), ""))
         assert [e.source for e in missed] == ["train.jsonl, p0, question 1"]
     with pytest.raises(TrainerError, match="the job answered no question of these files"):
         missed_in(examples, [{"id": "x", "index": 0, "answer": "A"}])
     with pytest.raises(TrainerError, match="cannot read the answers of"):
-        job_answers(str(tmp_path / "nowhere"))
+        job_answers(str(tmp_path / "nowhere"), "")
+
+
+def test_a_jobs_answers_come_from_an_api_with_its_key() -> None:
+    class Api(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            allowed = self.headers["Authorization"] == "Bearer secret"
+            self.send_response(200 if allowed and self.path == "/jobs/j/answers" else 401)
+            self.end_headers()
+            self.wfile.write(b'{"id": "p", "index": 0, "answer": "A"}\n' if allowed else b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/jobs/j"
+        assert job_answers(url, "secret") == [{"id": "p", "index": 0, "answer": "A"}]
+        with pytest.raises(TrainerError, match="it wants a key; set API_KEY"):
+            job_answers(url, "")
+        server.shutdown()
 
 
 def test_a_recipe_that_trains_bare_labels_cannot_be_distilled_for(

@@ -114,11 +114,12 @@ def distill(
     from trainer.recipe import Recipe
     from trainer.settings import Settings
 
-    examples, fmt = questions_to_ask(Recipe.load(recipe), file, only_missed)
+    settings = read_settings(Settings)
+    examples, fmt = questions_to_ask(Recipe.load(recipe), file, only_missed, settings.api_key)
     if not examples:
         log.info("nothing to ask")
         return
-    key = read_settings(Settings).teacher_api_key
+    key = settings.teacher_api_key
     teacher = Teacher(
         url, model, key, samples, temperature, max_tokens, seed, concurrency, timeout_s
     )

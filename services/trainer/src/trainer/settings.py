@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     `model_source` (MODEL_SOURCE): where to download a base that is no directory; `local`: nowhere.
     `tensorboard` (TENSORBOARD): write event files into the run's folder too.
     `teacher_api_key` (TEACHER_API_KEY): the key of the API that `distill` asks.
+    `api_key` (API_KEY): the key of Quorum's API, for `distill --only-missed URL`.
     `world_size`, `local_rank`: set by torchrun.
     """
 
@@ -30,5 +31,6 @@ class Settings(BaseSettings):
     model_source: Literal["local", "huggingface", "modelscope"] = "huggingface"
     tensorboard: bool = False
     teacher_api_key: str = "none"
+    api_key: str = ""
     world_size: int = 1
     local_rank: int = 0

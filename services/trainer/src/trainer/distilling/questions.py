@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import urllib.error
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ log = logging.getLogger("trainer")
 
 
 def questions_to_ask(
-    recipe: Recipe, files: Sequence[Path], only_missed: str | None
+    recipe: Recipe, files: Sequence[Path], only_missed: str | None, api_key: str
 ) -> tuple[list[Example], PromptFormat]:
     """The questions of `files`, and the format in which they are asked. If `only_missed` names a
     finished job, only the questions that it answered wrong.
@@ -26,7 +27,7 @@ def questions_to_ask(
     fmt = (recipe.with_style("analysis") if recipe.format.style == "auto" else recipe).format
     examples = load_examples([DataFile(file=str(path)) for path in files], fmt).rows
     if only_missed:
-        examples = missed_in(examples, job_answers(only_missed))
+        examples = missed_in(examples, job_answers(only_missed, api_key))
         log.info("%d questions were answered wrong in %s", len(examples), only_missed)
     return examples, fmt
 
@@ -54,15 +55,18 @@ def missed_in(examples: Sequence[Example], answers: Sequence[dict[str, Any]]) ->
     ]
 
 
-def job_answers(job: str) -> list[dict[str, Any]]:
-    """The answers of a finished job: its directory, its answers.jsonl, or its URL at the API.
+def job_answers(job: str, api_key: str) -> list[dict[str, Any]]:
+    """The answers of a finished job: its directory, its answers.jsonl, or its URL at the API, which
+    is sent `api_key` unless that is empty.
 
     Raises:
         TrainerError: there are none yet, or they cannot be read.
     """
     try:
         if job.startswith(("http://", "https://")):
-            with open_url(job.rstrip("/") + "/answers", timeout_s=60) as reply:
+            headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+            asked = urllib.request.Request(job.rstrip("/") + "/answers", headers=headers)
+            with open_url(asked, timeout_s=60) as reply:
                 data = reply.read()
         else:
             path = Path(job)
@@ -70,7 +74,8 @@ def job_answers(job: str) -> list[dict[str, Any]]:
             data = path.read_bytes()
         answers = [read_json(line) for line in data.split(b"\n") if line.strip()]
     except urllib.error.HTTPError as error:
-        why = "it has not finished" if error.code == 409 else f"{error.code} {error.reason}"
+        known = {409: "it has not finished", 401: "it wants a key; set API_KEY"}
+        why = known.get(error.code, f"{error.code} {error.reason}")
         raise TrainerError(f"cannot read the answers of {job}: {why}") from error
     except (OSError, ValueError) as error:
         raise TrainerError(f"cannot read the answers of {job}: {error}") from error
