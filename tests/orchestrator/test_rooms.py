@@ -18,6 +18,7 @@ ARROWS = {
     "coordination": {"jobs"},
     "jobs": set[str](),
 }
+MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 50
 HTTP_AND_REDIS = {"redis", "rq", "fastapi", "starlette", "openai", "httpx2"}
 
 
@@ -58,6 +59,26 @@ def test_modules_outside_the_rooms_enter_none() -> None:
 def test_a_job_directory_needs_neither_redis_nor_http() -> None:
     names = {n.split(".")[0] for path in (PACKAGE / "jobs").rglob("*.py") for n in imported(path)}
     assert not names & HTTP_AND_REDIS
+
+
+def test_modules_and_functions_are_short_enough_to_be_read() -> None:
+    root = PACKAGE.parents[2].parent
+    sources = [
+        root / "contract" / "src",
+        root / "services" / "orchestrator" / "src",
+        root / "services" / "inference" / "src",
+    ]
+    long: list[tuple[str, int]] = []
+    for path in (path for source in sources for path in source.rglob("*.py")):
+        text = path.read_text()
+        if text.count("\n") > MOST_LINES:
+            long.append((str(path), text.count("\n")))
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > MOST_LINES_OF_A_FUNCTION:
+                    long.append((f"{path}, {node.name}", lines))
+    assert long == []
 
 
 def test_only_coordination_knows_redis_and_rq() -> None:

@@ -56,48 +56,55 @@ class _Doubled(dict[str, Any]):
     key: str
 
 
-def read_json(data: bytes) -> Any:
-    """The value that `data` holds, in UTF-8.
+class _Reader:
+    """What json.loads calls for each number, constant and object. `seen` holds what must be refused
+    once its place is known."""
 
-    Raises:
-        StrictJsonError: with every fault, its place and its reason.
-    """
-    seen: list[object] = []
+    def __init__(self) -> None:
+        self.seen: list[object] = []
 
-    def refused(reason: str) -> _Unkeepable:
-        seen.append(reason)
+    def refused(self, reason: str) -> _Unkeepable:
+        self.seen.append(reason)
         return _Unkeepable(reason)
 
-    def constant(text: str) -> _Unkeepable:
-        return refused(f"{text} is no JSON; write null, or leave the key out")
+    def constant(self, text: str) -> _Unkeepable:
+        return self.refused(f"{text} is no JSON; write null, or leave the key out")
 
-    def whole(text: str) -> Any:
+    def whole(self, text: str) -> Any:
         digits = len(text.lstrip("-"))
         if digits > MAX_DIGITS:
-            return refused(f"a number of {digits} digits is too long; put it in quotes")
+            return self.refused(f"a number of {digits} digits is too long; put it in quotes")
         return int(text)
 
-    def fraction(text: str) -> Any:
+    def fraction(self, text: str) -> Any:
         value = float(text)
-        return value if _is_kept(text, value) else refused(_why_not_kept(text, value))
+        return value if _is_kept(text, value) else self.refused(_why_not_kept(text, value))
 
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+    def pairs(self, found: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(found)
         if len(made) == len(found):
             return made
         times = Counter(key for key, _ in found)
         doubled = _Doubled(made)
         doubled.key = next(key for key in made if times[key] > 1)
-        seen.append(doubled)
+        self.seen.append(doubled)
         return doubled
 
+
+def read_json(data: bytes) -> Any:
+    """The value that `data` holds, in UTF-8.
+
+    Raises:
+        StrictJsonError: with every fault, its place and its reason.
+    """
+    reader = _Reader()
     try:
         value = json.loads(
             data.decode("utf-8"),
-            parse_constant=constant,
-            parse_int=whole,
-            parse_float=fraction,
-            object_pairs_hook=pairs,
+            parse_constant=reader.constant,
+            parse_int=reader.whole,
+            parse_float=reader.fraction,
+            object_pairs_hook=reader.pairs,
         )
     except UnicodeDecodeError as error:
         line, column = data.count(b"\n", 0, error.start) + 1, _column(data, error.start)
@@ -111,7 +118,7 @@ def read_json(data: bytes) -> Any:
         raise StrictJsonError([JsonFault(1, "", "not usable: nested too deeply")]) from None
     # only an escape makes half a surrogate pair, and only many brackets are deep
     deep = data.count(b"[") + data.count(b"{") > MAX_DEPTH
-    if seen or deep or b"\\ud" in data or b"\\uD" in data:
+    if reader.seen or deep or b"\\ud" in data or b"\\uD" in data:
         faults = [JsonFault(1, place, reason) for place, reason in _faults(value)]
         if faults:
             raise StrictJsonError(faults)

@@ -15,23 +15,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from contract import (
     CONTRACT_FILE,
     Contract,
-    Problem,
     ProblemFileError,
-    iter_problems,
 )
 from contract.published import sync
 from orchestrator.errors import (
@@ -42,13 +37,10 @@ from orchestrator.errors import (
     StateError,
 )
 from orchestrator.jobs.accepting import copy_hashed, cut_into_shards
-from orchestrator.jobs.asked import Asked, all_asked
-from orchestrator.jobs.files import read_record, replacing, write_atomically, write_once
-from orchestrator.jobs.journal import fold, read_journal
+from orchestrator.jobs.files import replacing, write_atomically, write_once
+from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import (
-    Answer,
     Counts,
-    Drawn,
     EndFile,
     JobFile,
     JobSettings,
@@ -58,21 +50,18 @@ from orchestrator.jobs.records import (
 log = logging.getLogger("quorum")
 
 RESULTS = ("answers.jsonl", "errors.jsonl", "submission.jsonl", "report.json")
-JOB_ID_PATTERN = r"^job_[0-9]{17}_[0-9a-f]{8}$"
-_JOB_ID = re.compile(JOB_ID_PATTERN)
 
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-class JobStore:
+class JobStore(JobReader):
     """The jobs under a data folder. One process accepts jobs; any number reads and answers them."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._jobs = data_dir / "jobs"
+        super().__init__(data_dir)
         self._accepting = threading.Lock()
-        self._said_damaged: set[str] = set()
 
     # ---- accepting ----------------------------------------------------------------------------
 
@@ -116,17 +105,21 @@ class JobStore:
                 idempotency_key=idempotency_key,
             )
             write_atomically(new / "job.json", job.model_dump_json(indent=2).encode())
-            with self._accepting:
-                earlier = self._accepted_before(job)
-                if earlier is not None:
-                    return earlier, False
-                if idempotency_key is not None:
-                    write_atomically(self._key_file(idempotency_key), job_id.encode())
-                new.rename(self._jobs / job_id)
-                sync(self._jobs)
-            return job, True
+            earlier = self._put_in_place(job, new)
+            return earlier or job, earlier is None
         finally:
             shutil.rmtree(new, ignore_errors=True)
+
+    def _put_in_place(self, job: JobFile, new: Path) -> JobFile | None:
+        """Rename a new job's folder into place, unless the job was accepted before: that one."""
+        with self._accepting:
+            earlier = self._accepted_before(job)
+            if earlier is None:
+                if job.idempotency_key is not None:
+                    write_atomically(self._key_file(job.idempotency_key), job.id.encode())
+                new.rename(self._jobs / job.id)
+                sync(self._jobs)
+            return earlier
 
     def _accepted_before(self, job: JobFile) -> JobFile | None:
         """The job that was accepted under this job's idempotency key."""
@@ -152,150 +145,6 @@ class JobStore:
         for pattern in (".new-*", ".deleted-*"):
             for path in self._jobs.glob(pattern):
                 shutil.rmtree(path, ignore_errors=True)
-
-    # ---- reading ------------------------------------------------------------------------------
-
-    def ids(self) -> list[str]:
-        """Every job, newest first."""
-        if not self._jobs.is_dir():
-            return []
-        return sorted(
-            (path.name for path in self._jobs.iterdir() if _JOB_ID.fullmatch(path.name)),
-            reverse=True,
-        )
-
-    def open_jobs(self) -> Iterator[JobFile]:
-        """Jobs that have not ended, oldest first; damaged ones are passed over."""
-        for job_id in reversed(self.ids()):
-            if not self.has_ended(job_id):
-                try:
-                    yield self.load_whole(job_id)
-                except JobDamagedError as error:
-                    if job_id not in self._said_damaged:
-                        self._said_damaged.add(job_id)
-                        log.error("%s is passed over: %s", job_id, error)
-                except JobNotFoundError:  # deleted meanwhile
-                    continue
-                else:
-                    self._said_damaged.discard(job_id)
-
-    def directory(self, job_id: str) -> Path:
-        """Where the job's files are.
-
-        Raises:
-            JobNotFoundError: there is no such job.
-        """
-        directory = self._jobs / job_id
-        if not _JOB_ID.fullmatch(job_id) or not directory.is_dir():
-            raise JobNotFoundError(job_id)
-        return directory
-
-    def load(self, job_id: str) -> JobFile:
-        """job.json.
-
-        Raises:
-            JobNotFoundError, JobDamagedError.
-        """
-        path = self.directory(job_id) / "job.json"
-        found = read_record(path, JobFile)
-        if found is None:
-            raise JobDamagedError(path, "is missing")
-        return found
-
-    def load_whole(self, job_id: str) -> JobFile:
-        """job.json of a job all of whose records can be read.
-
-        Raises:
-            JobNotFoundError, JobDamagedError: the latter names the first file that cannot be.
-        """
-        job = self.load(job_id)
-        self.started(job_id)
-        if self.end(job_id) is None:
-            self.pinned(job_id)
-            posted = self.posted(job_id)
-            if not posted.is_file():
-                raise JobDamagedError(posted, "is missing")
-        return job
-
-    def posted(self, job_id: str) -> Path:
-        """The posted file, byte for byte."""
-        return self.directory(job_id) / "problems.jsonl"
-
-    def problems(self, job: JobFile, shard: int) -> list[Problem]:
-        """The problems of one shard, in the file's order."""
-        place = job.shards[shard]
-        with self.posted(job.id).open("rb") as file:
-            file.seek(place.offset)
-            return list(
-                islice(
-                    iter_problems(file, first_line=place.line, first_offset=place.offset),
-                    place.problems,
-                )
-            )
-
-    def shard(self, job: JobFile, shard: int) -> list[Asked]:
-        """The questions of one shard, in the file's order."""
-        return list(all_asked(self.problems(job, shard)))
-
-    def journal(self, job_id: str, shard: int) -> Path:
-        return self.directory(job_id) / "shards" / f"{shard:04d}.jsonl"
-
-    def answers(self, job: JobFile, shard: int) -> dict[tuple[str, int], Answer]:
-        """A shard's journaled answers by question; of several for one question the first."""
-        return self.journaled(job, shard)[0]
-
-    def journaled(
-        self, job: JobFile, shard: int
-    ) -> tuple[dict[tuple[str, int], Answer], dict[tuple[str, int], list[Drawn]]]:
-        """A shard's answers, and of the questions without one what was drawn for them."""
-        return fold(read_journal(self.journal(job.id, shard)))
-
-    def done_counts(self, job_id: str, shard: int) -> Counts | None:
-        """The counts of a shard that is done, else None.
-
-        Where they cannot be read, the shard is open again: its journal holds what they are made of.
-        """
-        try:
-            return read_record(self._done(job_id, shard), Counts)
-        except JobDamagedError as error:
-            log.warning("counted anew: %s", error)
-            return None
-
-    def last_written_at_s(self, job_id: str) -> float:
-        """When an answer was last journaled, or else the job accepted, as a time.time()."""
-        directory = self.directory(job_id)
-        written = [*directory.glob("shards/*.jsonl"), directory / "job.json"]
-        times = [0.0]
-        for path in written:
-            with suppress(FileNotFoundError):  # the job may be deleted meanwhile
-                times.append(path.stat().st_mtime)
-        return max(times)
-
-    def open_shards(self, job: JobFile) -> list[int]:
-        return [n for n in range(len(job.shards)) if self.done_counts(job.id, n) is None]
-
-    def started(self, job_id: str) -> StartFile | None:
-        return read_record(self.directory(job_id) / "start.json", StartFile)
-
-    def end(self, job_id: str) -> EndFile | None:
-        return read_record(self.directory(job_id) / "end.json", EndFile)
-
-    def pinned(self, job_id: str) -> Contract | None:
-        """What the job is answered under; None before it has started, or without a contract."""
-        return read_record(self.directory(job_id) / CONTRACT_FILE, Contract)
-
-    def result(self, job_id: str, name: str) -> Path | None:
-        """A file that an ended job has left, one of `RESULTS`; None if it is not there."""
-        path = self.directory(job_id) / name
-        return path if path.is_file() else None
-
-    def has_ended(self, job_id: str) -> bool:
-        return (self._jobs / job_id / "end.json").exists()
-
-    def is_cancelling(self, job_id: str) -> bool:
-        """Whether someone asked for the job's end, or deleted it as damaged."""
-        directory = self._jobs / job_id
-        return (directory / "cancel").exists() or not directory.exists()
 
     # ---- a job's life -------------------------------------------------------------------------
 
@@ -382,6 +231,3 @@ class JobStore:
         except JobDamagedError:
             return True
         return False
-
-    def _done(self, job_id: str, shard: int) -> Path:
-        return self._jobs / job_id / "shards" / f"{shard:04d}.done"

@@ -16,9 +16,9 @@ from orchestrator.api.access import ServiceDep, guarded_router, problems
 from orchestrator.api.events import event_id, progress_events
 from orchestrator.api.schemas import ENDED, Deleted, Job, JobList
 from orchestrator.errors import InvalidSettingError
+from orchestrator.jobs.reading import JOB_ID_PATTERN
 from orchestrator.jobs.records import JobSettings
 from orchestrator.jobs.report import Report
-from orchestrator.jobs.store import JOB_ID_PATTERN
 
 MAX_KEY_LENGTH = 255
 LONGEST_NAME = 255

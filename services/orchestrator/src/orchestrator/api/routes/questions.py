@@ -9,7 +9,7 @@ from fastapi import Query
 from orchestrator.api.access import ServiceDep, guarded_router, problems
 from orchestrator.jobs.comparison import JobComparison, compare_jobs
 from orchestrator.jobs.questions import Figures, Order, QuestionDetail, QuestionList, Show
-from orchestrator.jobs.store import JOB_ID_PATTERN
+from orchestrator.jobs.reading import JOB_ID_PATTERN
 
 LONGEST_SEARCH = 200
 

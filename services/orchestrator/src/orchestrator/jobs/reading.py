@@ -1,0 +1,175 @@
+"""What is known of the jobs in a data folder; `store` says which files there are."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+from contract import CONTRACT_FILE, Contract, Problem, iter_problems
+from orchestrator.errors import JobDamagedError, JobNotFoundError
+from orchestrator.jobs.asked import Asked, all_asked
+from orchestrator.jobs.files import read_record
+from orchestrator.jobs.journal import fold, read_journal
+from orchestrator.jobs.records import Answer, Counts, Drawn, EndFile, JobFile, StartFile
+
+log = logging.getLogger("quorum")
+
+JOB_ID_PATTERN = r"^job_[0-9]{17}_[0-9a-f]{8}$"
+_JOB_ID = re.compile(JOB_ID_PATTERN)
+
+
+class JobReader:
+    """The jobs under a data folder, read. `JobStore` also accepts, changes and removes them."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._jobs = data_dir / "jobs"
+        self._said_damaged: set[str] = set()
+
+    def ids(self) -> list[str]:
+        """Every job, newest first."""
+        if not self._jobs.is_dir():
+            return []
+        return sorted(
+            (path.name for path in self._jobs.iterdir() if _JOB_ID.fullmatch(path.name)),
+            reverse=True,
+        )
+
+    def open_jobs(self) -> Iterator[JobFile]:
+        """Jobs that have not ended, oldest first; damaged ones are passed over."""
+        for job_id in reversed(self.ids()):
+            if not self.has_ended(job_id):
+                try:
+                    yield self.load_whole(job_id)
+                except JobDamagedError as error:
+                    if job_id not in self._said_damaged:
+                        self._said_damaged.add(job_id)
+                        log.error("%s is passed over: %s", job_id, error)
+                except JobNotFoundError:  # deleted meanwhile
+                    continue
+                else:
+                    self._said_damaged.discard(job_id)
+
+    def directory(self, job_id: str) -> Path:
+        """Where the job's files are.
+
+        Raises:
+            JobNotFoundError: there is no such job.
+        """
+        directory = self._jobs / job_id
+        if not _JOB_ID.fullmatch(job_id) or not directory.is_dir():
+            raise JobNotFoundError(job_id)
+        return directory
+
+    def load(self, job_id: str) -> JobFile:
+        """job.json.
+
+        Raises:
+            JobNotFoundError, JobDamagedError.
+        """
+        path = self.directory(job_id) / "job.json"
+        found = read_record(path, JobFile)
+        if found is None:
+            raise JobDamagedError(path, "is missing")
+        return found
+
+    def load_whole(self, job_id: str) -> JobFile:
+        """job.json of a job all of whose records can be read.
+
+        Raises:
+            JobNotFoundError, JobDamagedError: the latter names the first file that cannot be.
+        """
+        job = self.load(job_id)
+        self.started(job_id)
+        if self.end(job_id) is None:
+            self.pinned(job_id)
+            posted = self.posted(job_id)
+            if not posted.is_file():
+                raise JobDamagedError(posted, "is missing")
+        return job
+
+    def posted(self, job_id: str) -> Path:
+        """The posted file, byte for byte."""
+        return self.directory(job_id) / "problems.jsonl"
+
+    def problems(self, job: JobFile, shard: int) -> list[Problem]:
+        """The problems of one shard, in the file's order."""
+        place = job.shards[shard]
+        with self.posted(job.id).open("rb") as file:
+            file.seek(place.offset)
+            return list(
+                islice(
+                    iter_problems(file, first_line=place.line, first_offset=place.offset),
+                    place.problems,
+                )
+            )
+
+    def shard(self, job: JobFile, shard: int) -> list[Asked]:
+        """The questions of one shard, in the file's order."""
+        return list(all_asked(self.problems(job, shard)))
+
+    def journal(self, job_id: str, shard: int) -> Path:
+        return self.directory(job_id) / "shards" / f"{shard:04d}.jsonl"
+
+    def answers(self, job: JobFile, shard: int) -> dict[tuple[str, int], Answer]:
+        """A shard's journaled answers by question; of several for one question the first."""
+        return self.journaled(job, shard)[0]
+
+    def journaled(
+        self, job: JobFile, shard: int
+    ) -> tuple[dict[tuple[str, int], Answer], dict[tuple[str, int], list[Drawn]]]:
+        """A shard's answers, and of the questions without one what was drawn for them."""
+        return fold(read_journal(self.journal(job.id, shard)))
+
+    def done_counts(self, job_id: str, shard: int) -> Counts | None:
+        """The counts of a shard that is done, else None.
+
+        Where they cannot be read, the shard is open again: its journal holds what they are made of.
+        """
+        try:
+            return read_record(self._done(job_id, shard), Counts)
+        except JobDamagedError as error:
+            log.warning("counted anew: %s", error)
+            return None
+
+    def last_written_at_s(self, job_id: str) -> float:
+        """When an answer was last journaled, or else the job accepted, as a time.time()."""
+        directory = self.directory(job_id)
+        written = [*directory.glob("shards/*.jsonl"), directory / "job.json"]
+        times = [0.0]
+        for path in written:
+            with suppress(FileNotFoundError):  # the job may be deleted meanwhile
+                times.append(path.stat().st_mtime)
+        return max(times)
+
+    def open_shards(self, job: JobFile) -> list[int]:
+        return [n for n in range(len(job.shards)) if self.done_counts(job.id, n) is None]
+
+    def started(self, job_id: str) -> StartFile | None:
+        return read_record(self.directory(job_id) / "start.json", StartFile)
+
+    def end(self, job_id: str) -> EndFile | None:
+        return read_record(self.directory(job_id) / "end.json", EndFile)
+
+    def pinned(self, job_id: str) -> Contract | None:
+        """What the job is answered under; None before it has started, or without a contract."""
+        return read_record(self.directory(job_id) / CONTRACT_FILE, Contract)
+
+    def result(self, job_id: str, name: str) -> Path | None:
+        """A file that an ended job has left, one of `RESULTS`; None if it is not there."""
+        path = self.directory(job_id) / name
+        return path if path.is_file() else None
+
+    def has_ended(self, job_id: str) -> bool:
+        return (self._jobs / job_id / "end.json").exists()
+
+    def is_cancelling(self, job_id: str) -> bool:
+        """Whether someone asked for the job's end, or deleted it as damaged."""
+        directory = self._jobs / job_id
+        return (directory / "cancel").exists() or not directory.exists()
+
+    def _done(self, job_id: str, shard: int) -> Path:
+        return self._jobs / job_id / "shards" / f"{shard:04d}.done"
