@@ -97,7 +97,7 @@ lint: .venv/ready .venv-model/ready  ## ruff and mypy strict over every package,
 
 lint-js:  ## format and lint of the page's JavaScript, by Biome; skipped if Node is not installed
 	@if ! command -v npm >/dev/null; then echo "lint-js skipped: Node and npm are not installed"; \
-	elif ! $(MAKE) --no-print-directory node_modules/ready; then echo "lint-js skipped: npm could not install Biome"; \
+	elif ! $(MAKE) --silent node_modules/ready; then echo "lint-js skipped: npm could not install Biome"; \
 	else node_modules/.bin/biome check --error-on-warnings services/orchestrator/src; fi
 
 node_modules/ready: package.json package-lock.json

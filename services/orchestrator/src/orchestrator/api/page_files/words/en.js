@@ -27,8 +27,7 @@ export const en = {
   "nav.signout": "Forget the key",
   "nav.back": "All jobs",
   "key.title": "The API asks for its key",
-  "key.why":
-    "It was started with API_KEY. Until this browser is closed, the page remembers that you know it; the key itself is not kept.",
+  "key.why": "It was started with API_KEY. Until this browser is closed, the page remembers that you know it; the key itself is not kept.",
   "key.label": "API key",
   "key.enter": "Enter",
   "status.validating": "validating",
@@ -99,8 +98,7 @@ export const en = {
   "job.downloads": "Download:",
   "job.figures": "Figures",
   "job.rate": "Questions per second",
-  "job.sofar":
-    "So far. Questions whose samples agree are done first, so these figures look better than the whole job's will.",
+  "job.sofar": "So far. Questions whose samples agree are done first, so these figures look better than the whole job's will.",
   "download.submission": "submission",
   "download.answers": "answers and samples",
   "download.errors": "errors",
@@ -123,8 +121,7 @@ export const en = {
   "flag.resampled.why": "some samples named no option and were drawn again",
   "flag.early_stop.why": "no sample left could have changed the answer",
   "flag.cut.why": "some samples ended at the token limit before they named an option",
-  "flag.unpermuted.why":
-    "its options stayed in their order: they name each other, or a text names one by letter or place",
+  "flag.unpermuted.why": "its options stayed in their order: they name each other, or a text names one by letter or place",
   "chart.agreement": "Questions by agreement",
   "chart.levels": "Accuracy by agreement",
   "chart.labels": "Answers by label",
@@ -204,8 +201,7 @@ export const en = {
   "compare.lost.one": "now wrong",
   "model.title": "Model",
   "model.serving": "{name} is served, and asked as it was trained.",
-  "model.foreign":
-    "{name} is an endpoint without a contract of this project: it is asked in the default prompt format.",
+  "model.foreign": "{name} is an endpoint without a contract of this project: it is asked in the default prompt format.",
   "model.published": "Published models",
   "model.digest": "Digest",
   "model.created": "Published",
