@@ -1,8 +1,8 @@
-"""What the trainer, the server and the orchestrator must agree on: problem files, prompts, labels,
-the contract.
+"""The parts that trainer, server and orchestrator share: problem files, prompts, labels, the
+contract.
 
-No torch, no Redis. Everything here is a pure function of its arguments or reads one file, but
-`addresses.open_url`, which makes one call.
+No torch, no Redis. Each function is pure or reads one file. The exception is `addresses.open_url`,
+which makes one HTTP call.
 """
 
 from contract.contract import (

@@ -1,7 +1,7 @@
-"""Which addresses are called directly, whatever proxy the environment names.
+"""Decides which addresses are called directly, even if the environment names a proxy.
 
-People set `http_proxy` for the internet. A proxy cannot reach this machine's loopback, and knows no
-name of a compose network, so calls to these never go through it.
+People set `http_proxy` for the internet. A proxy cannot reach this machine's loopback and does not
+know the names of a compose network, so calls to these addresses never use it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 
 def is_near(url: str) -> bool:
-    """True if the host is this machine, or has a name without dots, as compose's services have."""
+    """True if the host is this machine or has a name without dots, as compose services do."""
     try:
         host = (urlsplit(url).hostname or "").rstrip(".")
     except ValueError:
-        return False  # no address at all; who calls it says so
+        return False  # not an address; the call itself will report that
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -30,7 +30,7 @@ def open_url(request: str | urllib.request.Request, timeout_s: float) -> HTTPRes
     """`urllib.request.urlopen` that calls near addresses directly.
 
     Raises:
-        OSError: no answer, or (HTTPError) a refusal.
+        OSError: the server does not answer, or refuses (HTTPError).
     """
     url = request if isinstance(request, str) else request.full_url
     direct = [urllib.request.ProxyHandler({})] if is_near(url) else []

@@ -1,9 +1,9 @@
-"""The contract: what a model was trained to be asked, and how its reply is read.
+"""The contract: the prompt format that a model was trained on, and how its replies are read.
 
-It is written beside the merged weights as the last file of a published model, so its presence means
-that the model is whole. Training and inference render prompts by the same code from the same
-contract; the probe (messages and the token ids they must become) lets a client check that a server
-would tokenize a prompt as the trainer did.
+It lies beside the merged weights and is written last, so its presence means that the published
+model is complete. Training and inference render prompts with the same code from the same contract.
+The probe (messages and the token ids they must become) lets a client check that a server tokenizes
+a prompt as the trainer did.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ ANSWER_SYSTEM_PROMPT = (
     "不要写推理过程，只用一行按“答案是：X”的格式写出唯一正确选项的字母。"
 )
 USER_TEMPLATE = "题目：\n{problem}\n\n问题：\n{question}\n\n选项：\n{options}"
-# The named text is looked ahead at, so that an announcement (所以答案是：, then the line) does
-# not swallow the line that follows it.
+# The group is inside a lookahead, so that an announcement (所以答案是：, then the answer line) does
+# not consume the line that follows it.
 LABEL_PATTERNS = (
     r"答案\s*(?:是|为)?\s*[:：](?=\s*([^\n]+))",
     r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}",
@@ -51,7 +51,7 @@ class Message(TypedDict):
 
 
 class ContractError(ValueError):
-    """A contract that is missing, unreadable or not what this version understands."""
+    """The contract is missing, cannot be read, or has a form that this version does not know."""
 
 
 class _Frozen(BaseModel):
@@ -61,9 +61,9 @@ class _Frozen(BaseModel):
 class PromptFormat(_Frozen):
     """How a question is put and how its reply ends.
 
-    `style`: replies are worked steps and an answer line, or the answer line alone. The default
-    system prompt asks for what the style trains; it may be empty: then no system message is sent.
-    `label_patterns` find the default answer lines and `answer_line`, where none are given.
+    `style` "analysis": a reply is worked steps and an answer line; "answer": the answer line alone.
+    The default system prompt matches the style. If it is empty, no system message is sent. If no
+    `label_patterns` are given, they find the default answer lines and `answer_line`.
     """
 
     system_prompt: str = SYSTEM_PROMPT
@@ -130,7 +130,7 @@ class PromptFormat(_Frozen):
                 for label, text in lines
             ),
         }
-        # one pass, so that a placeholder inside a problem's own text stays text
+        # in one pass, so that a placeholder in the problem's own text is not replaced
         user: Message = {
             "role": "user",
             "content": _PLACEHOLDER.sub(lambda m: parts[m.group(1)], self.user_template),
@@ -142,19 +142,20 @@ class PromptFormat(_Frozen):
         )
 
     def reply(self, label: str, analysis: str | None) -> str:
-        """The reply to be trained: the analysis, where the style has one, and the answer line."""
+        """The reply to train on: the analysis, if the style has one, and the answer line."""
         line = self.answer_line.replace("{label}", label)
         return line if self.style == "answer" or not analysis else f"{analysis.rstrip()}\n{line}"
 
     @property
     def is_read(self) -> bool:
-        """Whether `label_patterns` read the label of `answer_line`."""
+        """True if `label_patterns` find the label in `answer_line`."""
         return _is_found(self.answer_line, self.label_patterns)
 
 
 def pattern_of(answer_line: str) -> str:
-    """A label pattern for what the lines made of `answer_line` say: what follows its first words,
-    in any case and spacing, or the last line where a line begins with its label.
+    """A label pattern for lines made from `answer_line`. It captures the text after the line's
+    first words, in any case and spacing. If the line begins with its label, it captures the last
+    line of the reply.
     """
     lead = plain(answer_line.partition("{label}")[0]).rstrip(_OPENING_MARKS).split()
     if not lead:
@@ -170,11 +171,11 @@ def _is_found(answer_line: str, patterns: Sequence[str]) -> bool:
 
 
 class HeldLine(_Frozen):
-    """How a reply is held to labels: it begins with `lead` and goes on with `label`, which says
-    what stands there for {label}.
+    """How a reply is restricted to labels: it begins with `lead` and continues with `label`, the
+    text for {label}.
 
-    Both are whole tokens of the model: a tokenizer that joins "Answer:", " A" reads another text in
-    "Answer: " and "A".
+    The split must fall between two tokens of the model. Example: a tokenizer with the tokens
+    "Answer:" and " A" reads "Answer: " and "A" as other tokens.
     """
 
     lead: str
@@ -182,11 +183,11 @@ class HeldLine(_Frozen):
 
     @classmethod
     def of(cls, fmt: PromptFormat) -> HeldLine:
-        """For a tokenizer that joins no label to what stands before it."""
+        """The line for a tokenizer that never joins a label with the text before it."""
         return cls(lead=fmt.answer_line.partition("{label}")[0], label="{label}")
 
     def choices(self, labels: str) -> dict[str, str]:
-        """What may stand behind the lead, and the label that it is."""
+        """The texts that may follow the lead, each with the label that it means."""
         return {self.label.replace("{label}", label): label for label in labels}
 
 
@@ -199,18 +200,18 @@ class Sampling(_Frozen):
 
 
 class Probe(_Frozen):
-    """Messages, and the token ids they must become, generation prompt included."""
+    """Messages and the token ids that they must become, including the generation prompt."""
 
     messages: tuple[Message, ...]
     token_ids: tuple[int, ...]
 
     def request(self, served_name: str) -> dict[str, Any]:
-        """The body of a call of vLLM's /tokenize that renders the probe."""
+        """The request body for vLLM's /tokenize that renders the probe."""
         messages = list(self.messages)
         return {"model": served_name, "messages": messages, "add_generation_prompt": True}
 
     def difference(self, token_ids: Sequence[int]) -> str | None:
-        """How a server's tokens differ from those that were trained; None if they are the same."""
+        """How a server's tokens differ from the trained ones; None if they are the same."""
         if tuple(token_ids) == self.token_ids:
             return None
         pairs = zip(token_ids, self.token_ids, strict=False)
@@ -229,10 +230,10 @@ class Lengths(_Frozen):
 
 
 class Provenance(_Frozen):
-    """Where the weights come from. Digests are SHA-256 in hexadecimal.
+    """The origin of the weights. Digests are SHA-256 in hexadecimal.
 
-    `adapter_sha256` is None where every weight was trained. `despite` is what verification found
-    against a model that was published all the same.
+    `adapter_sha256` is None if all weights were trained. `despite` lists the faults that
+    verification found, if the model was published anyway.
     """
 
     base_model: str
@@ -261,12 +262,14 @@ class Contract(_Frozen):
 
     @property
     def served_name(self) -> str:
-        """The name that a server gives exactly these weights."""
+        """The name under which a server serves exactly these weights."""
         return f"{self.model}@{self.digest}"
 
     @property
     def held_line(self) -> HeldLine:
-        """An older contract has none; its model was refused if its tokenizer joined labels."""
+        """`held`, or the default line for an older contract. Models whose tokenizers join labels
+        were refused then.
+        """
         return self.held or HeldLine.of(self.format)
 
     @classmethod
@@ -274,7 +277,7 @@ class Contract(_Frozen):
         """Read `contract.json` of a published model.
 
         Raises:
-            ContractError: saying which file, what is wrong with it and what to do.
+            ContractError: names the file, the fault and the remedy.
         """
         path = directory / CONTRACT_FILE
         try:
@@ -291,7 +294,9 @@ class Contract(_Frozen):
             ) from error
 
     def despite(self, faults: tuple[str, ...]) -> Contract:
-        """This contract, saying that its model is published although `faults` were found."""
+        """A copy of this contract that records that the model is published although `faults` were
+        found.
+        """
         provenance = self.provenance.model_copy(update={"despite": faults})
         return self.model_copy(update={"provenance": provenance})
 

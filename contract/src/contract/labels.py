@@ -1,9 +1,9 @@
-"""Label extraction: which of a question's options a reply settles on, or none.
+"""Label extraction: find the option that a reply gives as its answer, or None.
 
 A reply that cannot be read gives None; nothing is guessed. Patterns come from the contract. Each
-has one group, the text that should name an option; of all matches of all patterns the last in the
-reply counts, because a worked solution may mention options on its way to its answer. Reasoning
-between tags is not read at all.
+has one group: the text that should name an option. The last match of any pattern in the reply
+counts, because a worked solution may mention other options before its answer. Reasoning between
+tags is not read.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from contract.naming import named_option
 from contract.plain import PlainLines
 from contract.reasoning import split_reasoning
 
-# An answer stands at a reply's end. A reply that repeats one line for ever is not read for ever.
+# The answer is at the end of a reply. The limit bounds the work on a reply that repeats one line.
 _READ_CHARS = 20_000
-# the next line, but for what may open it in a list
+# the next line, without the marks that open a list item
 _BELOW = re.compile(r"\n[ \t\-•·>]*(.*)")
 # between two boxes: \boxed{A}, \boxed{C}
 _JOINT = re.compile(r"[)}$\\\]* \t]*(?:[、，,;；/&+]|和|与|或者?|及|以及|and|or)?[(${\[\\* \t]*")
 
 
 class _Read(NamedTuple):
-    """A label, and the place in the reply that it was read from."""
+    """A label and its place in the reply."""
 
     label: str
     start: int
@@ -33,8 +33,8 @@ class _Read(NamedTuple):
 
 
 def extract_label(reply: str, options: Sequence[str], patterns: Sequence[str]) -> str | None:
-    """The label of the option that `reply` settles on; None where it names no option, an unknown
-    one or several. Where several options share the text, the first of them is meant.
+    """The label of the option that `reply` gives as its answer. None if it names no option, an
+    unknown one or several. If several options have the same text, the first is meant.
     """
     read = _read(reply, options, patterns)
     return read and read.label
@@ -44,7 +44,7 @@ def label_place(
     reply: str, options: Sequence[str], patterns: Sequence[str]
 ) -> tuple[int, int] | None:
     """Start and end, in characters of `reply`, of the letter or text that `extract_label` reads;
-    None where it reads none.
+    None if it reads none.
     """
     read = _read(reply, options, patterns)
     return read and (read.start, read.end)
@@ -74,8 +74,8 @@ def _read(reply: str, options: Sequence[str], patterns: Sequence[str]) -> _Read 
 
 
 def _naming_place(answer: str, patterns: Sequence[str]) -> tuple[tuple[int, int], str] | None:
-    """Where the text stands that the last match says should name an option, with the spaces and the
-    marks around it; and what the match before it says, where nothing parts the two.
+    """The start and end of the text in the last match, which should name an option, with the spaces
+    and marks around it; and the text of the match before it if only a joint is between the two.
     """
     lines = PlainLines(answer)
     matches = [match for pattern in patterns for match in re.finditer(pattern, lines.plain)]
@@ -99,7 +99,7 @@ def _naming_place(answer: str, patterns: Sequence[str]) -> tuple[tuple[int, int]
 
 
 def _end_of_text(answer: str, start: int, end: int, options: Sequence[str]) -> int:
-    """`end`, or beyond it the end of an option of several lines that begins before it."""
+    """`end`, or the end of a multi-line option that begins before `end` and goes beyond it."""
     ends = [end]
     for option in options:
         text = option.strip()

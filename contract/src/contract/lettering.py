@@ -1,8 +1,8 @@
 """A letter that names an option: "选B", "(B) 乙", "B is correct", "B，因为A错".
 
-The letter of a word, a unit or a name ("A detailed plan", "I think", "维生素C", "B型") is none. So
-only words of choosing may stand before the letter, and behind it a mark, its own option's text or
-an explanation.
+A letter that belongs to a word, a unit or a name does not count ("A detailed plan", "I think",
+"维生素C", "B型"). So only words of choosing may come before the letter, and only a mark, its own
+option's text or an explanation may come after it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contract.plain import plain
 
 
 class Letter(NamedTuple):
-    """A label, and the place of its letter."""
+    """A label and the position of its letter."""
 
     label: str
     at: int
@@ -32,7 +32,7 @@ _CHINESE = (
     r"我们|我|本题|此题|该题|这道题|认为|觉得|应该|应当|应|该|可以|只能|选择|选项|选|答案|正确|最佳|"
     r"结论|的|是|为|即|就|故|所以|因此|因而|显然|综上|一定|肯定|最终|最后"
 )
-# Possessive, so that a reply which repeats such words is read in linear time.
+# Possessive quantifiers: a reply that repeats such words is read in linear time.
 _LEAD = rf"(?:(?:\b(?:{_ENGLISH})\b|{_CHINESE})[\s,:]*+)*+"
 _PRAISE = "✅✓✔☑👉👈👍🎯➡\ufe0f"
 _OPENING = (
@@ -53,7 +53,8 @@ _EXPLAINED = re.compile(
     r"对(?!应|于)|成立|符合|最|更|必然|一定|因|由于|而[不非]|即",
     re.IGNORECASE,
 )
-# said to be wrong, or taken back, as a clause of its own: "A（错），B（对）", "A。不对，应是B"
+# the reply calls the letter wrong or takes it back, in a separate clause: "A（错），B（对）",
+# "A。不对，应是B"
 _WRONG = re.compile(
     r"\W*(?:is|was|是|也|都|\s)*"
     r"(?:(?:不对?|不正确|不成立|不符合?|错误?的?|等等|等一下|"
@@ -69,7 +70,7 @@ _JOINT = re.compile(
     r"(?:and|or|maybe|perhaps|possibly)\b)?\s*",
     re.IGNORECASE,
 )
-# another letter, unless it is a word ("a", "I think") or said to be wrong
+# another letter, unless it is a word ("a", "I think") or the reply calls it wrong
 _SECOND = re.compile(
     rf"(?:选项|[Oo]ption\s)?{_OPENING}(?<![A-Za-z0-9])([A-Z](?![A-Za-z0-9])|[a-z](?=\W*$))"
     rf"(?!(?<=[AI])\s+(?!(?:and|or|are|is|both)\b)[a-z])(?!\W*(?:项|选项|is|are|was|都|是|\s)*{_NOT})"
@@ -77,10 +78,10 @@ _SECOND = re.compile(
 
 
 def lettered(text: str, labels: str, options: Mapping[str, Sequence[str]]) -> Letter | None:
-    """The letter that names an option in `text`, which is in its plain spelling; None where there
-    is none, where another option is named beside it, or where it is said to be wrong.
+    """The letter that names an option in `text`, which must be in plain spelling. None if there is
+    no such letter, if the text also names another option, or if it calls the letter wrong.
 
-    `options` holds the texts of each label.
+    `options` maps each label to its option's texts.
     """
     naming = _NAMING.match(text)
     if naming is None or (label := naming[1].upper()) not in labels:
@@ -102,8 +103,8 @@ def lettered(text: str, labels: str, options: Mapping[str, Sequence[str]]) -> Le
 def _leading(
     text: str, starts: Sequence[int], label: str, texts: Mapping[str, Sequence[str]]
 ) -> tuple[int | None, bool]:
-    """Where `text` goes on behind the text of `label`, if that stands at one of `starts`, and
-    whether another option's text stands there instead. The longest counts.
+    """The index after the text of `label`, if that text is at one of `starts`; and True if another
+    option's text is there instead. The longest text counts.
     """
     own, longest_own, longest_other = None, 0, 0
     for start in starts:
@@ -120,8 +121,8 @@ def _leading(
 
 
 def _another(text: str, start: int, label: str, texts: Mapping[str, Sequence[str]]) -> bool:
-    """Whether another option's letter stands at `start`, or its letter or text behind an "and",
-    or behind a share: "A (60%), B (40%)".
+    """True if another option's letter is at `start`, or its letter or text follows after an "and"
+    or a share: "A (60%), B (40%)".
     """
     start = _passed(_CLOSING, text, _passed(_SHARE, text, start))
     behind = _passed(_JOINT, text, start)
@@ -137,13 +138,13 @@ def _passed(pattern: re.Pattern[str], text: str, start: int) -> int:
 
 
 def _sought(text: str) -> str:
-    """An option's text as it is looked for: without spaces, case and closing punctuation."""
+    """An option's text in the form to search for: without spaces, case and closing punctuation."""
     whole = squeezed(plain(text))
     return whole.rstrip(".。!,;") or whole
 
 
 def _behind(text: str, start: int, sought: str) -> int | None:
-    """Where `text` goes on behind `sought`, if that stands at `start`, whatever the spaces."""
+    """The index after `sought` if `text` has it at `start`, ignoring spaces; else None."""
     at, matched = start, 0
     while matched < len(sought):
         if at == len(text):
@@ -154,7 +155,7 @@ def _behind(text: str, start: int, sought: str) -> int | None:
                 return None
             matched += len(piece)
         at += 1
-    # "1" does not stand in "12"
+    # "1" does not match the start of "12"
     cut = _is_latin(sought[-1:]) and _is_latin(text[at : at + 1])
     return None if cut or not sought else at
 

@@ -1,4 +1,4 @@
-"""Marks that people put around a text, and the ways in which two texts are the same."""
+"""Removes marks around a text, and normalizes texts so that they can be compared."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _STRAY = re.compile(r"[*_`]*(.*?)[*_`.。．!！,，;；]*", re.DOTALL)
 
 
 def layers(text: str, *, brackets: bool = True) -> Iterator[tuple[int, str]]:
-    """`text`, and what is left each time a layer of marks is taken off, with its place in `text`.
+    """Yield `text` and then what is left after each layer of marks is removed, with its start in
+    `text`.
 
-    Closing punctuation and bold's asterisks, which may have begun before `text`, are a layer too.
+    Closing punctuation is a layer too, and so are asterisks of bold text that began before `text`.
     """
     start = 0
     while True:
@@ -54,17 +55,17 @@ def normal(text: str) -> str:
 
 
 def squeezed(text: str) -> str:
-    """Without spaces and case."""
+    """The text without spaces and case."""
     return "".join(normal(text).casefold().split())
 
 
 def unmarked(text: str) -> str:
-    """Squeezed, without quotes; brackets stay, for [0,1) is not (0,1)."""
+    """The squeezed text without quotes. Brackets stay, because [0,1) is not (0,1)."""
     return squeezed(_innermost(text, brackets=False))
 
 
 def bare(text: str) -> str:
-    """Squeezed, without quotes and brackets."""
+    """The squeezed text without quotes and brackets."""
     return squeezed(_innermost(text, brackets=True))
 
 

@@ -1,8 +1,10 @@
-"""Which option a short text names: "B", "(B)", "B. 乙", "乙", "我选B，因为A错", "$\\boxed{B}$".
+"""Finds the option that a short text names: "B", "(B)", "B. 乙", "乙", "我选B，因为A错",
+"$\\boxed{B}$".
 
-In this order: the exact text of an option; its text once surrounding marks are taken off, a layer
-at a time; a letter that stands alone, or that its own option's text or an explanation follows. What
-names two options names none, and nothing is made of what an option is said not to be.
+Checked in this order: the exact text of an option; its text after surrounding marks are removed,
+layer by layer; a letter alone, or a letter followed by its own option's text or an explanation. A
+text that names two options counts as naming none. A statement that an option is wrong names no
+option.
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ from contract.plain import origins, plain
 
 _BETWEEN = " \t.．、,，:：)）"
 _BEHIND = _BETWEEN + "(（选项"
-# So much behind the longest option's length twice: a reply that repeats a mark for ever is not read
-# for ever.
+# Characters to read beyond twice the longest option's length. Bounds the work on a reply that
+# repeats a mark.
 _EXPLANATION = 1000
 _END_TOKEN = re.compile(r"<\|[^|<>]*\|>|</s>")
 
 
 class Named(NamedTuple):
-    """An option's label, and where in the text it is named."""
+    """An option's label, and the start and end of the text that names it."""
 
     label: str
     start: int
@@ -33,10 +35,10 @@ class Named(NamedTuple):
 
 
 def named_option(text: str, options: Sequence[str], *, alone: bool = False) -> Named | None:
-    """The option that `text` names; None where it is none of them or cannot be told.
+    """The option that `text` names; None if it names no option or is ambiguous.
 
-    A capital letter is a label, though it may be another option's text as well. Of options with
-    the same text the first is meant. `alone`: where nothing else stands in `text`.
+    A capital letter is a label, even if it is also another option's text. If several options have
+    the same text, the first is meant. `alone`: only if `text` holds nothing else.
     """
     text = text[: 2 * max(map(len, options), default=0) + _EXPLANATION]
     text = _END_TOKEN.sub(lambda token: " " * len(token[0]), text)
@@ -59,9 +61,10 @@ def named_option(text: str, options: Sequence[str], *, alone: bool = False) -> N
 def _readings(
     text: str, labels: str, options: Sequence[str], texts: Sequence[str]
 ) -> Iterator[tuple[tuple[int, int], list[str]]]:
-    """Places in `text` and the labels whose option has the text there, the strictest reading first.
+    """Yield places in `text`, each with the labels of the options that match there, strictest
+    first.
 
-    Never both without their brackets: (0,1) is not [0,1].
+    Brackets are never removed from both sides of a comparison: (0,1) is not [0,1].
     """
     spellings = [*zip(labels, options, strict=True), *zip(labels, texts, strict=True)]
 
@@ -86,8 +89,8 @@ def _readings(
 
 
 def _is_both(layer: str, label: str, text: str) -> bool:
-    """Whether `layer` is the letter, marks, and then the option's exact text, or the other way
-    round: "B. 乙", "乙（B）", "乙（选项B）".
+    """True if `layer` is the letter, marks, and then the option's exact text, or the reverse.
+    Examples: "B. 乙", "乙（B）", "乙（选项B）".
     """
     if not text:
         return False

@@ -1,4 +1,4 @@
-"""A question's options: their labels, and the letters that some files write into their texts."""
+"""A question's options: their labels, and the letters that some files put into the option texts."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Sequence
 LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 _BRACKETED = re.compile(r"\s*[(（\[［【]\s*(.)\s*[)）\]］】]\s*[.．、,，:：]?\s*(\S.*)", re.DOTALL)
-# "A.D." and "A、B" are texts, and no letters with a text behind them
+# "A.D." and "A、B" are option texts, not a letter followed by a text
 _SEVERAL = r"[A-Za-zＡ-Ｚａ-ｚ](?:[.．、,，:：]|\Z)"
 _SEPARATED = re.compile(rf"\s*(.)\s*[.．、:：)）](?:\s+|(?!{_SEVERAL}))(\S.*)", re.DOTALL)
 
 
 def own_texts(options: Sequence[str]) -> tuple[str, ...]:
-    """The options without the letters that they carry themselves: "A. x", "(A)x", "A、x".
+    """The options without the letters that their texts begin with: "A. x", "(A)x", "A、x".
 
-    They are letters only where every option begins with its own; else the options stay as they are.
+    Letters are removed only if every option begins with its own; else the options stay unchanged.
     """
     texts = [_behind_letter(option, label) for label, option in zip(LABELS, options, strict=False)]
     carried = [text for text in texts if text is not None]
@@ -25,7 +25,7 @@ def own_texts(options: Sequence[str]) -> tuple[str, ...]:
 
 
 def _behind_letter(option: str, label: str) -> str | None:
-    """What stands behind `label` at the begin of `option`; None where it does not begin so."""
+    """The text after `label` if `option` begins with it; else None."""
     match = _BRACKETED.fullmatch(option) or _SEPARATED.fullmatch(option)
     if match is None or unicodedata.normalize("NFKC", match[1]).upper() != label:
         return None

@@ -1,8 +1,8 @@
-"""Which questions keep their meaning when their options are put in another order.
+"""Decides if a question keeps its meaning when its options are put in another order.
 
-Where an option speaks of its neighbours ("以上都不对", "A和B都对", "both of them"), or a text may
-mean an option by its letter or its place, the question stays as it is: left alone it costs some
-balance, shuffled it may have no right answer any more.
+A question keeps its order if an option refers to others ("以上都不对", "A和B都对", "both of them"),
+or if a text may refer to an option by its letter or place. Keeping the order costs some balance;
+shuffling could leave the question without a right answer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import unicodedata
 
 from contract.problems import Question
 
-# The English article that begins a sentence: a word stands behind it that no label has there.
+# The English article at the start of a sentence: it is followed by a word that cannot follow a
+# label.
 _ARTICLE = (
     r"(?:\A|(?<=[.!?:;\"'“(\n])|(?<=[.!?:;] ))A (?!(?:and|or|nor|but|is|isn't|are|was|were|has|"
     r"have|had|can|cannot|may|might|must|will|would|should|does|did|do|only|alone|not|if|then|because|"
@@ -25,7 +26,7 @@ _ORDINAL = r"(?:first|second|third|fourth|fifth|last)"
 _OF_NEIGHBOURS = re.compile(
     rf"(?<![岁年月日天人名元级层倍%\d])以[上下]|上述|下述|[上下前][边面列]|前述|后面|前者|后者|[上下]一[个项条]|"
     rf"[同如见][上前](?!\w)|[前后头]{_NUMBER}[个项者条种]?|\A\W*(?:和?第{_NUMBER}[个项条种][和与、]?)+\W*\Z|"
-    # "其他公司" is a thing of its own, "其他" and "其他都不对" are not
+    # "其他公司" does not refer to other options; "其他" and "其他都不对" do
     rf"其[他它余](?=选项|答案|各|{_NUMBER}|的?(?:[都均皆全不]|\W|\Z))|"
     r"[都均全皆](?:对|是|不|错|正确|选|为|非|有|可)|(?:全部|所有|任何|每)(?:个|一个|一项|的)?"
     r"(?:选项|答案|正确|错误|不)|全[对错]|[没无]有?(?:一个|一项)?(?:正确|选项|答案|对的)|二者|两者|"
@@ -49,8 +50,8 @@ _BY_PLACE = re.compile(
 )
 # "AB" and "ACD" name several options.
 _SEVERAL = re.compile(r"\W*(?=[A-Z]{2})(A?B?C?D?E?F?G?H?)\W*")
-# A small letter means an option where it is said to; within an option also where it is joined to
-# another or in brackets. Elsewhere it is a point, a variable or an item of a list.
+# A small letter means an option after a word such as "option". Inside an option, it also does if it
+# is in brackets or joined to another letter. Elsewhere it is a point, a variable or a list item.
 _SMALL = re.compile(r"(?:选项|\boptions?|\bchoices?|\banswers?)\s*[(\[]?([a-z])(?![a-z0-9])")
 _SMALL_IN_OPTION = re.compile(
     r"(?<![a-z0-9])\(?([a-z])\)?\s*(?:[和与或及、&]|and\b|or\b)\s*\(?[a-z](?![a-z0-9])|"
@@ -59,7 +60,7 @@ _SMALL_IN_OPTION = re.compile(
 
 
 def options_may_move(problem: str, question: Question) -> bool:
-    """Whether another order of its options leaves `question`, asked about `problem`, as it is."""
+    """True if `question`, asked about `problem`, means the same with its options reordered."""
     options = [_plain(option) for option in question.options]
     texts = [_plain(problem), _plain(question.text), *options]
     return not (
@@ -75,8 +76,8 @@ def options_may_move(problem: str, question: Question) -> bool:
 
 
 def points_at_an_option(text: str, question: Question) -> bool:
-    """Whether `text` names an option in a way that cannot be moved with it: by its place ("第二个
-    选项", "the last answer") or by a small letter ("选项b").
+    """True if `text` refers to an option in a way that breaks when options move: by its place
+    ("第二个选项", "the last answer") or by a small letter ("选项b").
     """
     plain = _plain(text)
     return _BY_PLACE.search(plain) is not None or _labels_in(_SMALL, plain, question)

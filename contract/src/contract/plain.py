@@ -1,11 +1,11 @@
-"""Text in one spelling, NFKC without Markdown's bold, and where each character of it comes from."""
+"""Text in plain spelling (NFKC, without Markdown's bold), and the origin of each character."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-# A character with what combines with it: what normalization may join is never cut apart.
+# A character with its combining characters, so that normalization never joins across two pieces.
 _PIECE = re.compile(r"(?s).[\u0300-\u036f\u1160-\u11ff\u20d0-\u20ff\u3099\u309a\ufe20-\ufe2f]*")
 _BOLD = "**"
 
@@ -15,7 +15,7 @@ def plain(text: str) -> str:
 
 
 def origins(text: str) -> list[tuple[int, int]]:
-    """For each character of `plain(text)`, start and end of what it was in `text`."""
+    """For each character of `plain(text)`, the start and end of its origin in `text`."""
     spelled, places, start = "", [], 0
     for piece in _PIECE.findall(text):
         normal = unicodedata.normalize("NFKC", piece)
@@ -29,8 +29,8 @@ def origins(text: str) -> list[tuple[int, int]]:
 
 
 class PlainLines:
-    """A text's plain spelling. No line break is ever joined to anything, so a place is looked for
-    in its own line alone.
+    """A text's plain spelling, line by line. Normalization never joins across a line break, so a
+    place is searched for in its own line only.
     """
 
     def __init__(self, text: str) -> None:
@@ -39,8 +39,8 @@ class PlainLines:
         self.plain = "\n".join(self._plain)
 
     def place(self, index: int, *, before: bool) -> int:
-        """The place in the text of character `index` of the plain one: `before` the marks that are
-        left out in front of it, or behind them.
+        """The position in the text of character `index` of the plain text. If marks were left out
+        in front of that character, the position is before them with `before`, else after them.
         """
         start = 0
         for line, spelled in zip(self._lines, self._plain, strict=True):

@@ -1,10 +1,10 @@
-"""What a problem is: a text with questions, each with options and perhaps a key, and the checks of
-one row. The files that rows stand in are read by `contract.files`.
+"""A problem: a text with questions, each with options and perhaps a key. Also the checks of one
+row. `contract.files` reads the files that hold rows.
 
     {"id": "...", "problem": "...", "questions": [{"question": "...", "options": ["...", ...],
     "answer": "B"}]}
 
-`answer` is optional, a missing `id` becomes the line's number, other keys are kept.
+`answer` is optional. A missing `id` becomes the line number. Other keys are kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from contract.options import LABELS, own_texts
 
-# Far beyond any problem that a model could be asked; what is larger is a mistake or an attack.
+# Far more than a model could be asked; a larger row is a mistake or an attack.
 MAX_QUESTIONS = 1000
 MAX_CHARS = 200_000
 
@@ -37,7 +37,7 @@ class Question:
 class Problem:
     """One row. `row` is the JSON object as posted, with `id` set.
 
-    `line` counts from 1; `offset` is where that line begins in the file, in bytes.
+    `line` counts from 1; `offset` is the line's start in the file, in bytes.
     """
 
     id: str
@@ -49,9 +49,9 @@ class Problem:
 
 
 class FileFault(NamedTuple):
-    """What is wrong in a problem file.
+    """A fault in a problem file.
 
-    `line` counts from 1; `place` is where in that line's row, "" for the row itself.
+    `line` counts from 1; `place` is the path inside that line's row, "" for the row itself.
     """
 
     line: int
@@ -63,9 +63,9 @@ class FileFault(NamedTuple):
 
 
 class ProblemFileError(ValueError):
-    """A problem file that cannot be taken.
+    """A problem file that cannot be accepted.
 
-    `faults` holds the first ones, `total` is how many there are.
+    `faults` holds the first faults, `total` is the number of all.
     """
 
     def __init__(self, faults: list[FileFault], total: int) -> None:
@@ -76,7 +76,7 @@ class ProblemFileError(ValueError):
 
 
 def problem_of(row: dict[str, Any], line: int, offset: int) -> Problem | list[FileFault]:
-    """The problem that a row holds, or the row's faults."""
+    """The problem in a row, or the row's faults."""
     faults = [FileFault(line, place, reason) for place, reason in _row_faults(row)]
     if faults:
         return faults
@@ -157,7 +157,7 @@ def _must_be(what: str, mapping: dict[str, Any], key: str) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """How a value is named in a message: containers by kind, scalars as they stand there."""
+    """A value's description for a message: containers by kind, scalars as written."""
     if isinstance(value, list):
         return f"a list of {len(value)}"
     if isinstance(value, dict):

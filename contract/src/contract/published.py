@@ -1,6 +1,6 @@
 """Published models on a volume: `<name>/<digest>/` with a contract, and a link `<name>/current`.
 
-A reader that follows `current` finds a whole model or none.
+A reader that follows `current` finds a complete model or none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contract.contract import CONTRACT_FILE, Contract, ContractError, Message
 log = logging.getLogger("quorum")
 
 CURRENT = "current"
-# Beside the contract, the weights and the tokenizer, a published model has these files.
+# A published model has these files besides the contract, the weights and the tokenizer.
 METRICS_FILE = "metrics.jsonl"
 DATA_FILE, DATA_PICTURE = "data.json", "data.png"
 VERIFICATION_FILE = "verification.json"
@@ -27,8 +27,8 @@ CARD_FILE = "README.md"
 class RecordedReply(BaseModel):
     """A greedy reply that the trainer recorded: an entry of `replies` in verification.json.
 
-    `key` is the row's own answer, `label` what the reply names; `ended` says whether the reply came
-    to its end within the token limit. Models of before `messages` were recorded have none.
+    `key` is the row's own answer, `label` the option that the reply names. `ended` is True if the
+    reply ended within the token limit. Older models have no `messages`.
     """
 
     source: str
@@ -44,7 +44,8 @@ class _Verification(BaseModel):
 
 
 def recorded_replies(model: Path) -> list[RecordedReply]:
-    """The recorded replies of a published model that can be asked again.
+    """A published model's recorded replies that have their messages, so that they can be asked
+    again.
 
     Raises:
         ValueError: the file cannot be read.
@@ -67,9 +68,9 @@ class Published:
 
 
 def list_published(models_dir: Path) -> list[Published]:
-    """Every published model, by name and then the newest first.
+    """All published models, sorted by name, the newest of each name first.
 
-    One whose contract cannot be read is passed over, and that is logged.
+    A model whose contract cannot be read is skipped and logged.
     """
     found = []
     for path in models_dir.glob(f"*/*/{CONTRACT_FILE}"):
@@ -89,7 +90,7 @@ def list_published(models_dir: Path) -> list[Published]:
 
 
 def make_current(target: Path) -> None:
-    """Point `current` at `target`, atomically: a link made beside it takes its place."""
+    """Point `current` at `target`, atomically: a new link is made and renamed over the old one."""
     link = target.parent / f".{CURRENT}-{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(target.name)
@@ -98,7 +99,7 @@ def make_current(target: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Put a file, or a folder's list of names, on the disk itself."""
+    """Flush a file, or a folder's list of names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""How every process reads its settings: whole, or with one line for each that is wrong."""
+"""Reads a process's settings, or reports one line for each setting that is wrong."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def end_with(reason: str) -> NoReturn:
 def read_settings(kind: type[Kind], refuse: Callable[[str], NoReturn] = end_with) -> Kind:
     """A process's settings.
 
-    Where some are wrong, `refuse` is given a line each, and ends the process. A value is in none of
-    them: it may be a key.
+    If some are wrong, `refuse` gets one line for each and ends the process. The lines hold no
+    values, because a value may be a key.
     """
     try:
         return kind()
@@ -39,11 +39,11 @@ def _line(fault: ErrorDetails) -> str:
 
 
 def url_fault(url: str) -> str | None:
-    """Why a text is no address of an HTTP server; None if it is one."""
+    """The reason why a text is not the address of an HTTP server; None if it is one."""
     try:
         parts = urlsplit(url)
         well = parts.scheme in ("http", "https") and parts.hostname
-        _ = parts.port  # raises where it is no number, or out of range
+        _ = parts.port  # raises ValueError if it is not a number, or out of range
     except ValueError as error:
         return f"{url!r} is no address: {error}"
     return None if well else f"{url!r} is no address: write http://host:port"

@@ -1,9 +1,9 @@
-"""Stacks: tested sets of versions of torch, transformers, peft and vLLM for one kind of host, and
-what a host must have for each.
+"""Stacks: tested version sets of torch, transformers, peft and vLLM, each for one kind of host, and
+what each stack needs from its host.
 
-Oldest drivers are those of the CUDA that the wheels were built with: 12.x runs from 525 on, 13.0
-from 580 on (NVIDIA, CUDA Compatibility, "Minor Version Compatibility"). Compute capabilities are
-those that the wheels hold kernels for and that vLLM serves.
+The oldest driver follows from the CUDA version that the wheels were built with: 12.x needs driver
+525, 13.0 needs 580 (NVIDIA, CUDA Compatibility, "Minor Version Compatibility"). The compute
+capabilities are those that have kernels in the wheels and that vLLM serves.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CAPABILITIES = {
 def stack_fault(
     stack: Stack, driver: str | None, cards: Sequence[tuple[str, tuple[int, int]]]
 ) -> str | None:
-    """Why a GPU stack cannot run on a host, in one line with the remedy; None where it can.
+    """Why a GPU stack cannot run on a host, in one line with the remedy; None if it can.
 
     `driver` is the NVIDIA driver's version; `cards` are names and compute capabilities.
     """

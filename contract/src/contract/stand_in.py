@@ -1,7 +1,7 @@
-"""A server in the place of one that cannot be: it answers everything with 503 and the reason.
+"""Replaces a server that cannot start: answers every request with 503 and the reason.
 
-So whoever asks, a job's note and a container's health check included, reads why nothing is served.
-A container that ends instead is started again and again, and says why in its log alone.
+So every client can show the reason, including a job's note and a container's health check. A
+container that ended instead would be restarted again and again, with the reason only in its log.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import NoReturn
 from contract.settings import WRONG_SETTINGS, end_with
 
 RETRY_AFTER_S = 30
-# The argument that compose's containers are started with.
+# Compose starts its containers with this argument.
 STAY = "--stay"
 
 
 @contextmanager
 def standing_in(host: str, port: int, reason: Callable[[], str]) -> Iterator[None]:
-    """Each request is told what `reason` gives then."""
+    """Answer requests until the block ends, each with the current value of `reason()`."""
 
     class Refusal(BaseHTTPRequestHandler):
         def refuse(self) -> None:
@@ -39,10 +39,10 @@ def standing_in(host: str, port: int, reason: Callable[[], str]) -> Iterator[Non
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = refuse  # noqa: N815 # the names that the library calls
+        do_GET = do_POST = refuse  # noqa: N815 # the library calls these names
 
         def log_message(self, *_: object) -> None:
-            """Nothing: clients that wait ask often."""
+            """Log nothing: waiting clients ask often."""
 
     server = ThreadingHTTPServer((host, port), Refusal)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -56,12 +56,13 @@ def standing_in(host: str, port: int, reason: Callable[[], str]) -> Iterator[Non
 
 
 def refuse_to_start(service: str, port: int, reason: str) -> NoReturn:
-    """End with `reason`, why settings cannot be taken; with `STAY`, stand in until a stop comes.
+    """End with `reason`, the fault in the settings. With `STAY`, stand in until a stop signal
+    instead.
 
-    `service` begins the names of its own host and port variables; `port` is the default.
+    `service` is the prefix of the variables for host and port; `port` is the default.
     """
     if STAY in sys.argv[1:]:
-        # read here, because there are no settings
+        # read from the environment, because the settings could not be read
         host = os.environ.get(f"{service}_HOST") or "127.0.0.1"
         chosen = os.environ.get(f"{service}_PORT", "")
         port = int(chosen) if chosen.isdigit() else port

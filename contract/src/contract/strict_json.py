@@ -1,8 +1,7 @@
-"""JSON that every reader understands alike: what is read here can be written again and means the
-same.
+"""Strict JSON: a value read here can be written back, and every reader understands it the same way.
 
-Python's own reader takes NaN, turns 1e999 into infinity, rounds, and of a doubled key keeps the
-last. All of that is refused here, with the place where it stands.
+Python's own reader accepts NaN, turns 1e999 into infinity, rounds numbers, and keeps the last of
+two equal keys. This reader refuses all of these and names the place.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from decimal import Context, Decimal
 from typing import Any, NamedTuple
 
 MAX_DIGITS = 1000
-# Whoever writes a row again stands deeper in its own calls than whoever read it.
+# Leaves room on the call stack: a row may be written from deeper in the stack than it was read.
 MAX_DEPTH = 100
-# A double is written back from so many digits, whatever its writer's way of rounding.
+# 17 digits identify a double, whichever way the program that wrote them rounds.
 _DIGITS_OF_A_DOUBLE = 17
 
 
 class JsonFault(NamedTuple):
-    """`line` is within the text, from 1, where the text itself is no JSON; `place` is the path to
-    the value, "" for the whole.
+    """`line` counts from 1 within the text; it is used if the text is not JSON. `place` is the path
+    to the value, "" for the whole text.
     """
 
     line: int
@@ -37,7 +36,7 @@ class JsonFault(NamedTuple):
 
 
 class StrictJsonError(ValueError):
-    """Text that is no JSON, or JSON that could not be written again as it was."""
+    """The text is not JSON, or is JSON that cannot be written back unchanged."""
 
     def __init__(self, faults: list[JsonFault]) -> None:
         super().__init__(str(faults[0]))
@@ -45,7 +44,7 @@ class StrictJsonError(ValueError):
 
 
 class _Unkeepable(NamedTuple):
-    """Stands where a value was that cannot be kept."""
+    """Replaces a value that cannot be kept."""
 
     reason: str
 
@@ -57,8 +56,9 @@ class _Doubled(dict[str, Any]):
 
 
 class _Reader:
-    """What json.loads calls for each number, constant and object. `seen` holds what must be refused
-    once its place is known."""
+    """The hooks that json.loads calls for each number, constant and object. `seen` collects what
+    must be refused once its place is known.
+    """
 
     def __init__(self) -> None:
         self.seen: list[object] = []
@@ -92,7 +92,7 @@ class _Reader:
 
 
 def read_json(data: bytes) -> Any:
-    """The value that `data` holds, in UTF-8.
+    """The JSON value in `data`, which must be UTF-8.
 
     Raises:
         StrictJsonError: with every fault, its place and its reason.
@@ -116,7 +116,7 @@ def read_json(data: bytes) -> Any:
         raise StrictJsonError([JsonFault(error.lineno, "", reason)]) from None
     except RecursionError:
         raise StrictJsonError([JsonFault(1, "", "not usable: nested too deeply")]) from None
-    # only an escape makes half a surrogate pair, and only many brackets are deep
+    # half a surrogate pair needs an escape, and deep nesting needs many brackets
     deep = data.count(b"[") + data.count(b"{") > MAX_DEPTH
     if reader.seen or deep or b"\\ud" in data or b"\\uD" in data:
         faults = [JsonFault(1, place, reason) for place, reason in _faults(value)]
@@ -126,16 +126,16 @@ def read_json(data: bytes) -> Any:
 
 
 def write_json(value: Any, *, indent: int | None = None) -> str:
-    """`value` as JSON, letters as they are.
+    """`value` as JSON; non-ASCII letters are not escaped.
 
     Raises:
-        ValueError: it holds NaN or an infinity, which JSON has no words for.
+        ValueError: `value` holds NaN or an infinity, which JSON cannot express.
     """
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
 
 
 def finite(value: Any) -> Any:
-    """`value` with null for each number that is none: what was measured may not be."""
+    """`value` with None in place of each NaN or infinity: measured values may hold them."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -144,7 +144,7 @@ def finite(value: Any) -> Any:
 
 
 def _is_kept(text: str, value: float) -> bool:
-    """Whether a reader of `value`, written again, learns what a reader of `text` does."""
+    """True if `value`, written back, tells a reader the same number as `text`."""
     if not math.isfinite(value):
         return False
     mantissa = re.split("[eE]", text)[0]
@@ -162,7 +162,7 @@ def _why_not_kept(text: str, value: float) -> str:
 
 
 def _faults(value: Any) -> Iterator[tuple[str, str]]:
-    """Place and reason of all that cannot be kept, in the order of the text."""
+    """Yield the place and reason of each value that cannot be kept, in the order of the text."""
     left: list[tuple[str, int, Any]] = [("", 0, value)]
     while left:
         place, depth, found = left.pop()

@@ -1,8 +1,8 @@
-"""One GPU, two tenants in time: the server does not start while a trainer works.
+"""Trainer and server take turns on one GPU: the server does not start while a trainer works.
 
-A trainer holds a lock on a file of the models volume, which the kernel frees whatever way the
-trainer ends. The file's text says how the last one ended. Whoever finds nothing published reads
-there why. Readers ask who holds the lock and never take it, so that they do not see one another.
+A trainer holds a lock on a file of the models volume. The kernel frees the lock however the trainer
+ends. The file's text says how the last trainer ended, which explains why nothing is published.
+Readers only query the lock and never take it, so they do not mistake one another for a trainer.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ AT_WORK = "a trainer is at work"
 NO_TRAINER = "no trainer is at work"
 _KILLED = "the trainer was killed"
 LONGEST_REASON = 2000  # characters
-_FLOCK = "hhqqi0q"  # struct flock of 64-bit Linux: type, whence, start, length, process
+_FLOCK = "hhqqi0q"  # struct flock on 64-bit Linux: type, whence, start, length, process
 
 
 @contextmanager
 def trainer_at_work(models_dir: Path) -> Iterator[None]:
-    """Hold the lock, shared with other trainers; an exception's text is left for who asks."""
+    """Hold the lock, shared with other trainers. If an exception ends the block, its text is
+    written to the file.
+    """
     models_dir.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(models_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        with suppress(OSError):  # a volume without locks: the server cannot know, and starts
+        with suppress(OSError):  # a volume without locks: the server starts anyway
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_RDLCK))
-        _say(descriptor, _KILLED)  # true once the lock is free and nothing else was written
+        _say(descriptor, _KILLED)  # true if the lock is freed before another text is written
         yield
     except BaseException as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -43,7 +45,7 @@ def trainer_at_work(models_dir: Path) -> Iterator[None]:
 
 
 def what_trains(models_dir: Path) -> str:
-    """`AT_WORK`, or how the last trainer ended, in a few words; a read-only volume will do."""
+    """`AT_WORK`, or how the last trainer ended, in a few words. Works on a read-only volume."""
     try:
         descriptor = os.open(models_dir / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -1,1 +1,1 @@
-"""Files that problems stand in: one module a shape, each a generator of problems."""
+"""Formats of problem files: one module for each, and each yields problems."""

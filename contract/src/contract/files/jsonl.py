@@ -1,6 +1,6 @@
-"""Problem files in JSON Lines, UTF-8: one problem a line, checked as a whole before use.
+"""Problem files in JSON Lines, UTF-8: one problem per line; the whole file is checked before use.
 
-A byte order mark, CRLF and blank lines are fine. A value that could not be written again as it was
+A byte order mark, CRLF and blank lines are accepted. A value that cannot be written back unchanged
 is refused.
 """
 
@@ -30,15 +30,15 @@ def parse_problems(data: bytes) -> list[Problem]:
 def iter_problems(
     lines: Iterable[bytes], *, first_line: int = 1, first_offset: int = 0
 ) -> Iterator[Problem]:
-    """The problems of a file one by one, holding none; each as soon as its line has been taken.
+    """Yield a file's problems one by one, each as soon as its line is read; none is kept in memory.
 
-    `first_line` and `first_offset` are the number of the first of `lines`, and its place in the
-    file in bytes, for a caller that reads on in the middle.
+    `first_line` and `first_offset` are the number of the first line in `lines` and its position in
+    the file in bytes. A caller that starts in the middle of a file sets them.
 
     Raises:
         ProblemFileError: after the last line, with the line, place and reason of the first 20
-            faults, and their number. A caller that has not read to the end knows nothing of the
-            file.
+            faults, and their number. A caller that stops early cannot know whether the file has
+            faults.
     """
     faults: list[FileFault] = []
     total = 0
@@ -70,7 +70,7 @@ def read_lines(file: BinaryIO) -> Iterator[bytes]:
     """The lines of a file, none longer than `MAX_LINE_BYTES`.
 
     Raises:
-        ProblemFileError: a line is longer.
+        ProblemFileError: a line is longer than that.
     """
     number = 0
     while line := file.readline(MAX_LINE_BYTES + 1):
@@ -83,7 +83,7 @@ def read_lines(file: BinaryIO) -> Iterator[bytes]:
 
 def _parse_row(line: bytes, number: int, offset: int) -> Problem | list[FileFault]:
     try:
-        row = read_json(line.rstrip(b"\r\n"))  # a string that does not end ends here
+        row = read_json(line.rstrip(b"\r\n"))  # so that an unclosed string ends before the newline
     except StrictJsonError as error:
         return [
             FileFault(
