@@ -1,1 +1,1 @@
-"""Everything that knows Redis or RQ: queues, leases, heartbeats, counters, recovery."""
+"""All code that uses Redis or RQ: queues, leases, heartbeats, counters, recovery."""

@@ -1,4 +1,4 @@
-"""Connections to Redis, and the error that is raised when it does not answer.
+"""Connections to Redis, and the error that is raised if Redis does not answer.
 
 Everything in Redis can be rebuilt from the job directories.
 """
@@ -16,7 +16,7 @@ CoordinationError = RedisError
 
 
 def connect(url: str, timeout_s: float) -> Connection:
-    """A connection whose commands fail after `timeout_s` without a reply. Nothing is sent yet."""
+    """A connection whose commands fail after `timeout_s` without a reply. It sends nothing yet."""
     return Redis.from_url(url, socket_timeout=timeout_s)
 
 

@@ -1,4 +1,4 @@
-"""How many turns in a row brought a shard no answer: counted in Redis, across its workers."""
+"""Counts a shard's turns in a row without an answer: in Redis, across all its workers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TTL_S = 3600
 
 
 class FruitlessTurns:
-    """The count of one shard. While Redis is away it is 0, and nothing is noted."""
+    """The count of one shard. While Redis is away, it reads as 0 and nothing is counted."""
 
     def __init__(self, connection: Redis, job_id: str, shard: int) -> None:
         self._connection = connection
@@ -24,7 +24,7 @@ class FruitlessTurns:
         return 0
 
     def note(self, *, answered: bool) -> None:
-        """A turn ended. One that brought an answer sets the count back to 0."""
+        """Count a turn that ended. A turn with an answer resets the count to 0."""
         with suppress(RedisError):
             if answered:
                 self._connection.delete(self._key)

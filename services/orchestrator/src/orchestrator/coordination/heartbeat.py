@@ -1,6 +1,7 @@
-"""Which workers are alive: each says so every few seconds, and counts for `TTL_S` after.
+"""Workers that are alive: each reports every few seconds and counts as alive for `TTL_S` after
+that.
 
-RQ itself lists a worker that was killed for minutes.
+RQ itself still lists a killed worker for minutes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from redis.exceptions import RedisError
 
 TTL_S = 15
 BEAT_EVERY_S = 4.0
-# A sorted set: names by when they were last heard of, on Redis's own clock.
+# A sorted set of worker names, scored by their last report on Redis's own clock.
 KEY = "quorum:workers"
 
 _BEAT = """
@@ -28,7 +29,7 @@ return redis.call('ZCOUNT', KEYS[1], redis.call('TIME')[1] - ARGV[1], '+inf')
 
 
 def count_workers(connection: Redis) -> int:
-    """Workers that were heard of within `TTL_S`.
+    """The number of workers that reported within the last `TTL_S`.
 
     Raises:
         RedisError: Redis is away.
@@ -38,12 +39,12 @@ def count_workers(connection: Redis) -> int:
 
 @contextmanager
 def beating(connection: Redis, name: str) -> Iterator[None]:
-    """Say that this worker is alive until the block ends, from a thread of its own."""
+    """Report that this worker is alive, from a separate thread, until the block ends."""
     ended = Event()
 
     def beat() -> None:
         while not ended.is_set():
-            with suppress(RedisError):  # it may be restarting
+            with suppress(RedisError):  # Redis may be restarting
                 connection.eval(_BEAT, 1, KEY, name, str(TTL_S))
             ended.wait(BEAT_EVERY_S)
 

@@ -1,8 +1,8 @@
 """A lease on a shard: a Redis key with a short life, renewed while the shard runs.
 
-RQ notices a dead worker after a minute and a half; a lease that is no longer renewed tells within
-seconds, and it keeps a second worker off a shard that is being answered. Whoever loses the lease
-stops, and one that was halted (a paused machine) finds out before it writes anything.
+RQ notices a dead worker after a minute and a half. A lease that is no longer renewed expires within
+seconds. It also keeps a second worker from a shard that is being answered. A worker that loses its
+lease stops. A worker that was paused with its machine notices the loss before it writes anything.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _RELEASE = _IF_OURS.format("'del', KEYS[1]")
 
 
 class LeaseLostError(Exception):
-    """Another worker has the shard, or Redis was away for as long as the lease lives."""
+    """Another worker has the shard, or Redis was away for longer than the lease lasts."""
 
 
 def lease_key(job_id: str, part: int | str) -> str:
-    """The key of a shard's lease, or of another part of a job's work."""
+    """The key of the lease on a shard, or on another part of a job's work."""
     return f"quorum:lease:{job_id}:{part}"
 
 
 def leased_jobs(connection: redis.Redis) -> set[str]:
-    """The jobs that a worker is at.
+    """The jobs that workers are working on.
 
     Raises:
         RedisError: Redis is away.
@@ -44,11 +44,11 @@ def leased_jobs(connection: redis.Redis) -> set[str]:
 
 
 def _clock_s() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)  # goes on while the machine is suspended
+    return time.clock_gettime(time.CLOCK_BOOTTIME)  # it also runs while the machine is suspended
 
 
 class Lease:
-    """A lease that is held; sure to be ours until `_TTL` behind the last renewal was begun."""
+    """A held lease. Guaranteed ours for `TTL_S` after the last renewal started."""
 
     def __init__(self, key: str, renewed_at_s: float) -> None:
         self.key = key
@@ -59,17 +59,17 @@ class Lease:
         self._renewed_at_s = at_s
 
     def check(self) -> None:
-        """Raises LeaseLostError where another worker may hold the lease by now."""
+        """Raises LeaseLostError if another worker may hold the lease by now."""
         if self.lost or _clock_s() - self._renewed_at_s >= TTL_S:
             raise LeaseLostError(f"{self.key} was lost")
 
 
 @asynccontextmanager
 async def hold_lease(client: redis.asyncio.Redis, key: str) -> AsyncIterator[Lease]:
-    """Hold `key` for the body; the body is cancelled when the lease is lost.
+    """Hold the lease `key` during the body. The body is cancelled if the lease is lost.
 
     Raises:
-        LeaseLostError: someone else holds it, at the start or later.
+        LeaseLostError: another worker holds it, at the start or later.
     """
     token = secrets.token_hex(8)
     lease = Lease(key, _clock_s())
@@ -88,7 +88,7 @@ async def hold_lease(client: redis.asyncio.Redis, key: str) -> AsyncIterator[Lea
                         break
                     lease.renewed(began)
                 except RedisError:
-                    continue  # it may be restarting; check() ends this when the lease has run out
+                    continue  # Redis may be restarting; once the lease expires, check() ends this
         lease.lost = True
         if body is not None:
             body.cancel()
@@ -103,5 +103,5 @@ async def hold_lease(client: redis.asyncio.Redis, key: str) -> AsyncIterator[Lea
     finally:
         renewing.cancel()
         if not lease.lost:
-            with suppress(RedisError):  # then it runs out by itself
+            with suppress(RedisError):  # then the lease expires by itself
                 await client.eval(_RELEASE, 1, key, token)

@@ -1,6 +1,6 @@
-"""What workers count: kept in Redis, so that it outlives the process of one shard.
+"""The workers' counters: kept in Redis, so that they outlive the process of one shard.
 
-A counter that starts again at nothing, as with a wiped Redis, is what Prometheus expects of one.
+After Redis is wiped they start at 0 again. Prometheus expects that counters can do so.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ IN_FLIGHT_TTL_S = 10
 
 
 class Family(NamedTuple):
-    """A counter; with `buckets` (upper edges, in seconds) a histogram.
+    """A counter, or a histogram if it has `buckets` (upper edges, in seconds).
 
-    `known` holds the values of a single label, which are there before the first count.
+    `known` holds values of a single label; their series exist before the first count.
     """
 
     help: str
@@ -61,7 +61,7 @@ def field(name: str, *labels: str) -> str:
 
 
 class Meter:
-    """Counts within one process until they are flushed."""
+    """Counts of one process that are not flushed yet."""
 
     def __init__(self) -> None:
         self.in_flight = 0
@@ -76,7 +76,7 @@ class Meter:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Around one request to the model server; it counts as answered where nothing is raised."""
+        """Wrap one request to the model server. It counts as answered if nothing is raised."""
         self.in_flight += 1
         began = time.monotonic()
         try:
@@ -101,7 +101,7 @@ class Meter:
         self.observe("quorum_question_duration_seconds", answer.latency_s)
 
     def flush(self, connection: Redis, process: str) -> None:
-        """Hand over what was counted since; what cannot be handed over is kept.
+        """Add the counts since the last flush to Redis. If that fails, they are kept.
 
         Raises:
             RedisError: Redis is away.
@@ -121,7 +121,7 @@ class Meter:
 
 
 def read_counts(connection: Redis) -> defaultdict[str, dict[tuple[str, ...], float]]:
-    """What all workers have counted: for each family its series, by the values of their labels.
+    """The counts of all workers: for each family its series, by the values of their labels.
 
     Raises:
         RedisError: Redis is away.
@@ -134,7 +134,7 @@ def read_counts(connection: Redis) -> defaultdict[str, dict[tuple[str, ...], flo
 
 
 def requests_in_flight(connection: Redis) -> int:
-    """Requests that all workers are waiting for.
+    """The number of requests that all workers are waiting for.
 
     Raises:
         RedisError: Redis is away.

@@ -1,11 +1,11 @@
-"""The RQ queues: one RQ job a shard, and the scan that enqueues whatever is open and not under way.
+"""The RQ queues: one RQ job per shard, and the scan that enqueues open shards without a worker.
 
-Nothing here is the only copy of anything. If Redis is wiped, or a worker dies, the scan finds the
-shards that are still open in the job directories and enqueues them again; a shard reads its journal
-first, so nothing is asked twice.
+Everything in the queues can be rebuilt from the job directories. If Redis is wiped or a worker
+dies, the scan finds the open shards there and enqueues them again. A shard first reads its journal,
+so nothing is asked twice.
 
-Only as many shards of a job are queued or running as there are workers. So jobs of one priority
-take turns, whatever their size, and accepting a large file costs no more than a small one.
+A job never has more shards queued or running than there are workers. So jobs of one priority take
+turns, whatever their size, and a large file takes no longer to accept than a small one.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from orchestrator.jobs.store import JobStore
 
 log = logging.getLogger("quorum")
 
-# Highest first, which is the order in which workers look at them.
+# Highest priority first: workers look at them in this order.
 QUEUES = tuple(f"shards-{priority}" for priority in get_args(Priority))
 FINISHED_TTL_S = 600
 FAILED_TTL_S = 86_400
 FEWEST_AT_ONCE = 2
-# A worker that has taken a shard needs a moment to fork and take the lease.
+# A worker that took a shard needs a moment to fork and take the lease.
 UNLEASED_GRACE_S = 15.0
 FAILED_GRACE_S = 5.0
 FINISH_TTL_S = 120
@@ -43,7 +43,7 @@ WAITING = (JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED)
 
 
 def make_queue(connection: Redis, name: str) -> Queue:
-    # the JSON serializer, because with pickle whoever can write to Redis can run code here
+    # JSON, because with pickle anyone who can write to Redis could run code here
     return Queue(name, connection=connection, serializer=JSONSerializer)
 
 
@@ -52,7 +52,7 @@ def queue_length(connection: Redis, name: str) -> int:
 
 
 def oldest_waiting_s(connection: Redis, name: str) -> float:
-    """How long the first shard of a queue has waited; 0 for an empty one."""
+    """The time that the first shard of a queue has waited, in seconds; 0 if the queue is empty."""
     for first in make_queue(connection, name).get_jobs(0, 1):
         if first.enqueued_at is not None:
             return (datetime.now(UTC) - first.enqueued_at).total_seconds()
@@ -64,7 +64,7 @@ def rq_id(job_id: str, shard: int) -> str:
 
 
 def finish_alone(connection: Redis, store: JobStore, job: JobFile) -> None:
-    """Finish a job unless someone is at it. Twice would do no harm, only cost time."""
+    """Finish a job unless another process is finishing it. Doing it twice only costs time."""
     key = lease_key(job.id, "finish")
     if connection.set(key, 1, nx=True, ex=FINISH_TTL_S):
         try:
@@ -74,21 +74,23 @@ def finish_alone(connection: Redis, store: JobStore, job: JobFile) -> None:
 
 
 class Scheduler:
-    """Enqueues open shards. Keeps since when it has seen each of them without a worker, and counts
-    how often one had to be enqueued again."""
+    """Enqueues open shards. Remembers since when each shard has been without a worker, and counts
+    how often a shard was enqueued again.
+    """
 
     def __init__(self, store: JobStore, connection: Redis) -> None:
         self._store = store
         self.connection = connection
         self.recoveries = 0
-        self.faults: dict[str, str] = {}  # why the last scan could not see to a job
+        self.faults: dict[str, str] = {}  # errors of the last scan, by job
         self._idle_since: dict[str, float] = {}
 
     def scan(self) -> int:
-        """See to every job that has not ended; how many shards were enqueued.
+        """Check every job that has not ended. Returns the number of shards that were enqueued.
 
         Raises:
-            RedisError: it is away. What else one job does to the scan keeps it from no other job.
+            RedisError: Redis is away. Any other error in one job is logged; the scan continues with
+                the rest.
         """
         seen: dict[str, float] = {}
         count, faults = 0, {}
@@ -99,17 +101,17 @@ class Scheduler:
                 raise
             except Exception as error:
                 faults[job.id] = str(error) or type(error).__name__
-                if faults[job.id] != self.faults.get(job.id):  # once, and not with every scan
+                if faults[job.id] != self.faults.get(job.id):  # only once, not in every scan
                     log.exception("the scan passed over %s and will try it again", job.id)
         self._idle_since, self.faults = seen, faults
         return count
 
     def has_workers(self) -> bool:
-        """Whether any worker was heard of within the last seconds."""
+        """True if any worker reported within the last seconds."""
         return count_workers(self.connection) > 0
 
     def see_to(self, job: JobFile, seen: dict[str, float] | None = None) -> int:
-        """Enqueue what of a job should be under way and is not, or bring it to its end."""
+        """Enqueue a job's shards that should be running and are not, or finish a cancelled job."""
         open_shards = self._store.open_shards(job)
         if self._store.is_cancelling(job.id):
             keys = [lease_key(job.id, shard) for shard in open_shards]
@@ -117,7 +119,8 @@ class Scheduler:
                 finish_alone(self.connection, self._store, job)
             return 0
         if not open_shards:
-            # its last shard's worker finishes it, unless it died; a run of a done shard does it
+            # the last shard's worker should have finished the job; if it died, another run of that
+            # shard does
             open_shards = [len(job.shards) - 1]
         stalled = self._stalled(job, open_shards, seen if seen is not None else {})
         if stalled:
@@ -125,7 +128,9 @@ class Scheduler:
         return len(stalled)
 
     def _stalled(self, job: JobFile, open_shards: list[int], seen: dict[str, float]) -> list[int]:
-        """Open shards to be enqueued now: no worker has them, and the job has room for them."""
+        """The open shards to enqueue now: no worker has them, and the job may have more shards
+        queued.
+        """
         room = max(FEWEST_AT_ONCE, count_workers(self.connection))
         stalled: list[int] = []
         for shard in open_shards:
@@ -146,9 +151,9 @@ class Scheduler:
         return stalled
 
     def _idle_grace_s(self, job: JobFile, shard: int) -> float | None:
-        """How long a shard may stay as it is before it is enqueued again.
+        """The time that a shard may stay in its state before it is enqueued again, in seconds.
 
-        None while it is queued or being answered.
+        None while the shard is queued or being answered.
         """
         if self.connection.exists(lease_key(job.id, shard)):
             return None
@@ -161,7 +166,7 @@ class Scheduler:
         if status in WAITING:
             queue = make_queue(self.connection, found.origin)
             return None if self.connection.lpos(queue.key, key) is not None else UNLEASED_GRACE_S
-        if status == JobStatus.FINISHED:  # it gave way to others, or waits for its model
+        if status == JobStatus.FINISHED:  # it made way for other jobs, or waits for its model
             return 0.0
         return FAILED_GRACE_S if status == JobStatus.FAILED else UNLEASED_GRACE_S
 
@@ -172,7 +177,7 @@ class Scheduler:
                     "orchestrator.worker.shards.answer_shard",
                     args=(job.id, shard),
                     job_id=rq_id(job.id, shard),
-                    timeout=-1,  # it waits for the model as long as that takes; leases show life
+                    timeout=-1,  # none, because it may wait long for its model; it holds a lease
                     result_ttl=FINISHED_TTL_S,
                     failure_ttl=FAILED_TTL_S,
                     description=f"{job.id}, shard {shard}",
@@ -183,13 +188,13 @@ class Scheduler:
 
 
 def running_worker() -> str | None:
-    """The name of the worker that runs this RQ job; to be asked in the thread that RQ called."""
+    """The name of the worker that runs this RQ job. Call it in the thread that RQ started."""
     running = get_current_job()
     return running.worker_name if running else None
 
 
 def is_stopping(connection: Redis, worker: str | None) -> bool:
-    """Whether a worker was asked to stop; RQ itself waits for its job to end.
+    """True if a worker was asked to stop. RQ itself would wait until its job ends.
 
     Raises:
         RedisError: Redis is away.
@@ -203,9 +208,9 @@ def is_stopping(connection: Redis, worker: str | None) -> bool:
 def others_wait(
     connection: Redis, job: JobFile, *, any_of_same_priority: bool, any_at_all: bool
 ) -> bool:
-    """Whether other jobs' shards wait for a worker.
+    """True if shards of other jobs wait for a worker.
 
-    Those of a higher priority, with `any_of_same_priority` those of the same one too, and with
+    Jobs of a higher priority always count. `any_of_same_priority` adds those of the same priority,
     `any_at_all` those of a lower one.
     """
     own = QUEUES.index(f"shards-{job.settings.priority}")

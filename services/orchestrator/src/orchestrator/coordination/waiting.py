@@ -1,8 +1,8 @@
-"""What jobs wait for, as their workers say it: one Redis key a shard, with a short life.
+"""The reasons why jobs wait, as their workers report them: one short-lived Redis key per shard.
 
-The API shows it as the job's note.
+The API shows the reason as the job's note.
 
-A worker says it again for as long as it waits, so nothing is lost with the keys.
+A worker repeats its report while it waits, so losing the keys does no harm.
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ from redis.exceptions import RedisError
 from orchestrator.replies import writable
 
 KEY = "quorum:waits:"
-# Longer than it takes to enqueue a shard again that was put back or failed.
+# Longer than the time until a shard that was put back or failed is enqueued again.
 TTL_S = 20
 AGAIN_S = 5.0
 
 
 class Word:
-    """What one shard says that it waits for."""
+    """The reason that one shard reports for its wait."""
 
     def __init__(self, connection: Redis, job_id: str, shard: int) -> None:
         self._connection = connection
         self._key = f"{KEY}{job_id}:{shard}"
-        self._said: str | None = ""  # what was said before is not known
+        self._said: str | None = ""  # it is not known what an earlier process reported
         self._said_at = 0.0
 
     def say(self, reason: str | None) -> None:
-        """None takes back what was said. Without Redis nothing is said, and the next call will."""
+        """Report `reason`; None takes the report back. If Redis is away, the next call tries
+        again.
+        """
         if reason == self._said and (reason is None or time.monotonic() - self._said_at < AGAIN_S):
             return
         with suppress(RedisError):
@@ -43,7 +45,7 @@ class Word:
 
 
 def read_waits(connection: Redis) -> dict[str, str]:
-    """For each job that waits, what it waits for: of its lowest shard that does.
+    """For each waiting job, the reason that its first waiting shard reported.
 
     Raises:
         RedisError: Redis is away.

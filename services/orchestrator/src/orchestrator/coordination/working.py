@@ -1,4 +1,4 @@
-"""An RQ worker, kept up while Redis comes and goes."""
+"""An RQ worker that keeps running while Redis goes away and comes back."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def work(redis_url: str) -> None:
             worker = Worker(
                 list(QUEUES), connection=Redis.from_url(redis_url), serializer=JSONSerializer
             )
-            # a connection of its own, because RQ's waits for work most of the time
+            # a separate connection, because RQ's own is blocked while it waits for work
             with beating(Redis.from_url(redis_url, socket_timeout=TTL_S), worker.name):
                 worker.work()
-        except RedisError as error:  # RQ outlives its absence while idle, but not during a shard
+        except RedisError as error:  # ends a worker with a shard; an idle one waits for Redis
             log.error("Redis is away, the worker begins anew", reason=str(error))
             time.sleep(REDIS_RETRY_S)
         else:
