@@ -1,4 +1,4 @@
-"""Loops beside the API's calls. None of them ends before it is told to, whatever goes wrong."""
+"""Background loops of the API. An error does not end a loop; only a cancellation does."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ async def repeat(
 ) -> None:
     """Run `step` again and again, with a pause between.
 
-    An exception is handed to `failed` in words, so that the state that others read is never an old
-    one. Its traceback is logged once for each kind until `step` passes again.
+    If `step` raises, `failed` gets the error in words, so that the reported state is never stale.
+    The traceback of each kind of error is logged once until `step` succeeds again.
     """
     known: set[str] = set()
     while True:
         try:
             await step()
-        except Exception as error:  # a loop that ends is a fault nobody sees
+        except Exception as error:  # nobody would notice a loop that ended
             reason = f"{type(error).__name__}: {error}"
             failed(f"{name} failed and is tried again every {every_s:g} s ({reason})")
             kind = f"{type(error)} at {_place(error)}"
@@ -40,7 +40,7 @@ async def repeat(
 
 
 def _place(error: Exception) -> str:
-    """The line that raised it."""
+    """The line that raised the error."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -1,6 +1,6 @@
 """The orchestrator's expected failures.
 
-Each knows the HTTP status that one handler renders it with (RFC 9457).
+Each has an HTTP status. One handler renders them all as problem details (RFC 9457).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from contract import FileFault, ProblemFileError
 
 
 def shortened(given: str) -> str:
-    """What a caller sent, cut to what a message should repeat of it."""
+    """A caller's text, cut to a length that fits a message."""
     return given if len(given) <= 100 else given[:99] + "…"
 
 
 class QuorumError(Exception):
-    """Something the user can mend; the message says what and how.
+    """An error that the user can fix; the message says what is wrong and how to fix it.
 
     `code` names the kind of failure for programs and never changes; `title` names it for people.
     """
@@ -65,7 +65,7 @@ class ModelNotFoundError(QuorumError):
 
 
 class JobDamagedError(QuorumError):
-    """One of the job's own records cannot be read: nothing can go on with it as it is."""
+    """One of the job's own records cannot be read, so the job cannot continue."""
 
     code = "job-damaged"
     title = "The job cannot be read"
@@ -111,7 +111,7 @@ class OtherSiteError(QuorumError):
 
 
 class OtherHostError(QuorumError):
-    """The request is for a host that is not known to be this API; `given` is its header Host."""
+    """The request names a host that is not known as this API's; `given` is its Host header."""
 
     status = 421
     code = "other-host"
@@ -140,7 +140,7 @@ class BodyTooLargeError(QuorumError):
 
 
 class BodyTooSlowError(QuorumError):
-    """The rest of the body may still come, so the connection is of no further use."""
+    """The body comes too slowly. Its rest may still arrive, so the connection must be closed."""
 
     status = 408
     code = "body-too-slow"
@@ -161,7 +161,7 @@ class VolumeFullError(QuorumError):
 
 
 class InvalidFileError(QuorumError):
-    """A problem file that was refused; `faults` are its first faults, `total` their number."""
+    """A refused problem file; `faults` holds its first faults, `total` is the number of all."""
 
     status = 422
     code = "file-faults"
@@ -186,7 +186,7 @@ class InvalidSettingError(QuorumError):
 
 
 class WaitingForModelError(QuorumError):
-    """No model, or a server that is not fit to be asked. Jobs wait; the message is why."""
+    """There is no model, or its server may not be asked. Jobs wait; the message is the reason."""
 
     status = 503
     code = "waiting-for-model"
@@ -194,9 +194,9 @@ class WaitingForModelError(QuorumError):
 
 
 class OtherModelServedError(WaitingForModelError):
-    """The server is up, with other weights than a job needs: other jobs may go on meanwhile.
+    """The server is up but serves other weights than the job needs. Other jobs may continue.
 
-    `served` holds the names that it serves.
+    `served` holds the model names that the server lists.
     """
 
     def __init__(self, message: str, served: Iterable[str] = ()) -> None:
@@ -205,8 +205,8 @@ class OtherModelServedError(WaitingForModelError):
 
 
 class JobCancelledError(Exception):
-    """Someone cancelled the job; its running requests are aborted."""
+    """The job was cancelled; its running requests are aborted."""
 
 
 class WorkerStoppingError(Exception):
-    """The worker was asked to stop, and what was in flight has had its time."""
+    """The worker was asked to stop, and the time for the questions in flight is over."""

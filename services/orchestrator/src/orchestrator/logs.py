@@ -1,7 +1,8 @@
-"""Log lines of API and workers: one form, on standard output, with the ids of what they are about.
+"""Log lines of API and workers: one format, on standard output, with the ids of request, job or
+shard.
 
-Prompts and replies are in none of them unless LOG_PROMPTS asks for them; so a traceback is told
-without the values of its variables.
+They hold prompts and replies only if LOG_PROMPTS is set. For this reason, tracebacks never show the
+values of variables.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from structlog.types import Processor
 
 
 def configure(form: str) -> None:
-    """`form` is json (a JSON object a line) or text."""
+    """`form` is "json" (one JSON object per line) or "text"."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -50,5 +51,5 @@ def configure(form: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
-    for noisy in ("httpx2", "openai"):  # a line per request and retry
+    for noisy in ("httpx2", "openai"):  # they log a line per request and retry
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""The model that is served: its contract, and whether the server keeps it."""
+"""The served model: its contract, and the check that the server follows it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from orchestrator.errors import OtherModelServedError, WaitingForModelError
 from orchestrator.proxies import proxy_options
 from orchestrator.settings import Settings
 
-# More than 33 samples of 16,000 tokens take, each with its log-probability.
+# More than the size of 33 samples of 16,000 tokens, each token with its log-probability.
 LONGEST_BODY = 128 << 20
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What to ask the server for.
+    """The model to ask the server for.
 
-    `digest` and `probe` are None for an endpoint without a contract of ours.
+    `digest` and `probe` are None for an endpoint without a contract.
     """
 
     name: str
@@ -52,10 +52,10 @@ class ServedModel:
 
 
 def find_model(settings: Settings) -> ServedModel:
-    """The model the settings name: the published one, or an endpoint asked in the default format.
+    """The model that the settings name: the published one, or an endpoint in the default format.
 
     Raises:
-        WaitingForModelError: nothing is published (yet) under that name, or cannot be read.
+        WaitingForModelError: no model is published (yet) under that name, or it cannot be read.
     """
     if settings.model_contract == "default":
         fmt = PromptFormat()
@@ -107,7 +107,7 @@ class _LimitedBody(httpx2.AsyncByteStream):
 
 
 async def _limit(response: httpx2.Response) -> None:
-    """Break a reply off that no memory holds."""
+    """Abort a reply that is too large for memory."""
     if isinstance(response.stream, httpx2.AsyncByteStream):
         response.stream = _LimitedBody(response.stream)
 
@@ -124,7 +124,7 @@ class _Tokens(BaseModel):
     tokens: list[int]
 
 
-# What may pass, unlike the other statuses of a /tokenize that cannot be used.
+# Statuses of /tokenize that may pass. Any other error status means that it cannot be used.
 PASSING = (
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_MANY_REQUESTS,
@@ -141,13 +141,13 @@ async def check_server(client: AsyncOpenAI, model: ServedModel) -> str | None:
     """Return if the server is up, serves this model and tokenizes the contract's probe as the
     trainer did.
 
-    A server whose /tokenize is missing, or not vLLM's, cannot be probed and is taken as it is;
-    the reason is returned.
+    A server without vLLM's /tokenize cannot be probed. It is accepted as it is, and the reason is
+    returned.
 
     Raises:
         OtherModelServedError: it serves another model.
-        WaitingForModelError: it cannot be reached, is not ready, refuses the key, or would ask the
-            model something else than was trained.
+        WaitingForModelError: it cannot be reached, is not ready, refuses the key, or would give the
+            model other tokens than were trained.
     """
     where = f"the model server at {client.base_url}"
     try:
@@ -181,7 +181,7 @@ def _not_served(where: str, listed: list[str], model: ServedModel) -> str:
 
 
 async def _listed(client: AsyncOpenAI, where: str) -> list[str]:
-    """The names that it lists; none where it has no list."""
+    """The model names that the server lists; empty if it has no list."""
     try:
         reply = await client.get("/models", cast_to=httpx2.Response)
     except openai.APIStatusError as error:
@@ -199,7 +199,7 @@ async def _listed(client: AsyncOpenAI, where: str) -> list[str]:
 
 
 async def _answers_to(client: AsyncOpenAI, name: str) -> bool:
-    """Whether a server that lists no models (transformers' own) takes a request for this one."""
+    """True if a server that lists no models (transformers' own) accepts a request for this one."""
     try:
         await client.chat.completions.create(
             model=name, messages=[{"role": "user", "content": "?"}], max_tokens=1
@@ -212,7 +212,7 @@ async def _answers_to(client: AsyncOpenAI, name: str) -> bool:
 
 
 async def server_version(client: AsyncOpenAI) -> str:
-    """vLLM's version, "unknown" for a server that does not tell."""
+    """vLLM's version; "unknown" if the server does not report one."""
     try:
         reply = await client.get(_beside_v1(client, "version"), cast_to=httpx2.Response)
         found: Any = TypeAdapter(JsonValue).validate_json(reply.content)
@@ -226,7 +226,7 @@ def _beside_v1(client: AsyncOpenAI, name: str) -> str:
 
 
 async def _check_probe(client: AsyncOpenAI, model: ServedModel, probe: Probe) -> str | None:
-    """Why the server cannot be probed, if it cannot.
+    """The reason why the server cannot be probed; None if it can.
 
     Raises:
         WaitingForModelError: it renders the probe differently.
@@ -241,7 +241,7 @@ async def _check_probe(client: AsyncOpenAI, model: ServedModel, probe: Probe) ->
         return f"/tokenize answers {error.status_code}"
     except ValidationError:
         return f"/tokenize answers {reply.text[:SHOWN_CHARS].strip()!r}"
-    if not got:  # llama.cpp's, which knows no messages
+    if not got:  # llama.cpp's /tokenize, which does not know messages
         return "/tokenize answers no tokens"
     different = probe.difference(got)
     if different is None:

@@ -1,4 +1,4 @@
-"""HTTP clients and the environment's proxies: used for what is far, never for what is near."""
+"""HTTP clients and the environment's proxies: used for distant addresses, never for near ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VARIABLES = "all_proxy, http_proxy or https_proxy"
 def proxy_options(url: str) -> dict[str, Any]:
     """Options of an httpx2 client for `url`.
 
-    Without `trust_env` httpx2 would ignore SSL_CERT_FILE too, so the certificates are read here.
+    Without `trust_env` httpx2 also ignores SSL_CERT_FILE, so the certificates are read here.
     """
     return {"trust_env": not is_near(url), "verify": httpx2.create_ssl_context()}
 
@@ -43,7 +43,7 @@ def proxy_fault(url: str) -> str | None:
 
 
 def _check(address: str) -> None:
-    """Raises ValueError or InvalidURL where a connection would be the first to notice."""
+    """Raises ValueError or InvalidURL now, instead of at the first connection."""
     url = httpx2.URL(address if "://" in address else f"http://{address}")
     if not url.host:
         raise ValueError(f"{address!r} names no host")

@@ -1,7 +1,8 @@
-"""What a model server sends, read without trust.
+"""Reads a model server's replies without trusting them.
 
-Every field is optional, unknown ones are ignored, and a value of another type counts as missing.
-What can be used of a reply is used; a body with nothing to use raises with the server's own words.
+Every field is optional. Unknown fields are ignored. A value of the wrong type counts as missing.
+Usable parts of a reply are used. A body without a usable part raises an error with the server's own
+words.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 LONGEST_WORDS = 300
-# Ten times what models write at most; a label is read from it while all other questions wait.
+# Characters: ten times the longest text of any model. All other questions wait while a label is
+# read from it.
 LONGEST_TEXT = 1 << 20
-# A server that stops, or whose engine fails, ends what is under way with these.
+# A server that stops, or whose engine fails, ends its running replies with these finish reasons.
 BROKEN_OFF = ("abort", "error")
 UNKNOWN = "unknown"
 
@@ -76,9 +78,9 @@ class _Body(BaseModel):
 class Completion(NamedTuple):
     """One reply.
 
-    `reasoning` is what the server keeps apart from the text. `tokens` are the reply's own;
-    `logprob` is their mean, None where any is missing; `likeliest` has the first token's likeliest
-    with their log-probabilities.
+    `reasoning` is the part that the server sends apart from the text. `tokens` counts the reply's
+    own tokens. `logprob` is the mean of their log-probabilities, None if any is missing.
+    `likeliest` maps the likeliest first tokens to their log-probabilities.
     """
 
     text: str
@@ -93,7 +95,7 @@ class Completion(NamedTuple):
 class UnusableReplyError(Exception):
     """Nothing in a reply can be used; the message has the server's words.
 
-    `code` is the status that an error in the body gives itself, if any.
+    `code` is the status inside the body's error, if any.
     """
 
     def __init__(self, message: str, code: int | None = None) -> None:
@@ -104,10 +106,10 @@ class UnusableReplyError(Exception):
 def read_completions(body: bytes) -> list[Completion]:
     """The completions of a chat reply, in the order of their seeds.
 
-    Where only their tokens together are known, each has its share.
+    The server reports the tokens of all completions together; each gets an equal share.
 
     Raises:
-        UnusableReplyError: the body holds no completion, only what the server broke off, or a text
+        UnusableReplyError: the body holds no completion, one that the server broke off, or a text
             that is far too long.
     """
     found = _load(body)
@@ -159,7 +161,7 @@ def _completion(choice: _Choice, *, tokens: int, prompt_tokens: int) -> Completi
 
 
 def _text(content: Any) -> str | None:
-    """A text, or the texts of a list of parts; None where there is none."""
+    """A text, or the joined texts of a list of parts; None if `content` is neither."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
@@ -169,7 +171,7 @@ def _text(content: Any) -> str | None:
 
 
 def _thought(content: Any) -> str | None:
-    """What the parts of a content hold of reasoning, as Mistral's servers send it."""
+    """The reasoning in a list of content parts, as Mistral's servers send it."""
     if not isinstance(content, list):
         return None
     thoughts = [part.get("thinking") for part in _parts(content) if isinstance(part, dict)]
@@ -181,7 +183,9 @@ def _parts(content: list[Any]) -> Iterator[str | dict[str, Any]]:
 
 
 def server_words(body: bytes) -> str:
-    """What a body says in one short line, whatever it is: an error's message, a page's text."""
+    """A body in one short line: an error's message, or the text of any other body, such as a
+    page.
+    """
     found = _load(body)
     words = _message_of(found)
     if words is None:
@@ -193,7 +197,7 @@ def server_words(body: bytes) -> str:
 
 
 def _message_of(found: Any) -> str | None:
-    """The message of an error's document, as the servers that are known write it."""
+    """The message in an error document, under the keys that known servers use."""
     if isinstance(found, str):
         return found.strip() or None
     if isinstance(found, dict):
@@ -210,7 +214,7 @@ def _error_code(found: Any) -> int | None:
 
 
 def _load(body: bytes) -> Any:
-    """The body's JSON, all of it fit to be written as UTF-8; None where it is no JSON."""
+    """The body's JSON, with texts that can be written as UTF-8; None if it is not JSON."""
     try:
         found = json.loads(body.decode("utf-8-sig", "replace"), parse_int=_int)
         return _writable(found) if b"\\u" in body else found
@@ -219,7 +223,7 @@ def _load(body: bytes) -> Any:
 
 
 def _int(digits: str) -> int | None:
-    """None for a number that no count has: Python refuses the longest ones."""
+    """None for a number too long for a count: Python refuses to read the longest ones."""
     return int(digits) if len(digits) < 20 else None
 
 
@@ -239,7 +243,7 @@ def writable(text: str) -> str:
 
 
 def retry_after_s(headers: Mapping[str, str], longest_s: float = 60.0) -> float | None:
-    """The header in seconds; None where it is missing, a date, or out of reason."""
+    """The header in seconds; None if it is missing, a date, or longer than `longest_s`."""
     try:
         seconds = float(headers.get("retry-after", ""))
     except ValueError:

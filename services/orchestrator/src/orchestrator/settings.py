@@ -18,7 +18,7 @@ from orchestrator.proxies import proxy_fault
 class Settings(BaseSettings):
     """Environment variables have the fields' names in capitals.
 
-    docs/configuration.md explains each.
+    docs/configuration.md explains each one.
     """
 
     data_dir: Path = Path("data")
@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     redis_password_file: Path | None = None
     api_host: str = "127.0.0.1"
     api_port: int = Field(8080, ge=0, le=65535)
-    # the address that people reach it by, where that is not api_host (a container's published port)
+    # the address that people use, if it is not api_host (a container's published port)
     api_published_on: str = ""
     allowed_hosts: str = ""
     api_key: str = ""
@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _is_a_redis_url(cls, url: str) -> str:
-        # here, because it costs a second, which the command would wait for
+        # imported here, because it takes a second, and the command `quorum` does not need it
         from redis.connection import parse_url
 
         try:
@@ -82,7 +82,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"REDIS_PASSWORD_FILE cannot be read: {error}") from error
             scheme, rest = self.redis_url.split("://", 1)
             self.redis_url = f"{scheme}://:{password}@{rest}"
-            self.redis_password_file = None  # it stands in the address now
+            self.redis_password_file = None  # it is part of the address now
         return self
 
     @model_validator(mode="after")
@@ -93,10 +93,10 @@ class Settings(BaseSettings):
 
     @property
     def host_names(self) -> frozenset[str]:
-        """The names that the API is served by, in lower case; IP addresses need not be among them.
+        """The host names of the API, in lower case. IP addresses need not be among them.
 
         Raises:
-            ValueError: ALLOWED_HOSTS holds what no header Host could.
+            ValueError: ALLOWED_HOSTS holds a name that cannot be in a Host header.
         """
         listed = [name.strip().lower().removesuffix(".") for name in self.allowed_hosts.split(",")]
         for name in filter(None, listed):
@@ -110,7 +110,7 @@ class Settings(BaseSettings):
 
 
 class ApiSettings(Settings):
-    """The API's: reachable from other machines only with a key."""
+    """The API's settings. It may be reached from other machines only with a key."""
 
     @model_validator(mode="after")
     def _key_unless_on_loopback(self) -> Self:
