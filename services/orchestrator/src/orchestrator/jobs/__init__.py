@@ -1,1 +1,1 @@
-"""The job directory, and what is computed from it. No Redis and no HTTP."""
+"""Job directories, and all results computed from them. No Redis and no HTTP."""

@@ -1,4 +1,4 @@
-"""A posted file: copied, checked, and cut into shards, in pieces and never held as a whole."""
+"""Copies a posted file, checks it and cuts it into shards. The whole file is never in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.jobs.records import ShardPlace
 
 
 def copy_hashed(source: BinaryIO, target: Path) -> str:
-    """Copy in pieces; the SHA-256 of what was copied."""
+    """Copy in pieces. Returns the SHA-256 of the copied bytes."""
     digest = hashlib.sha256()
     with target.open("wb") as file:
         while piece := source.read(1 << 20):
@@ -22,9 +22,9 @@ def copy_hashed(source: BinaryIO, target: Path) -> str:
 
 
 def cut_into_shards(path: Path, shard_questions: int) -> tuple[list[ShardPlace], bool]:
-    """Cut a file into shards of whole problems, and say whether every question has a key.
+    """Cut a file into shards of whole problems. The bool is True if every question has a key.
 
-    A shard ends with the problem that brings it to `shard_questions` questions or more.
+    A shard ends with the problem that makes it reach `shard_questions` questions.
 
     Raises:
         ProblemFileError: the file has faults.

@@ -1,4 +1,4 @@
-"""Questions in their places."""
+"""A question with its place in the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contract import Problem, Question
 
 @dataclass(frozen=True)
 class Asked:
-    """A question in its place: the problem's row, and the question's index in it (from 0)."""
+    """A question's place: the problem's row, and the question's index in it (from 0)."""
 
     problem: Problem
     index: int

@@ -1,4 +1,4 @@
-"""Two jobs over the same questions, side by side."""
+"""Compares two jobs over the same questions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.jobs.report import Accuracy, accuracy
 
 
 class Verdict(NamedTuple):
-    """What one job says of a question, which is its `position`-th."""
+    """One job's result for the question at `position` in its file."""
 
     position: int
     answer: str | None
@@ -20,7 +20,7 @@ class Verdict(NamedTuple):
 
 
 class Changed(BaseModel):
-    """A question that the jobs answered differently, and its position in each of them."""
+    """A question that the jobs answered differently, with its position in each job."""
 
     id: str
     index: int
@@ -32,10 +32,11 @@ class Changed(BaseModel):
 
 
 class JobComparison(BaseModel):
-    """The second job against the first, over the questions that both have.
+    """The second job compared with the first, over the questions that both have.
 
-    `difference` is accuracy of the second minus the first, with a 95 % interval (Newcombe 1998,
-    paired, method 10); `p_value` is McNemar's exact, two-sided. Both are None without keys.
+    `difference` is the second job's accuracy minus the first's, with a 95 % interval (Newcombe
+    1998, paired, method 10). `p_value` is from McNemar's exact two-sided test. Both are None
+    without keys.
     """
 
     questions: int
@@ -57,7 +58,9 @@ Verdicts = Mapping[tuple[str, int], Verdict]
 
 
 def compare_jobs(one: Verdicts, two: Verdicts) -> JobComparison:
-    """Compare what two jobs say of the same questions, which their problem's id and index name."""
+    """Compare two jobs' results. Questions are matched by their problem's id and their index in
+    it.
+    """
     shared = [question for question in one if question in two]
     changed = [
         Changed(

@@ -6,14 +6,14 @@ from orchestrator.jobs.records import Answer, Counts
 
 
 class Counting:
-    """Adds up answers of one shard; of several for one question the first counts."""
+    """Adds up the answers of one shard. If a question has several, the first counts."""
 
     def __init__(self) -> None:
         self._seen: set[tuple[str, int]] = set()
         self._sums = dict.fromkeys(Counts.model_fields, 0.0)
 
     def add(self, answer: Answer) -> bool:
-        """False if the question has been counted already."""
+        """Count an answer. Returns False if its question was counted before."""
         key = (answer.id, answer.index)
         if key in self._seen:
             return False

@@ -1,4 +1,6 @@
-"""Samples that ended at the token limit before they named an option, and which limit might do."""
+"""Samples that ended at the token limit before they named an option, and an estimate of a
+sufficient limit.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +13,18 @@ from pydantic import BaseModel
 from contract import split_reasoning
 from orchestrator.jobs.records import Answer, Sample
 
-# The share of samples that may still be cut at the limit that is proposed.
+# The share of samples that may still be cut at the proposed limit.
 AIM = 0.01
 MOST_DOUBLINGS = 4
-# Lengths are counted in steps, so that what is kept does not grow with the job.
+# Lengths are counted in steps, so that the counts do not grow with the job.
 STEP_CHARS = 50
 
 
 class CutSamples(BaseModel):
-    """Samples cut before they named an option, and the questions that they were drawn for.
+    """The number of samples cut before they named an option, and of their questions.
 
-    `max_tokens` is the limit they met. `proposed_max_tokens` is an estimate from the lengths of
-    this job's samples: the limit at which about 1 in 100 would still be cut.
+    `max_tokens` is the limit that cut them. `proposed_max_tokens` is an estimate from the lengths
+    of this job's samples: the limit at which about 1 in 100 would still be cut.
     """
 
     samples: int
@@ -32,7 +34,7 @@ class CutSamples(BaseModel):
 
 
 def was_cut(sample: Sample) -> bool:
-    """Whether it names no option because it ended too early, reasoning that is still open too."""
+    """True if the sample names no option because it ended too early, or inside its reasoning."""
     if sample.label is not None:
         return False
     return sample.finish_reason == "length" or split_reasoning(sample.text)[1] is None
@@ -53,7 +55,7 @@ class CutSums:
         self._whole.update(steps for cut, steps in found if not cut)
 
     def found(self, max_tokens: int | None) -> CutSamples | None:
-        """None where nothing was cut."""
+        """The sums; None if no sample was cut."""
         if not self._questions:
             return None
         factor = proposed_factor(self._cut.elements(), self._whole.elements())
@@ -66,11 +68,12 @@ class CutSums:
 
 
 def proposed_factor(cut: Iterable[int], whole: Iterable[int]) -> int:
-    """By how much to raise the limit, a power of two, given the lengths of samples.
+    """The factor by which to raise the limit, a power of two, from the lengths of samples.
 
-    Of those longer than half the limit, a share was cut. Each doubling is taken to leave that same
-    share: the tail of a Pareto distribution, which is longer than most. Where every one was cut,
-    the lengths say nothing of what lies beyond, and the limit is doubled.
+    Some share of the samples longer than half the limit was cut. The estimate assumes that each
+    doubling cuts the same share again. This is the tail of a Pareto distribution, which is longer
+    than most. If all of these samples were cut, their lengths tell nothing about longer ones, and
+    the factor is 2.
     """
     cut_lengths, whole_lengths = sorted(cut), list(whole)
     half = cut_lengths[len(cut_lengths) // 2] / 2
@@ -84,5 +87,6 @@ def proposed_factor(cut: Iterable[int], whole: Iterable[int]) -> int:
 
 
 def _steps(sample: Sample) -> int:
-    # characters, because of several samples in one request only the sum of their tokens is known
+    # in characters, because for several samples in one request only the sum of their tokens is
+    # known
     return (len(sample.text) + len(sample.reasoning or "")) // STEP_CHARS

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and the records that they hold."""
+"""Writes files atomically, and reads the records in them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write in pieces; it takes `path`'s place, fsynced, if the body ends well."""
+    """Yield a file to write in pieces. If the body succeeds, it is fsynced and renamed to
+    `path`.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("wb") as file:
@@ -39,7 +41,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_once(path: Path, data: bytes) -> None:
-    """Write the file, unless another process was first."""
+    """Write the file, unless another process has written it before."""
     own = path.with_name(f".{path.name}.{os.getpid()}")
     own.write_bytes(data)
     sync(own)
@@ -50,10 +52,10 @@ def write_once(path: Path, data: bytes) -> None:
 
 
 def read_record(path: Path, kind: type[Record]) -> Record | None:
-    """A record, None where it is not there.
+    """The record in a file; None if there is no file.
 
     Raises:
-        JobDamagedError: it cannot be read.
+        JobDamagedError: the record cannot be read.
     """
     try:
         return kind.model_validate_json(path.read_bytes())

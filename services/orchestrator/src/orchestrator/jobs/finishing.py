@@ -1,8 +1,8 @@
-"""The end of a job: answers.jsonl, errors.jsonl, the submission and the report, made from the
-journals in the file's order, a shard at a time.
+"""Ends a job: writes answers.jsonl, errors.jsonl, the submission and the report from the journals,
+in the file's order, one shard at a time.
 
-Safe to do twice, also at once: the same journals give the same bytes, and each file is renamed into
-place.
+It may be done twice, even at the same time: the same journals give the same bytes, and each file is
+renamed into place.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ log = structlog.get_logger("quorum")
 
 
 def finish(store: JobStore, job: JobFile) -> None:
-    """End a job: completed or failed where every shard is done, cancelled where that was asked for.
+    """End a job: as completed or failed if every shard is done, as cancelled if it is being
+    cancelled.
 
-    Otherwise, and where it has ended, nothing is done.
+    Does nothing otherwise, or if the job has ended.
     """
     cancelling = store.is_cancelling(job.id)
     if store.has_ended(job.id) or (store.open_shards(job) and not cancelling):
@@ -94,7 +95,7 @@ def _write_results(
 def submission_row(
     problem: Problem, answers: list[Answer], submission_format: str
 ) -> dict[str, Any]:
-    """The row as posted, answered. A question without an answer gets null, never a stand-in."""
+    """The posted row with its answers. A question without an answer gets null, never a guess."""
     if submission_format == "minimal":
         questions = [{"answer": answer.answer} for answer in answers]
         return {"id": problem.row["id"], "questions": questions}

@@ -1,4 +1,4 @@
-"""How sure an accuracy is: 95 % intervals and the paired test. Proportions lie in [0, 1]."""
+"""The precision of accuracies: 95 % intervals and the paired test. Proportions are in [0, 1]."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def wilson(correct: float, total: float) -> Estimate:
 def clustered(clusters: Sequence[tuple[int, int]]) -> tuple[Estimate, float]:
     """A proportion over clusters of (right, all), its interval and the design effect.
 
-    Questions of one problem err together, so they tell less than as many problems would. The
-    variance is the cluster-robust one of a ratio (Cochran 1977, Sampling Techniques, section 11.6;
-    Miller 2024, "Adding error bars to evals", section 2.2); the interval is Wilson's for the number
-    of independent questions that would have that variance (Franco et al. 2019). The design effect
-    is taken to be 1 at least.
+    Errors in questions of one problem are correlated, so such questions carry less information than
+    independent ones. The variance is the cluster-robust one of a ratio (Cochran 1977, Sampling
+    Techniques, section 11.6; Miller 2024, "Adding error bars to evals", section 2.2); the interval
+    is Wilson's for the number of independent questions that would have that variance (Franco et al.
+    2019). The design effect is at least 1.
     """
     total = sum(size for _, size in clusters)
     correct = sum(right for right, _ in clusters)
@@ -58,7 +58,7 @@ def compare(first: Sequence[bool], second: Sequence[bool]) -> Comparison:
     one.
 
     Raises:
-        ValueError: the runs are empty or of different lengths.
+        ValueError: the runs are empty or have different lengths.
     """
     pairs = list(zip(first, second, strict=True))
     n = len(pairs)
@@ -86,4 +86,4 @@ def _reach(a: float, b: float, phi: float) -> float:
 def _mcnemar(gained: int, lost: int) -> float:
     n = gained + lost
     tail = sum(math.comb(n, i) for i in range(min(gained, lost) + 1))
-    return min(1.0, 2 * tail / (1 << n))  # a quotient of whole numbers, too large for floats each
+    return min(1.0, 2 * tail / (1 << n))  # divides integers, because each is too large for a float

@@ -1,11 +1,11 @@
-"""A shard's journal: one line an answer, on disk within a second.
+"""A shard's journal: one line per answer, on disk within a second.
 
-Samples after which their question's vote went on have a line before it.
+Samples that did not end their question's vote have lines before the answer's line.
 
-A line counts once its newline is written. A power cut can leave a last line without one, or a block
-that holds nothing: readers pass over what is no record, and the next writer cuts off a last line
-without end. A question whose line is lost is open again, and samples whose line is lost are drawn
-again.
+A line counts once its newline is written. After a power cut, the last line may lack its newline, or
+a block may be empty. Readers skip lines that are not records. The next writer cuts off an
+incomplete last line. If an answer's line is lost, its question is open again. If a samples' line is
+lost, those samples are drawn again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SYNC_EVERY_S = 0.5
 FULL_RETRY_S = 2.0
 LOCK_POLL_S = 0.1
 CHUNK_BYTES = 1 << 20
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # as some network file systems say
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # some network file systems give these
 _RECORD: TypeAdapter[Answer | Drawn] = TypeAdapter(Answer | Drawn)
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -38,7 +38,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 class Journal:
     """An open journal.
 
-    `may_write` is asked before each line and raises where another writer has taken over.
+    `may_write` is called before each line. It raises if another writer has taken over.
     """
 
     def __init__(self, descriptor: int, may_write: Callable[[], None]) -> None:
@@ -48,10 +48,10 @@ class Journal:
         self.waits_for: str | None = None
 
     async def append(self, record: Answer | Drawn) -> None:
-        """Write one line. On a full volume, wait until it has room; the record is kept meanwhile.
+        """Write one line. If the volume is full, keep the record and wait for room.
 
         Raises:
-            whatever `may_write` raises; nothing is written then.
+            whatever `may_write` raises; then nothing is written.
         """
         line = record.model_dump_json().encode() + b"\n"
         while True:
@@ -92,11 +92,12 @@ class Journal:
 async def open_journal(
     path: Path, may_write: Callable[[], None], patience_s: float
 ) -> AsyncIterator[Journal]:
-    """Open for appending behind the last whole line; synced twice a second and at the end.
+    """Open for appending after the last complete line; synced twice a second and at the end.
 
-    Another process may still have it open: one whose lease went with a wiped Redis sees that at its
-    next renewal, and is waited for. After `patience_s` any lease from before has run out, so that
-    one which still has the file open is halted, and will write nothing when it goes on.
+    Another process may still have it open: if Redis was wiped, that process notices the loss of its
+    lease at the next renewal. This function waits up to `patience_s` for it. By then any earlier
+    lease has expired. A process that still has the file open is paused, and will write nothing when
+    it resumes.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
@@ -131,7 +132,7 @@ async def _lock(descriptor: int, patience_s: float) -> None:
 
 
 def _whole_bytes(descriptor: int) -> int:
-    """Length of the file up to and with its last newline."""
+    """The file's length up to and including its last newline, in bytes."""
     end = os.fstat(descriptor).st_size
     while end > 0:
         start = max(0, end - CHUNK_BYTES)
@@ -143,7 +144,9 @@ def _whole_bytes(descriptor: int) -> int:
 
 
 def journal_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
-    """Whole lines from byte `offset` on, each with the offset behind it. No file, no lines."""
+    """Yield complete lines from byte `offset` on, each with the offset after it. No file, no
+    lines.
+    """
     try:
         with path.open("rb") as file:
             file.seek(offset)
@@ -168,8 +171,8 @@ def read_journal(path: Path) -> Iterator[Answer | Drawn]:
 def fold(
     records: Iterable[Answer | Drawn],
 ) -> tuple[dict[tuple[str, int], Answer], dict[tuple[str, int], list[Drawn]]]:
-    """Answers by question, of several for one question the first; and of the questions without an
-    answer what was drawn for them.
+    """The answers by question (the first one if there are several), and the drawn samples of the
+    questions without an answer.
     """
     answers: dict[tuple[str, int], Answer] = {}
     drawn: dict[tuple[str, int], list[Drawn]] = {}

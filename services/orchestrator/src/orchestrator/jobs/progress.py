@@ -1,6 +1,6 @@
-"""How far jobs are: the counts of the shards that are done, and the journals of the others.
+"""The progress of jobs, from the counts of done shards and the journals of the others.
 
-Each journal's bytes are read once and only new ones later.
+Each byte of a journal is read only once.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from orchestrator.jobs.journal import journal_lines
 from orchestrator.jobs.records import Answer, Counts, JobFile
 from orchestrator.jobs.store import JobStore
 
-RATE_WINDOW = 1000  # answers over which rates are measured
+RATE_WINDOW = 1000  # rates are measured over this many answers
 
 
 @dataclass(frozen=True)
 class Progress:
     """Counts over a job's journaled questions.
 
-    Rates are from the first of the last answers until now, so that they fall while none comes; None
-    at first.
+    Rates are measured from the first of the last `RATE_WINDOW` answers until now, so they fall
+    while no answer comes. They are None at first.
     """
 
     counts: Counts
@@ -51,7 +51,7 @@ class _Known:
 
 
 class ProgressReader:
-    """Progress of any job of a store; safe to call from several threads."""
+    """The progress of a store's jobs. Safe to call from several threads."""
 
     def __init__(self, store: JobStore) -> None:
         self._store = store
@@ -70,17 +70,19 @@ class ProgressReader:
             return Progress(counts, *_rates(known.recent))
 
     def forget(self, job_id: str) -> None:
-        """The job has ended, or was opened again: what was read of it counts no more."""
+        """Drop the data that was read of a job, because it has ended or was reopened."""
         with self._lock:
             self._known.pop(job_id, None)
 
     def _news(self, job: JobFile, shard: int) -> Iterator[tuple[float, int]]:
-        """Read a shard on; when its new answers came, and their numbers of samples."""
+        """Read a shard's new lines. Yields the time and the number of samples of each new
+        answer.
+        """
         known = self._known[job.id]
         if shard in known.done:
             return
         done = self._store.done_counts(job.id, shard)
-        if done is None or shard in known.shards:  # what was begun is read to its end, for rates
+        if done is None or shard in known.shards:  # one partly read is read to its end, for rates
             yield from self._read_on(job, shard, known.shards.setdefault(shard, _Shard()))
         if done is not None:
             known.done[shard] = done
@@ -93,7 +95,7 @@ class ProgressReader:
             try:
                 answer = Answer.model_validate_json(line)
             except ValidationError:
-                continue  # no record, or samples of a vote that is under way
+                continue  # not a record, or samples of an open vote
             if shard.counting.add(answer):
                 yield answer.finished_at, len(answer.samples)
 

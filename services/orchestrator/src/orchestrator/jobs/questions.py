@@ -1,7 +1,7 @@
-"""The questions of one job as a reader goes through them: filtered, ordered, a page at a time.
+"""The questions of one job for a reader: filtered, sorted, one page at a time.
 
-An index holds a short record a question, never a sample: where its row lies in the posted file, and
-where its answer lies in a journal. It reads on in the journals of a job that is under way.
+The index holds a short record per question and no samples: the position of its row in the posted
+file, and of its answer in a journal. While the job runs, the index reads new lines of the journals.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ Order = Literal["position", "agreement"]
 
 
 class QuestionRow(BaseModel):
-    """One question in short. `position` counts from 0 in the posted file; `id` and `index` name the
-    problem's row and the question in it. `text` is the question's beginning."""
+    """A question's short form. `position` counts from 0 in the posted file; `id` and `index` name
+    the problem's row and the question in it. `text` is the question's beginning.
+    """
 
     position: int
     id: str
@@ -54,7 +55,9 @@ class QuestionRow(BaseModel):
 
 
 class QuestionList(BaseModel):
-    """`total` counts the questions that fit the filters; `data` holds some, from `offset` on."""
+    """`total` counts the questions that match the filters; `data` holds one page of them, from
+    `offset` on.
+    """
 
     total: int
     offset: int
@@ -64,7 +67,7 @@ class QuestionList(BaseModel):
 class QuestionDetail(BaseModel):
     """A question with its answer, if it has one yet.
 
-    `places` holds for each sample the start and end of the label in its text, in characters.
+    `places` has the start and end of the label in each sample's text, in characters.
     """
 
     row: QuestionRow
@@ -76,14 +79,14 @@ class QuestionDetail(BaseModel):
 
 
 class RatePoint(BaseModel):
-    """Questions per second around a moment, in seconds since the first answer."""
+    """Questions per second around a time, given in seconds since the first answer."""
 
     elapsed_s: float
     questions_per_s: float
 
 
 class Figures(BaseModel):
-    """What the answers so far add up to, and how fast they came."""
+    """The sums over the answers so far, and the rate at which they came."""
 
     sums: Sums
     rate: list[RatePoint]
@@ -138,7 +141,7 @@ FILTERS: dict[Show, Callable[[_Entry], bool]] = {
 
 @dataclass
 class QuestionIndex:
-    """The index of one job. Not safe for several threads at once: `reading` is held around it."""
+    """The index of one job. Not thread-safe: callers hold `reading` while they use it."""
 
     store: JobStore
     job: JobFile
@@ -166,7 +169,7 @@ class QuestionIndex:
         self._by_key = {(entry.id, entry.index): entry for entry in self._entries}
 
     def read_on(self) -> None:
-        """Take up what was journaled since."""
+        """Read the lines that were journaled since the last call."""
         for shard in range(len(self.job.shards)):
             begin = self._offsets[shard]
             for line, end in journal_lines(self.store.journal(self.job.id, shard), begin):
@@ -174,7 +177,7 @@ class QuestionIndex:
                     answer = Answer.model_validate_json(line)
                     entry = self._by_key[answer.id, answer.index]
                 except (ValidationError, KeyError):
-                    pass  # no record, or samples of a vote that is under way
+                    pass  # not a record, or samples of an open vote
                 else:
                     if not entry.answered:
                         self._take(entry, answer, shard, begin)
@@ -197,7 +200,7 @@ class QuestionIndex:
         offset: int,
         limit: int,
     ) -> QuestionList:
-        """The questions that fit every filter."""
+        """The questions that match every filter."""
         tests = [FILTERS[name] for name in show]
         holding = self._holding(text.casefold()) if text else None
         found = [
@@ -213,7 +216,7 @@ class QuestionIndex:
         return QuestionList(total=len(found), offset=offset, data=rows)
 
     def _holding(self, text: str) -> frozenset[int]:
-        """Positions of the questions whose problem, text, options or id hold `text`."""
+        """Positions of the questions with `text` in their problem, text, options or id."""
         if text not in self._searches:
             self._searches[text] = frozenset(self._search(text))
             if len(self._searches) > KEPT_SEARCHES:
@@ -232,7 +235,7 @@ class QuestionIndex:
                         yield entry.position
 
     def verdicts(self) -> dict[tuple[str, int], Verdict]:
-        """What was answered so far, by the problem's id and the question's index."""
+        """The answers so far, by the problem's id and the question's index."""
         return {
             (e.id, e.index): Verdict(e.position, e.answer, e.key)
             for e in self._entries
@@ -243,7 +246,7 @@ class QuestionIndex:
         """One question in full.
 
         Raises:
-            QuestionNotFoundError: the file has fewer.
+            QuestionNotFoundError: the file has fewer questions.
         """
         if not 0 <= position < len(self._entries):
             raise QuestionNotFoundError(position, len(self._entries))
@@ -273,7 +276,7 @@ class QuestionIndex:
         return Answer.model_validate_json(line)
 
     def _format(self) -> PromptFormat:
-        """What the job's replies were read by."""
+        """The format by which the job's replies were read."""
         pinned = self.store.pinned(self.job.id)
         return pinned.format if pinned else PromptFormat()
 
@@ -285,14 +288,15 @@ class QuestionIndex:
 
 
 def _options_seen(question: Question, sample: Sample) -> list[str]:
-    """The options in the order that the sample was asked in."""
+    """The options in the order in which this sample saw them."""
     order = sample.order or question.labels
     return [question.options[LABELS.index(label)] for label in order]
 
 
 def rate_points(finished_at: list[float], now_s: float | None) -> list[RatePoint]:
-    """Answers per second over `RATE_POINTS` equal spans, from the first answer to `now_s` or the
-    last one. Fewer than two answers give none."""
+    """Answers per second over `RATE_POINTS` equal spans, from the first answer to `now_s`, or to
+    the last answer. Empty for fewer than two answers.
+    """
     if len(finished_at) < 2:
         return []
     begin = min(finished_at)
@@ -310,7 +314,7 @@ def rate_points(finished_at: list[float], now_s: float | None) -> list[RatePoint
 
 
 class QuestionReader:
-    """The indexes of the jobs that were looked at last; safe to call from several threads."""
+    """The indexes of the jobs that were read most recently. Safe to call from several threads."""
 
     def __init__(self, store: JobStore) -> None:
         self._store = store
@@ -318,13 +322,15 @@ class QuestionReader:
         self._indexes: OrderedDict[str, QuestionIndex] = OrderedDict()
 
     def forget(self, job_id: str) -> None:
-        """The job was opened again or deleted: what was read of it counts no more."""
+        """Drop a job's index, because the job was reopened or deleted."""
         with self._lock:
             self._indexes.pop(job_id, None)
 
     @contextmanager
     def read(self, job: JobFile) -> Iterator[QuestionIndex]:
-        """The job's index, read on to what is journaled now; held until the block ends."""
+        """Yield the job's index with all journaled lines; other threads wait until the block
+        ends.
+        """
         with self._lock:
             index = self._indexes.get(job.id)
             if index is None:

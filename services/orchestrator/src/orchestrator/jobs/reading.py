@@ -1,4 +1,4 @@
-"""What is known of the jobs in a data folder; `store` says which files there are."""
+"""Reads the jobs in a data folder; the module `store` lists their files."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _JOB_ID = re.compile(JOB_ID_PATTERN)
 
 
 class JobReader:
-    """The jobs under a data folder, read. `JobStore` also accepts, changes and removes them."""
+    """Reads the jobs under a data folder. `JobStore` also accepts, changes and removes them."""
 
     def __init__(self, data_dir: Path) -> None:
         self._jobs = data_dir / "jobs"
         self._said_damaged: set[str] = set()
 
     def ids(self) -> list[str]:
-        """Every job, newest first."""
+        """The ids of all jobs, newest first."""
         if not self._jobs.is_dir():
             return []
         return sorted(
@@ -39,7 +39,7 @@ class JobReader:
         )
 
     def open_jobs(self) -> Iterator[JobFile]:
-        """Jobs that have not ended, oldest first; damaged ones are passed over."""
+        """Jobs that have not ended, oldest first. Damaged ones are skipped."""
         for job_id in reversed(self.ids()):
             if not self.has_ended(job_id):
                 try:
@@ -54,7 +54,7 @@ class JobReader:
                     self._said_damaged.discard(job_id)
 
     def directory(self, job_id: str) -> Path:
-        """Where the job's files are.
+        """The directory with the job's files.
 
         Raises:
             JobNotFoundError: there is no such job.
@@ -77,10 +77,10 @@ class JobReader:
         return found
 
     def load_whole(self, job_id: str) -> JobFile:
-        """job.json of a job all of whose records can be read.
+        """Read job.json, and check that all of the job's records can be read.
 
         Raises:
-            JobNotFoundError, JobDamagedError: the latter names the first file that cannot be.
+            JobNotFoundError, JobDamagedError: the latter names the first file that cannot be read.
         """
         job = self.load(job_id)
         self.started(job_id)
@@ -115,19 +115,19 @@ class JobReader:
         return self.directory(job_id) / "shards" / f"{shard:04d}.jsonl"
 
     def answers(self, job: JobFile, shard: int) -> dict[tuple[str, int], Answer]:
-        """A shard's journaled answers by question; of several for one question the first."""
+        """A shard's journaled answers by question; the first one if a question has several."""
         return self.journaled(job, shard)[0]
 
     def journaled(
         self, job: JobFile, shard: int
     ) -> tuple[dict[tuple[str, int], Answer], dict[tuple[str, int], list[Drawn]]]:
-        """A shard's answers, and of the questions without one what was drawn for them."""
+        """A shard's answers, and the drawn samples of its questions without an answer."""
         return fold(read_journal(self.journal(job.id, shard)))
 
     def done_counts(self, job_id: str, shard: int) -> Counts | None:
-        """The counts of a shard that is done, else None.
+        """The counts of a shard; None if it is not done.
 
-        Where they cannot be read, the shard is open again: its journal holds what they are made of.
+        If they cannot be read, the shard counts as open: they can be made again from its journal.
         """
         try:
             return read_record(self._done(job_id, shard), Counts)
@@ -136,12 +136,14 @@ class JobReader:
             return None
 
     def last_written_at_s(self, job_id: str) -> float:
-        """When an answer was last journaled, or else the job accepted, as a time.time()."""
+        """The time of the last journaled answer, or else of the job's acceptance, as a
+        time.time().
+        """
         directory = self.directory(job_id)
         written = [*directory.glob("shards/*.jsonl"), directory / "job.json"]
         times = [0.0]
         for path in written:
-            with suppress(FileNotFoundError):  # the job may be deleted meanwhile
+            with suppress(FileNotFoundError):  # the job may have been deleted
                 times.append(path.stat().st_mtime)
         return max(times)
 
@@ -155,11 +157,11 @@ class JobReader:
         return read_record(self.directory(job_id) / "end.json", EndFile)
 
     def pinned(self, job_id: str) -> Contract | None:
-        """What the job is answered under; None before it has started, or without a contract."""
+        """The job's contract; None before the job has started, or if its model has no contract."""
         return read_record(self.directory(job_id) / CONTRACT_FILE, Contract)
 
     def result(self, job_id: str, name: str) -> Path | None:
-        """A file that an ended job has left, one of `RESULTS`; None if it is not there."""
+        """The path of one of an ended job's `RESULTS`; None if it is not there."""
         path = self.directory(job_id) / name
         return path if path.is_file() else None
 
@@ -167,7 +169,7 @@ class JobReader:
         return (self._jobs / job_id / "end.json").exists()
 
     def is_cancelling(self, job_id: str) -> bool:
-        """Whether someone asked for the job's end, or deleted it as damaged."""
+        """True if someone cancelled the job, or deleted it while it was damaged."""
         directory = self._jobs / job_id
         return (directory / "cancel").exists() or not directory.exists()
 

@@ -1,6 +1,6 @@
-"""What is written about a job: its settings, its beginning and end, and one record a question.
+"""The records of a job: its settings, its start and end, and one record per question.
 
-Pydantic, because they live in files.
+They are pydantic models, because they are stored in files.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from typing_extensions import TypedDict  # pydantic asks for this one on Python 3.11
+from typing_extensions import TypedDict  # pydantic requires this one on Python 3.11
 
 Flag = Literal["tie", "early_stop", "resampled", "forced", "unpermuted", "cut"]
 Priority = Literal["high", "normal", "low"]
@@ -21,9 +21,10 @@ class _Frozen(BaseModel):
 
 
 class JobSettings(_Frozen):
-    """What a poster chose. The form, the command's options and the page are made of these fields.
+    """The settings that the client chose. The form, the command's options and the page are made
+    from these fields.
 
-    None stands for the contract's own default, settled when the job starts.
+    None means the contract's default, which is fixed when the job starts.
     """
 
     samples: int = Field(3, ge=1, le=64, description="samples drawn per question, 1 to 64")
@@ -53,7 +54,7 @@ class JobSettings(_Frozen):
 
 
 class ShardPlace(_Frozen):
-    """Where a shard's problems lie: from byte `offset` on, on line `line` (from 1)."""
+    """The start of a shard's problems in the file: byte `offset`, line `line` (from 1)."""
 
     offset: int
     line: int
@@ -62,7 +63,7 @@ class ShardPlace(_Frozen):
 
 
 class JobFile(_Frozen):
-    """job.json: written once, as the job is accepted."""
+    """job.json: written once, when the job is accepted."""
 
     id: str
     created_at: str
@@ -83,7 +84,7 @@ class SamplingValues(TypedDict):
 
 
 class Counts(_Frozen):
-    """Sums over journaled questions: what a shard leaves behind when it is done, and a job."""
+    """Sums over the journaled questions of a done shard or of a job."""
 
     completed: int = 0
     failed: int = 0
@@ -99,7 +100,7 @@ class Counts(_Frozen):
 
     @property
     def agreement(self) -> float | None:
-        """Mean over the questions that had a vote; a forced answer had none."""
+        """The mean over the questions that had a vote. A forced answer had none."""
         return self.agreement_sum / self.voted if self.voted else None
 
     def __add__(self, other: Counts) -> Counts:
@@ -109,7 +110,7 @@ class Counts(_Frozen):
 
 
 class VoterRecord(_Frozen):
-    """A voter of a job: the model that it asks, and its sampling values."""
+    """A voter of a job: its model and its sampling values."""
 
     name: str
     model: str
@@ -117,7 +118,9 @@ class VoterRecord(_Frozen):
 
 
 class StartFile(_Frozen):
-    """start.json: what the job is answered under; the first shard writes it, once."""
+    """start.json: the model, sampling values and versions of a job. The first shard writes it,
+    once.
+    """
 
     started_at: str
     model: str
@@ -130,7 +133,7 @@ class StartFile(_Frozen):
 
 
 class EndFile(_Frozen):
-    """end.json: how a job ended. Its presence means that it did."""
+    """end.json: how a job ended. Its presence means that the job has ended."""
 
     status: Literal["completed", "failed", "cancelled"]
     finished_at: str
@@ -141,12 +144,11 @@ class EndFile(_Frozen):
 class Sample(_Frozen):
     """One completion.
 
-    `slot` is its place in the vote, `attempt` counts redraws of an invalid one, `voter` is the
-    name of the voter that was asked. `label` is the
-    question's own; `order` holds the question's labels as this sample saw them, where options were
-    permuted: the first letter is the option that it saw as A. `logprob` is the mean over its
-    tokens, in nats, where votes are weighted by it. `reasoning` is what the server sent apart from
-    the text; no label is read from it.
+    `slot` is its place in the vote, `attempt` counts the redraws of an invalid sample, `voter` is
+    the voter's name. `label` is a label of the question as posted. `order` is set if options were
+    permuted: its first letter is the label of the option that this sample saw as A, and so on.
+    `logprob` is the mean over its tokens, in nats, if votes are weighted by it. `reasoning` is the
+    part that the server sent apart from the text; no label is read from it.
     """
 
     slot: int
@@ -163,9 +165,9 @@ class Sample(_Frozen):
 
 
 class Answer(_Frozen):
-    """A line of a journal and of answers.jsonl: a question that is done.
+    """A line of a journal and of answers.jsonl: the result of a question that is done.
 
-    `id` and `index` name the problem's row and the question in it; `key` is the file's own answer.
+    `id` and `index` name the problem's row and the question in it; `key` is the answer in the file.
     """
 
     id: str
@@ -189,19 +191,19 @@ class Answer(_Frozen):
 
     @property
     def right(self) -> bool:
-        """The answer is the file's own; False if there is no answer, or no key."""
+        """The answer equals the key. False if there is no answer or no key."""
         return self.answer is not None and self.answer == self.key
 
     @property
     def forced(self) -> bool:
-        """The answer comes from a reply held to the labels, and not from a vote."""
+        """The answer comes from a reply restricted to the labels, not from a vote."""
         return "forced" in self.flags
 
 
 class Drawn(_Frozen):
-    """A line of a journal: samples of a question whose vote went on after them.
+    """A line of a journal: samples that did not end their question's vote.
 
-    Those that end a vote stand in its answer alone. Samples that stand here are not drawn again.
+    Samples in these lines are not drawn again. Samples that end a vote are only in its answer.
     """
 
     id: str

@@ -1,6 +1,6 @@
-"""What a finished job tells: report.json, added up answer by answer.
+"""The report of a finished job, report.json, summed answer by answer.
 
-Sums and the list of what was missed are held, never the answers themselves.
+Only sums and the list of missed questions are in memory, never the answers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from orchestrator.jobs.intervals import clustered, wilson
 from orchestrator.jobs.records import Answer, JobFile, JobSettings, StartFile, Weighing
 from orchestrator.jobs.vote import Slot, draws_needed, outcome, slot_of
 
-# Upper edges of the levels of agreement, each counted to the level that it ends.
+# Upper edges of the levels of agreement; each edge belongs to the level below it.
 LEVELS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9999, 1.0)
 
 
@@ -32,9 +32,9 @@ class Accuracy(BaseModel):
 
 
 class ClusteredInterval(BaseModel):
-    """The interval where questions of one problem are taken to err together.
+    """The interval under the assumption that errors in one problem are correlated.
 
-    `design_effect` is the variance of the share over what it would be for independent questions.
+    `design_effect` is the variance of the share divided by that for independent questions.
     """
 
     low: float
@@ -43,7 +43,7 @@ class ClusteredInterval(BaseModel):
 
 
 class AgreementLevel(BaseModel):
-    """Questions whose agreement lies above `above` and up to `up_to`."""
+    """Questions with an agreement above `above`, up to and including `up_to`."""
 
     above: float
     up_to: float
@@ -52,9 +52,10 @@ class AgreementLevel(BaseModel):
 
 
 class VotesAccuracy(BaseModel):
-    """Accuracy that a job with so many samples would have had, from the samples of this job.
+    """The accuracy that a job with `votes` samples would have had, computed from this job's
+    samples.
 
-    A vote of 1 is one sample, drawn again while it named no option.
+    A vote of 1 is one sample, which is redrawn while it names no option.
     """
 
     votes: int
@@ -69,7 +70,7 @@ class MissedQuestion(BaseModel):
 
 
 class MissedProblem(BaseModel):
-    """A problem of which something was missed: how many questions it has, and those missed."""
+    """A problem with missed questions: the number of its questions, and the missed ones."""
 
     id: str
     questions: int
@@ -77,7 +78,9 @@ class MissedProblem(BaseModel):
 
 
 class Provenance(BaseModel):
-    """What answered: the file's digest, the settings, and from start.json model and versions."""
+    """The origin of the answers: the file's digest, the settings, and start.json with model and
+    versions.
+    """
 
     filename: str
     sha256: str
@@ -86,18 +89,18 @@ class Provenance(BaseModel):
 
 
 class Sums(BaseModel):
-    """What answers add up to, of a finished job or of one under way.
+    """Sums over the answers of a finished or running job.
 
-    Accuracies are there where every question has a key. `tokens` counts prompts once a request.
+    Accuracies are set if every question has a key. `tokens` counts a prompt once per request.
     """
 
     answered: int
     failed: int
     accuracy: Accuracy | None
     accuracy_by_votes: list[VotesAccuracy]
-    # of one sample that is never drawn again; reports of earlier versions lack it
+    # of one sample without redraws; reports of earlier versions lack it
     accuracy_first_draw: Accuracy | None = None
-    # None where no sample was cut; reports of earlier versions lack it
+    # None if no sample was cut; reports of earlier versions lack it
     cut: CutSamples | None = None
     agreement: float | None
     agreement_levels: list[AgreementLevel]
@@ -109,9 +112,9 @@ class Sums(BaseModel):
 
 
 class Report(Sums):
-    """A finished job in numbers.
+    """The figures of a finished job.
 
-    `seconds` is from the first shard's start to the end, waiting included.
+    `seconds` is the time from the first shard's start to the end, including waits.
     """
 
     job: str
@@ -171,7 +174,7 @@ class AnswerSums:
         self._right_by_votes[self._votes[-1]] += right
 
     def sums(self, start: StartFile | None) -> Sums:
-        """`start` tells the token limit that samples met."""
+        """The sums so far; `start` holds the samples' token limit."""
         failed = self._labels["none"]
         labels = {label: n for label, n in sorted(self._labels.items()) if label != "none"}
         total = failed + sum(labels.values())
@@ -265,11 +268,11 @@ def slots_of(answer: Answer, weighing: Weighing) -> list[Slot]:
 
 
 def answer_by(votes: int, answer: Answer, weighing: Weighing) -> str | None:
-    """What a job with `samples=votes` would have answered, redraws and held replies included.
+    """The answer of a job with `samples=votes`, including redraws and replies restricted to labels.
 
-    A reply held to the labels depends on nothing but the question, so it is the same after fewer
-    samples. None where such a job would have needed one and this job did not: what that reply would
-    have been is not known, and it counts as wrong.
+    A reply restricted to labels depends only on the question, so it is the same after fewer
+    samples. If that job would have needed such a reply and this job did not, the reply is unknown:
+    the result is None and counts as wrong.
     """
     if answer.forced:
         return answer.answer
@@ -277,15 +280,15 @@ def answer_by(votes: int, answer: Answer, weighing: Weighing) -> str | None:
 
 
 def first_draw(answer: Answer) -> str | None:
-    """What the very first sample names, before any is drawn again."""
+    """The label of the first sample, before any redraw."""
     return answer.samples[0].label if answer.samples and not answer.forced else None
 
 
 def winner(slots: Sequence[Slot], votes: int) -> str | None:
-    """What a vote of `votes` would have given, from the slots drawn for a larger one.
+    """The winner of a vote of `votes`, from the slots drawn for a larger vote.
 
-    Exact also where the larger vote was stopped early: what settled it settles the smaller one.
-    Ties fall to further slots where those were drawn, else to the label seen first.
+    Also exact if the larger vote was stopped early: the slots that settled it also settle the
+    smaller one. A tie goes to further slots if they were drawn, else to the label seen first.
     """
     taken = list(slots[:votes])
     while len(taken) < len(slots) and (more := draws_needed(taken, votes, early_stop=False)):

@@ -1,7 +1,6 @@
-"""The job directories: everything that is known of a job, and all one needs to move it to another
-machine.
+"""The job directories. Each holds all data of a job, and is enough to move it to another machine.
 
-jobs/<id>/problems.jsonl   the posted file, byte for byte
+jobs/<id>/problems.jsonl the posted file, byte for byte
           job.json         its settings, and where each shard's problems lie in the file
           contract.json, start.json   what it is answered under, once it has started
           shards/0000.jsonl ...       one journal of answers and open votes per shard
@@ -57,7 +56,9 @@ def now() -> str:
 
 
 class JobStore(JobReader):
-    """The jobs under a data folder. One process accepts jobs; any number reads and answers them."""
+    """The jobs under a data folder. One process accepts jobs; any number of them read and answer
+    jobs.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         super().__init__(data_dir)
@@ -73,14 +74,15 @@ class JobStore(JobReader):
         shard_questions: int,
         idempotency_key: str | None = None,
     ) -> tuple[JobFile, bool]:
-        """Accept a problem file as a new job; the job is there whole or not at all.
+        """Accept a problem file as a new job. The job appears complete or not at all.
 
-        The file is copied and checked in pieces, and never held as a whole. Returns the job, and
-        whether it is new: a file that was posted before with the same idempotency key is not.
+        The file is copied and checked in pieces; it is never in memory as a whole. Returns the job,
+        and True if it is new. A file that was posted before with the same idempotency key is not
+        new.
 
         Raises:
             InvalidFileError: the file has faults; nothing is left behind.
-            KeyReusedError: the idempotency key came with another file or other settings.
+            KeyReusedError: the idempotency key was used before with another file or other settings.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%d%H%M%S%f")[:17]
         job_id = f"job_{stamp}_{secrets.token_hex(4)}"
@@ -111,7 +113,9 @@ class JobStore(JobReader):
             shutil.rmtree(new, ignore_errors=True)
 
     def _put_in_place(self, job: JobFile, new: Path) -> JobFile | None:
-        """Rename a new job's folder into place, unless the job was accepted before: that one."""
+        """Rename a new job's folder into place. Returns the earlier job if it was accepted
+        before.
+        """
         with self._accepting:
             earlier = self._accepted_before(job)
             if earlier is None:
@@ -127,7 +131,7 @@ class JobStore(JobReader):
             return None
         try:
             earlier = self.load(self._key_file(job.idempotency_key).read_text())
-        except (FileNotFoundError, JobNotFoundError):  # never seen, or deleted since
+        except (FileNotFoundError, JobNotFoundError):  # no such key, or its job was deleted
             return None
         if (earlier.sha256, earlier.settings) != (job.sha256, job.settings):
             raise KeyReusedError(
@@ -141,7 +145,9 @@ class JobStore(JobReader):
         return folder / hashlib.sha256(key.encode()).hexdigest()
 
     def sweep(self) -> None:
-        """Remove what a process that was killed left of files not accepted, or half deleted."""
+        """Remove the remains of a killed process: files not accepted yet, and jobs deleted in
+        part.
+        """
         for pattern in (".new-*", ".deleted-*"):
             for path in self._jobs.glob(pattern):
                 shutil.rmtree(path, ignore_errors=True)
@@ -149,7 +155,9 @@ class JobStore(JobReader):
     # ---- a job's life -------------------------------------------------------------------------
 
     def pin(self, job_id: str, contract: bytes) -> Contract | None:
-        """Pin a contract to the job, unless another shard was first; the one that is pinned now."""
+        """Pin a contract to the job, unless another shard was first. Returns the pinned
+        contract.
+        """
         write_once(self.directory(job_id) / CONTRACT_FILE, contract)
         return self.pinned(job_id)
 
@@ -159,7 +167,9 @@ class JobStore(JobReader):
         write_once(self.directory(job_id) / "start.json", data)
 
     def writing_result(self, job_id: str, name: str) -> AbstractContextManager[BinaryIO]:
-        """A file to write one of `RESULTS` in pieces; it appears whole when the body ends well."""
+        """Yield a file to write one of `RESULTS` in pieces. It appears complete if the body
+        succeeds.
+        """
         return replacing(self.directory(job_id) / name)
 
     def mark_done(self, job_id: str, shard: int, counts: Counts) -> None:
@@ -169,10 +179,10 @@ class JobStore(JobReader):
         write_atomically(self.directory(job_id) / "end.json", status.model_dump_json().encode())
 
     def cancel(self, job_id: str) -> None:
-        """Ask for the job's end.
+        """Request the job's cancellation.
 
         Raises:
-            StateError: it has ended.
+            StateError: the job has ended.
             JobDamagedError.
         """
         self.load_whole(job_id)
@@ -182,12 +192,12 @@ class JobStore(JobReader):
         write_atomically(self.directory(job_id) / "cancel", b"")
 
     def resume(self, job_id: str) -> None:
-        """Open an ended job again for what is unanswered or failed.
+        """Reopen an ended job for its unanswered and failed questions.
 
-        end.json goes last, so that a job half resumed can be resumed once more.
+        end.json is removed last, so an interrupted resume can be repeated.
 
         Raises:
-            StateError: it has not ended, or nothing is left to do.
+            StateError: the job has not ended, or nothing is left to do.
             JobDamagedError.
         """
         job, directory = self.load_whole(job_id), self.directory(job_id)
@@ -215,7 +225,7 @@ class JobStore(JobReader):
         """Remove an ended job, or a damaged one.
 
         Raises:
-            StateError: it has not ended.
+            StateError: the job has not ended.
         """
         directory = self.directory(job_id)
         if not self.has_ended(job_id) and not self._is_damaged(job_id):

@@ -1,11 +1,12 @@
-"""The vote over a question's samples, and how few draws settle it. Pure functions over slots.
+"""The vote over a question's samples, and the fewest draws that settle it. Pure functions over
+slots.
 
-A vote of k has slots 0 .. k-1. What a slot holds (a label, or None for a sample that stayed
-invalid) depends on nothing but its own seeds, never on when it is drawn. So a vote stopped as soon
-as no further slot could change its winner has the winner of all k slots. Two more slots exist to
+A vote of k has slots 0 .. k-1. A slot's content (a label, or None for a sample that stayed invalid)
+depends only on its own seeds, never on the time when it is drawn. So a vote may stop once no
+further slot could change its winner: the winner is that of all k slots. Two more slots exist to
 break ties.
 
-A slot has one vote, or less where votes are weighted by the probability of the reply
+A slot has one vote, or less if votes are weighted by the probability of the reply
 (self-consistency, Wang et al. 2023, section 2, equation 1: the weighted sum with normalized
 probabilities).
 """
@@ -20,12 +21,12 @@ from typing import NamedTuple
 from orchestrator.jobs.records import Sample, Weighing
 
 TIE_BREAKS = 2
-# Weights are whole multiples of this, so that sums of them are exact in binary floating point.
+# Weights are integer multiples of this, so their sums are exact in binary floating point.
 WEIGHT_STEP = 2.0**-20
 
 
 class Slot(NamedTuple):
-    """What a slot holds: a label, or None, and its weight in (0, 1]."""
+    """A slot's content: a label or None, and its weight in (0, 1]."""
 
     label: str | None
     weight: float = 1
@@ -35,7 +36,7 @@ class Slot(NamedTuple):
 class Outcome:
     """The winner, its share of the valid votes, and the votes per label.
 
-    Where no slot voted, winner and share are None.
+    If no slot voted, winner and share are None.
     """
 
     answer: str | None
@@ -45,7 +46,7 @@ class Outcome:
 
 
 def weight_of(mean_logprob: float) -> float:
-    """The weight of a reply whose tokens have this mean log-probability (in nats)."""
+    """The weight of a reply with this mean log-probability of its tokens, in nats."""
     steps = round(math.exp(min(0.0, mean_logprob)) / WEIGHT_STEP)
     return max(1, steps) * WEIGHT_STEP
 
@@ -54,7 +55,7 @@ def _mean_probability(sample: Sample) -> float:
     return 1 if sample.logprob is None else weight_of(sample.logprob)
 
 
-# What a sample's vote weighs, by the job's setting `vote`: in (0, HEAVIEST], and exact in sums.
+# The weight of a sample's vote, by the job's setting `vote`: in (0, HEAVIEST], and exact in sums.
 WEIGHTS: dict[Weighing, Callable[[Sample], float]] = {
     "plurality": lambda sample: 1,
     "weighted": _mean_probability,
@@ -63,18 +64,19 @@ HEAVIEST = 1.0
 
 
 def slot_of(sample: Sample, weighing: Weighing) -> Slot:
-    """What a settled slot holds."""
+    """The content of a slot whose last attempt is `sample`."""
     return Slot(sample.label, WEIGHTS[weighing](sample))
 
 
 def draws_needed(
     slots: Sequence[Slot], k: int, *, early_stop: bool, heaviest: float = HEAVIEST
 ) -> int:
-    """How many slots to draw next, given those drawn so far in order; 0 when the vote is settled.
+    """The number of slots to draw next, given those drawn so far in order; 0 if the vote is
+    settled.
 
-    With `early_stop`, no fewer draws than these could settle the vote, and a vote with 0 left
-    cannot change: the leader has more votes than the second could reach with every slot that is
-    left, each of the weight `heaviest`, which no slot exceeds.
+    With `early_stop`, this is the smallest number of draws that could settle the vote. A vote is
+    settled if the leader has more votes than the second could reach with all remaining slots at the
+    weight `heaviest`, which no slot exceeds.
     """
     left = k - len(slots)
     first, second = _two_highest(slots)
@@ -90,7 +92,7 @@ def draws_needed(
 def outcome(slots: Sequence[Slot], k: int) -> Outcome:
     """The result of a settled vote.
 
-    `tie` says that it was level after k slots, whatever decided it then.
+    `tie` is True if the vote was level after k slots, even if further slots decided it.
     """
     tally = _tally(slots)
     if not tally:
