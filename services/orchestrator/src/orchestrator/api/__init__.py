@@ -1,1 +1,1 @@
-"""The HTTP API: it accepts files, shows jobs and hands out results. Workers do the answering."""
+"""The HTTP API: it accepts files, shows jobs and returns results. Workers answer the questions."""

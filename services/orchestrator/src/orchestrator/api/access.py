@@ -1,4 +1,6 @@
-"""Who may call: the key, where one is set, by header or by the page's cookie; and from where."""
+"""Access control: the key, if one is set, in a header or in the page's cookie; and the calling
+site.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +32,17 @@ bearer = HTTPBearer(auto_error=False, description="API_KEY, where one is set")
 
 
 class GuardedRoute(CheckedRoute):
-    """A call behind the key, where one is set, and closed to pages of other sites."""
+    """A call that needs the key, if one is set, and refuses changes from pages of other sites."""
 
     def admit(self, request: Request) -> None:
-        """Let the call pass, or refuse it.
+        """Return if the call may pass.
 
-        A browser sends cookies, and forms without a key, also for pages of other sites. It tells
-        where a call comes from in `Sec-Fetch-Site`, and on plain HTTP in `Origin` alone.
+        A browser also sends cookies, and forms without a key, for pages of other sites. Its header
+        `Sec-Fetch-Site` tells which site a call comes from. On plain HTTP only `Origin` does.
 
         Raises:
-            UnauthorizedError: a key is set, and neither header nor cookie holds it.
-            OtherSiteError: a page of another site wants something changed.
+            UnauthorizedError: a key is set, and neither the header nor the cookie holds it.
+            OtherSiteError: a page of another site tries to change something.
         """
         if request.method not in READING and not _is_own(request.headers):
             raise OtherSiteError(
@@ -64,7 +66,7 @@ def _holds(request: Request, wanted: str) -> bool:
 
 
 def _is_own(headers: Headers) -> bool:
-    """Whether a call is from this site's own pages, or from no browser at all."""
+    """True if the call is from this site's own pages, or not from a browser."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None:
         return site in ("same-origin", "none")
@@ -72,12 +74,12 @@ def _is_own(headers: Headers) -> bool:
 
 
 def session_token(key: str) -> str:
-    """What the page's cookie holds: it shows that the key was known, and does not tell it."""
+    """The value of the page's cookie. It proves knowledge of the key without containing it."""
     return hmac.new(key.encode(), b"quorum page", hashlib.sha256).hexdigest()
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Errors of a call, for the OpenAPI document, which api.describe adds their schema to."""
+    """A call's errors for the OpenAPI document; `app.describe` adds their schema there."""
     form = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": form} for status in statuses
@@ -85,7 +87,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def guarded_router() -> APIRouter:
-    """A router behind the key, where one is set; `bearer` is for the OpenAPI document."""
+    """A router whose calls need the key, if one is set; `bearer` is for the OpenAPI document."""
     return APIRouter(
         route_class=GuardedRoute,
         dependencies=[Depends(bearer)],
@@ -102,7 +104,7 @@ session_router = APIRouter(
 def begin_session(
     service: ServiceDep, request: Request, response: Response, key: Annotated[str, Form()]
 ) -> None:
-    """Give the page its cookie, which lasts until the browser is closed."""
+    """Set the page's cookie. It lasts until the browser is closed."""
     wanted = service.settings.api_key
     if not secrets.compare_digest(key.encode(), wanted.encode()):
         raise UnauthorizedError("this is not the API_KEY that the API was started with")
@@ -117,5 +119,5 @@ def begin_session(
 
 @session_router.delete("/session", status_code=204)
 def end_session(response: Response) -> None:
-    """Take the page's cookie back."""
+    """Delete the page's cookie."""
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")

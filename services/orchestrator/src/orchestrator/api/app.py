@@ -1,4 +1,4 @@
-"""The HTTP API. It accepts files, reports and hands out results; workers do the answering."""
+"""The HTTP API's application: its routes, middleware and OpenAPI document."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from orchestrator.settings import Settings
 
 log = structlog.get_logger("quorum")
 
-# How long a stop waits for replies under way; a page that is open follows events without an end.
+# A stop waits this long for running replies. An open page's stream of events has no end.
 STOP_S = 5
 REQUEST_ID = "x-request-id"
-# Asked often and by machines, or many at once: no log line each.
+# Machines call these often, or a page calls many at once, so they get no log lines.
 QUIET = ("/healthz", "/readyz", "/metrics", "/page/")
 
 
 class RequestLog:
-    """ASGI middleware: an id for each request, in its log lines and in the reply's header."""
+    """ASGI middleware: gives each request an id, in its log lines and in the reply's header."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -59,7 +59,7 @@ class RequestLog:
                 status = message["status"]
                 path = getattr(
                     scope.get("route"), "path", "none"
-                )  # the pattern, not what was asked
+                )  # the route's pattern, not the path
                 seconds = scope["app"].state.http_seconds.labels(scope["method"], path, str(status))
                 seconds.observe(time.monotonic() - began)
                 message["headers"] = [
@@ -90,9 +90,9 @@ def create_app(settings: Settings) -> FastAPI:
         service.store.sweep()
         uploads = settings.data_dir / "uploads"
         uploads.mkdir(parents=True, exist_ok=True)
-        for left in uploads.iterdir():  # by a process that was killed while it received a file
+        for left in uploads.iterdir():  # left by a killed process
             left.unlink(missing_ok=True)
-        before, tempfile.tempdir = tempfile.tempdir, str(uploads)  # /tmp may be memory
+        before, tempfile.tempdir = tempfile.tempdir, str(uploads)  # /tmp may be in memory
         watching = asyncio.create_task(service.watch())
         yield
         watching.cancel()
@@ -104,11 +104,11 @@ def create_app(settings: Settings) -> FastAPI:
         description="Answers multiple-choice problem files by vote.",
         version=version("quorum-orchestrator"),
         lifespan=lifespan,
-        docs_url=None,  # FastAPI's pages fetch their scripts from another host; page.py has ours
+        docs_url=None,  # FastAPI's page loads scripts from another host; page.py has ours
         redoc_url=None,
     )
     app.add_middleware(Doors, names=settings.host_names, max_upload_mib=settings.max_upload_mib)
-    app.add_middleware(RequestLog)  # the outer one: what is refused at the door has an id too
+    app.add_middleware(RequestLog)  # the outer one: requests refused by Doors have an id too
     for kind in (QuorumError, OSError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, render_error)
     for calls in (system.router, session_router, jobs.router, questions.router, models.router):
@@ -119,7 +119,9 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the schema of problem details, which no call returns as JSON."""
+    """The OpenAPI document. Adds the schema of problem details, because no call returns it as
+    JSON.
+    """
     document = FastAPI.openapi(app)
     _, found = models_json_schema(
         [(ProblemDetails, "serialization")], ref_template="#/components/schemas/{model}"

@@ -1,9 +1,9 @@
-"""What a request must pass before the API looks at it: a host that is ours, a body within limits.
+"""Checks before the API reads a request: its host must be ours, its body within limits.
 
-A web page of another site may have its own name resolved to this machine (DNS rebinding). Its
-browser then takes the API for part of that site and lets the page do everything. The header Host
-still holds the page's name, so a name is served only where it is known to be ours. An IP address
-always is: a page that was loaded from an address talks to that address alone.
+Another site may let its own name resolve to this machine (DNS rebinding). The browser then treats
+the API as part of that site, and the site's page may call everything. The Host header still holds
+that site's name, so only names known to be ours are served. An IP address is always served: a page
+that was loaded from an address can only call that address.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from orchestrator.api.refusals import render_error
 from orchestrator.errors import BodyTooLargeError, BodyTooSlowError, OtherHostError
 from orchestrator.settings import is_address
 
-# A body may pause so long, and takes no longer in all than this and its size at the least speed.
+# A body may pause this long. Its total time may be this plus its size divided by the least speed.
 IDLE_S = 60.0
 LEAST_BYTES_PER_S = 1024
-# Of the calls that take no file; such a body is held in memory.
+# For calls without a file, whose bodies are held in memory.
 SHORT_BODY_BYTES = 64 << 10
 RANGE = b"content-range"
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 
 
 class Doors:
-    """ASGI middleware: refuses other hosts, and bodies that are too large or too slow.
+    """ASGI middleware that refuses other hosts, and bodies that are too large or too slow.
 
-    `names` are those that the API is served by, in lower case.
+    `names` are the API's host names, in lower case.
     """
 
     def __init__(self, app: ASGIApp, names: Collection[str], max_upload_mib: int) -> None:
@@ -53,7 +53,7 @@ class Doors:
             refusal = render_error(Request(scope), OtherHostError(", ".join(given)))
             await refusal(scope, receive, send)
             return
-        # an upload whose sender went away is no fault, and nobody waits for a reply to it
+        # if the sender of an upload went away, that is not an error, and nobody waits for a reply
         with suppress(ClientDisconnect):
             await self._app(
                 scope, self._limited(scope, receive), _as_problems(scope, receive, send)
@@ -69,7 +69,7 @@ class Doors:
 
         async def receive_within_limits() -> Message:
             nonlocal received, is_whole
-            if is_whole:  # what comes now is the connection's end, which is waited for
+            if is_whole:  # the next message is the end of the connection
                 return await receive()
             if is_told_too_large:
                 raise BodyTooLargeError(limit)
@@ -88,7 +88,7 @@ class Doors:
 
 
 def _as_problems(scope: Scope, receive: Receive, send: Send) -> Send:
-    """`send`, with what Starlette refuses in plain text (ranges) told as problem details."""
+    """`send`, but Starlette's plain-text refusals (of ranges) become problem details."""
     held: Message | None = None
 
     async def send_problem(message: Message) -> None:

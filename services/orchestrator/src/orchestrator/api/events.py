@@ -16,14 +16,15 @@ KEEP_ALIVE_S = 15.0
 
 
 def event_id(job: Job) -> str:
-    """Names a state of a job; the same state has the same id."""
+    """The id of a job's state; equal states have equal ids."""
     counts = job.request_counts
     return f"{job.status}-{counts.completed + counts.failed}-{job.samples.drawn}"
 
 
 async def progress_events(service: Service, job: Job, last_id: str | None) -> AsyncIterator[bytes]:
-    """`progress` whenever the job has moved on since `last_id`, at most twice a second; at its end
-    `end`. Both carry the job. A comment keeps the connection alive meanwhile."""
+    """Yield `progress` when the job has changed since `last_id`, at most twice a second, and `end`
+    when it ends. Both carry the job. Comments keep the connection alive in between.
+    """
     quiet_s = 0.0
     while True:
         current = event_id(job)
@@ -41,5 +42,5 @@ async def progress_events(service: Service, job: Job, last_id: str | None) -> As
         quiet_s += POLL_S
         try:
             job = await asyncio.to_thread(service.views.view, job.id)
-        except JobNotFoundError:  # deleted meanwhile
+        except JobNotFoundError:  # it was deleted
             return

@@ -1,4 +1,4 @@
-"""Jobs as the API shows them: status, counts, rates, and a note on what a job waits for."""
+"""Jobs as the API shows them: status, counts, rates, and a note with the reason of a wait."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from orchestrator.jobs.records import EndFile, JobFile
 from orchestrator.jobs.store import JobStore
 from orchestrator.model import ServedModel
 
-# A job has no worker for a moment between two of its shards.
+# Between two of its shards a job has no worker for a moment.
 IDLE_S = 4.0
 
 
 class JobViews:
-    """Views of the jobs of a store. `data_dir` is the volume that they are on."""
+    """Views of a store's jobs. `data_dir` is on the jobs' volume."""
 
     def __init__(self, store: JobStore, data_dir: Path, work: WorkWatch, model: ModelWatch) -> None:
         self._store = store
@@ -29,7 +29,7 @@ class JobViews:
         self._progress = ProgressReader(store)
 
     def view(self, job_id: str) -> Job:
-        """The job as it is now. One that is damaged is failed, with the reason."""
+        """The job's current state. A damaged job is shown as failed, with the reason."""
         try:
             return self._view(self._store.load_whole(job_id))
         except JobDamagedError as error:
@@ -43,10 +43,10 @@ class JobViews:
             return "failed"
 
     def result(self, job_id: str, name: str) -> Path:
-        """A file that an ended job has left.
+        """The path of a result file of an ended job.
 
         Raises:
-            NotReadyError: it is not there, or not yet.
+            NotReadyError: the file does not exist, or not yet.
         """
         path = self._store.result(job_id, name)
         if path is None:
@@ -58,7 +58,7 @@ class JobViews:
         return path
 
     def forget(self, job_id: str) -> None:
-        """Forget what was read of a job that was opened again or deleted."""
+        """Drop the data that was read of a job, because it was reopened or deleted."""
         self._progress.forget(job_id)
 
     def _readable(self, job_id: str) -> JobFile | None:
@@ -71,7 +71,7 @@ class JobViews:
         job_id = job.id
         started = self._store.started(job_id)
         started_at = started.started_at if started else None
-        end = self._store.end(job_id)  # before the counts: an ended job's counts are final
+        end = self._store.end(job_id)  # read before the counts: an ended job's counts are final
         if end is not None and end.counts is not None:
             self._progress.forget(job_id)
             return Job.of(job, end.counts, end.status, started_at, end, None)
@@ -93,7 +93,7 @@ class JobViews:
         return "in_progress" if self._store.open_shards(job) else "finalizing"
 
     def _note(self, job_id: str, status: Status) -> str | None:
-        """What a job that has not ended waits for, if anything."""
+        """The reason why a job waits; None if it does not wait or has ended."""
         work = self._work
         if room := room_fault(self._data_dir):
             return f"waiting for room: {room}"
@@ -106,7 +106,7 @@ class JobViews:
         if job_id in work.waits:
             return work.waits[job_id]
         if status != "in_progress":
-            return None  # it asks the model nothing any more
+            return None  # the job needs the model no more
         return self._model_note(job_id) or self._turn_note(job_id)
 
     def _model_note(self, job_id: str) -> str | None:

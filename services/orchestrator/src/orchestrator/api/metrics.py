@@ -1,6 +1,6 @@
-"""/metrics, in Prometheus's exposition format: what workers have counted, and the state of things.
+"""/metrics, in Prometheus's exposition format: the workers' counters, and the current state.
 
-Everything is read when it is asked for; nothing is kept here.
+All values are read at each request; this module keeps none.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class QuorumCollector(Collector):
                 status = self._service.views.status(job_id)
                 waits = status not in ENDED
                 written_at_s = store.last_written_at_s(job_id) if waits else 0.0
-            except JobNotFoundError:  # deleted meanwhile
+            except JobNotFoundError:  # it was deleted
                 continue
             statuses[status] += 1
             if waits:
@@ -112,7 +112,7 @@ def _gauge(name: str, help_text: str, value: float) -> Metric:
 
 
 def _counted(connection: Connection) -> Iterator[Metric]:
-    """What workers have counted; a series without labels is there before its first count."""
+    """The workers' counters. A series without labels exists before its first count."""
     found = read_counts(connection)
     for name, family in FAMILIES.items():
         series = found[name]
@@ -136,7 +136,7 @@ def _counted(connection: Connection) -> Iterator[Metric]:
 
 
 def make_registry(service: Service) -> tuple[CollectorRegistry, Histogram]:
-    """The registry that /metrics shows, and the histogram that the API's own requests go into."""
+    """The registry that /metrics shows, and the histogram of the API's own requests."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(QuorumCollector(service))
     http = Histogram(

@@ -1,4 +1,4 @@
-"""The model server as the last check found it: may it be asked, and with which weights."""
+"""The result of the last check of the model server: whether it may be asked, and its weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ CHECK_TIMEOUT_S = 5.0
 
 
 class ModelWatch:
-    """`state` is "ok", or why the server may not be asked; `served` holds the names it serves."""
+    """`state` is "ok", or the reason why the server may not be asked; `served` holds the names that
+    it serves.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -44,16 +46,18 @@ class ModelWatch:
     def found(
         self, state: str, served: frozenset[str] = frozenset(), not_probed: str | None = None
     ) -> None:
-        """Note what a check found. `not_probed` says why the prompt's tokens were not compared."""
+        """Record the result of a check. `not_probed` is the reason why the probe's tokens were not
+        compared.
+        """
         if state != self.state:
             log.info("model server", state=state, not_probed=not_probed)
         self.state, self.served = state, served
 
     def model(self) -> Model:
-        """The model that is published or named, and whether its server is fit to be asked.
+        """The published or named model, and whether its server may be asked.
 
         Raises:
-            WaitingForModelError: nothing is published.
+            WaitingForModelError: no model is published.
         """
         found = find_model(self._settings)
         contract = None if found.digest is None else Contract.load(contract_dir(self._settings))

@@ -1,7 +1,7 @@
-"""The web page: files that are served as they lie in page_files, which call the API as any client.
+"""The web page: the files in page_files, served unchanged. They call the API like any client.
 
-They name nothing outside this origin, and the policy below keeps it so: no inline script or style,
-no other host, no frame.
+They load nothing from outside this origin. The policy below enforces this: no inline script or
+style, no other host, no frame.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",  # asked for anew, and answered with 304 where nothing changed
+    "Cache-Control": "no-cache",  # browsers must ask again, and get 304 if nothing changed
 }
 
 

@@ -1,6 +1,6 @@
-"""What a call is given besides its path: FastAPI takes what it knows, and drops the rest unsaid.
+"""Checks a call's parameters and form fields: FastAPI silently drops those that it does not know.
 
-A misspelt setting would then be a default, and a doubled one its last value.
+Without the check, a misspelt setting would get its default, and a doubled one its last value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 
 from orchestrator.errors import InvalidRequestError, shortened
 
-# More than any call has; what is over is refused while it is read.
+# More than any call has. A form with more is refused while it is read.
 MOST_FORM_FIELDS = 50
 MOST_FORM_FILES = 4
 MOST_FIELD_BYTES = 4096
@@ -26,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class CheckedRoute(APIRoute):
-    """A call that refuses parameters and form fields that it does not have, and doubled ones."""
+    """A call that refuses unknown parameters and form fields, and doubled ones."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -43,19 +43,20 @@ class CheckedRoute(APIRoute):
                 max_files=MOST_FORM_FILES,
                 max_fields=MOST_FORM_FIELDS,
                 max_part_size=MOST_FIELD_BYTES,
-            ) as fields:  # read once: FastAPI finds what is read here
+            ) as fields:  # read once: FastAPI reuses this form
                 _check("form field", fields.multi_items(), form, query)
                 return await handle(request)
 
         return check_and_handle
 
     def admit(self, request: Request) -> None:
-        """Refuse whoever may not make this call, before anything of its body is read."""
+        """Refuse callers that may not make this call, before the body is read."""
 
 
 def _parameters(dependant: Dependant, kind: str) -> Iterator[tuple[str, bool]]:
-    """Names of the call's own parameters and of those of its dependencies; whether each is a
-    list."""
+    """Yield the names of the call's and its dependencies' parameters, each with True if it is a
+    list.
+    """
     for field in getattr(dependant, kind):
         yield field.alias, get_origin(field.field_info.annotation) is list
     for needed in dependant.dependencies:

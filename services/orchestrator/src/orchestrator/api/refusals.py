@@ -1,4 +1,4 @@
-"""Every refusal as problem details (RFC 9457)."""
+"""Renders every refusal as problem details (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ RETRY_AFTER_S = 5
 
 
 def render_error(request: Request, error: Exception) -> JSONResponse:
-    """The reply to a call that failed; of a defect of ours it tells the request's id alone."""
+    """The reply to a failed call. If the failure is a defect of Quorum, it shows only the request's
+    id.
+    """
     headers: dict[str, str] = {}
     if isinstance(error, OSError) and error.errno in FULL:
         error = VolumeFullError("nothing was accepted; delete jobs or enlarge the volume")

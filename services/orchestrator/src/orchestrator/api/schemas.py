@@ -1,4 +1,4 @@
-"""What the HTTP API returns."""
+"""The objects that the HTTP API returns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENDED: tuple[Status, ...] = ("completed", "failed", "cancelled")
 
 
 class RequestCounts(BaseModel):
-    """Questions of the job."""
+    """Numbers of the job's questions."""
 
     total: int
     completed: int
@@ -26,14 +26,14 @@ class RequestCounts(BaseModel):
 
 
 class SampleCounts(BaseModel):
-    """Completions drawn, and those that early stopping made needless."""
+    """Numbers of completions: those drawn, and those saved by early stopping."""
 
     drawn: int
     saved: int
 
 
 class RunningAccuracy(BaseModel):
-    """Of the questions answered so far."""
+    """The accuracy over the questions answered so far."""
 
     correct: int
     answered: int
@@ -43,9 +43,9 @@ class RunningAccuracy(BaseModel):
 class Job(BaseModel):
     """A job.
 
-    Rates are per second; `eta_s` is in seconds; `accuracy` is there where every question has a key.
-    `note` says what the job waits for. A job whose files are damaged is failed too, and `error`
-    names the file.
+    Rates are per second; `eta_s` is in seconds; `accuracy` is set if every question has a key.
+    `note` is the reason why the job waits. A job with damaged files has failed, and `error` names
+    the file.
     """
 
     model_config = ConfigDict(
@@ -128,7 +128,7 @@ class Job(BaseModel):
 
     @classmethod
     def damaged(cls, job_id: str, job: JobFile | None, error: str) -> Job:
-        """A job whose records cannot be read; `job` is None where that holds for job.json too."""
+        """A job whose records cannot be read; `job` is None if job.json cannot be read either."""
         if job is None:
             accepted = datetime.strptime(job_id.split("_")[1] + "000", "%Y%m%d%H%M%S%f")
             job = JobFile(
@@ -148,7 +148,7 @@ class Job(BaseModel):
 
 
 class JobList(BaseModel):
-    """Newest first; `after` of the next page is the last id of this one."""
+    """Jobs, newest first. For the next page, set `after` to the last id of this one."""
 
     object: Literal["list"] = "list"
     data: list[Job]
@@ -162,10 +162,10 @@ class Deleted(BaseModel):
 
 
 class Model(BaseModel):
-    """What jobs are answered by.
+    """The model that answers jobs.
 
-    `state` is "ok", or what is wrong with the server; `contract` is None for an endpoint that is
-    asked in the default prompt format.
+    `state` is "ok", or the fault of the server. `contract` is None for an endpoint that is asked in
+    the default prompt format.
     """
 
     name: str
@@ -175,7 +175,9 @@ class Model(BaseModel):
 
 
 class PublishedModel(BaseModel):
-    """A published model in short; `current` is the one that is, or comes to be, served."""
+    """A published model's short form. `current` is True for the model that is served, or will be
+    next.
+    """
 
     name: str
     digest: str
@@ -187,16 +189,17 @@ class PublishedModel(BaseModel):
 
 
 class ModelList(BaseModel):
-    """Newest first."""
+    """Models, newest first."""
 
     object: Literal["list"] = "list"
     data: list[PublishedModel]
 
 
 class TrainedModel(PublishedModel):
-    """A published model with what its training left.
+    """A published model with the records of its training.
 
-    `metrics` holds an entry a step; `data` and `verification` are None where it has no such file.
+    `metrics` has one entry per step. `data` and `verification` are None if the model has no such
+    file.
     """
 
     contract: Contract
@@ -212,9 +215,9 @@ class Fault(BaseModel):
 
 
 class ProblemDetails(BaseModel):
-    """RFC 9457. `type` names the kind of failure and is stable: programs go by it, and not by the
-    sentences. It is about:blank where the HTTP status alone says what failed. `errors` and
-    `error_count` come with a refused problem file.
+    """RFC 9457. `type` names the kind of failure and is stable: programs should use it, not the
+    sentences. It is about:blank if the HTTP status alone tells the kind. `errors` and `error_count`
+    are set for a refused problem file.
     """
 
     model_config = ConfigDict(
@@ -249,7 +252,7 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Each part's own word: "ok", or what is wrong with it."""
+    """The state of each part: "ok", or its fault."""
 
     ready: bool
     redis: str

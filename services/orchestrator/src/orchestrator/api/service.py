@@ -1,4 +1,4 @@
-"""What the routes work with, and the two loops that run beside them."""
+"""The objects that the routes use, and the two background loops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODEL_CHECK_EVERY_S = 5.0
 
 
 class Service:
-    """One per process of the API."""
+    """One per API process."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -28,12 +28,12 @@ class Service:
         self.views = JobViews(self.store, settings.data_dir, self.work, self.model)
 
     def forget(self, job_id: str) -> None:
-        """Forget what was read of a job that was opened again or deleted."""
+        """Drop the data that was read of a job, because it was reopened or deleted."""
         self.views.forget(job_id)
         self.questions.forget(job_id)
 
     async def watch(self) -> None:
-        """Keep the recovery scan and the model check going until cancelled."""
+        """Run the recovery scan and the model check repeatedly until cancelled."""
         async with self.model.client() as client, asyncio.TaskGroup() as group:
 
             async def check() -> None:

@@ -1,4 +1,4 @@
-"""The data volume: is there room, and can it be written?"""
+"""Checks the data volume: its free room, and whether it can be written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROBE_BYTES = 64 << 10
 
 
 def room_fault(folder: Path) -> str | None:
-    """Why nothing more should be written, None while there is room."""
+    """The reason why no new file should be written; None if there is room."""
     free = shutil.disk_usage(folder).free
     if free >= FULL_BYTES:
         return None
@@ -21,7 +21,10 @@ def room_fault(folder: Path) -> str | None:
 
 
 def volume_state(folder: Path) -> str:
-    """ "ok", or why results cannot be written: an empty file fits on a full volume too."""
+    """The reason why results cannot be written, or "ok".
+
+    The test file is not empty, because an empty file fits on a full volume too.
+    """
     probe = folder / f".writable-{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

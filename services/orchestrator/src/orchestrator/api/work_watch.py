@@ -1,4 +1,4 @@
-"""The work on open jobs as the last recovery scan found it: workers, waits, faults."""
+"""The state of open jobs at the last recovery scan: workers, waits, faults."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ REDIS_TIMEOUT_S = 10.0
 
 
 class WorkWatch:
-    """`state` is "ok", or why the last scan failed; `waits` says what a job's workers wait for."""
+    """`state` is "ok", or the reason why the last scan failed; `waits` holds the reasons why jobs
+    wait.
+    """
 
     def __init__(self, settings: Settings, store: JobStore) -> None:
         self._store = store
-        # a command that gets no answer fails in time for the next try; nothing here blocks on Redis
+        # a command without an answer fails before the next scan; nothing here blocks on Redis
         self.scheduler = Scheduler(store, connect(settings.redis_url, REDIS_TIMEOUT_S))
         self.state = "ok"
         self.has_workers = True
@@ -33,7 +35,7 @@ class WorkWatch:
         self._idle_since: dict[str, float] = {}
 
     async def scan(self) -> None:
-        """Enqueue what is open and not under way, and look at who works.
+        """Enqueue open shards that no worker has, and record the workers and waits.
 
         Raises:
             CoordinationError: Redis is away.
@@ -48,19 +50,19 @@ class WorkWatch:
         self.state = reason
 
     def see_to(self, job: JobFile) -> None:
-        """Enqueue or end a job now, rather than with the next scan."""
+        """Enqueue or end a job now, without waiting for the next scan."""
         try:
             self.scheduler.see_to(job)
         except CoordinationError as error:
             log.warning("Redis is away; the scan will see to it", job=job.id, reason=str(error))
 
     def idle_s(self, job_id: str) -> float:
-        """For how long no worker has been at the job."""
+        """The time since a worker last worked on the job, in seconds."""
         now = time.monotonic()
         return now - self._idle_since.get(job_id, now)
 
     def _idle_jobs(self) -> dict[str, float]:
-        """Since when each open job has had no worker."""
+        """The time since when each open job has had no worker."""
         at_work, now = leased_jobs(self.scheduler.connection), time.monotonic()
         ended = self._store.has_ended
         idle = (job_id for job_id in self._store.ids() if job_id not in at_work)

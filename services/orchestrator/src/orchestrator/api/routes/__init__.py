@@ -1,1 +1,1 @@
-"""The HTTP API's calls, a module a subject. Each call is a few lines over the service."""
+"""The HTTP API's calls, one module per subject. Each call is a few lines that use the service."""

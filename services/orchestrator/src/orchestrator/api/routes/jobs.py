@@ -67,9 +67,9 @@ def post_job(
         ),
     ] = None,
 ) -> Job:
-    """Take a problem file as a new job.
+    """Accept a problem file as a new job.
 
-    The whole file is checked first; a faulty one leaves nothing behind.
+    The whole file is checked first. A file with faults creates no job.
     """
     job, is_new = service.store.create(
         file.file,
@@ -86,7 +86,7 @@ def post_job(
 
 
 def _name_of(file: UploadFile) -> str:
-    """The file's name, fit to be shown: of reasonable length, without control characters."""
+    """The file's name for display: shortened, without control characters."""
     name = file.filename or "problems.jsonl"
     shown = (c if category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else "\ufffd" for c in name)
     return "".join(shown)[-LONGEST_NAME:]
@@ -98,7 +98,7 @@ def list_jobs(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     after: Annotated[str | None, Query(pattern=JOB_ID_PATTERN)] = None,
 ) -> JobList:
-    """Newest first. `after` is the last id of the page before."""
+    """Jobs, newest first. `after` is the last id of the previous page."""
     ids = [job_id for job_id in service.store.ids() if after is None or job_id < after]
     return JobList(
         data=[service.views.view(job_id) for job_id in ids[:limit]], has_more=len(ids) > limit
@@ -122,10 +122,9 @@ def show_job(job_id: str, service: ServiceDep) -> Job:
 def get_events(
     job_id: str, service: ServiceDep, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
-    """Server-sent events: `progress` whenever the job moves on, then `end`; both carry the job.
+    """Server-sent events: `progress` whenever the job changes, then `end`. Both carry the job.
 
-    A client that comes back with the `Last-Event-ID` of an end gets 204, which tells it to stay
-    away.
+    A client that reconnects with the `Last-Event-ID` of an end gets 204, which tells it to stop.
     """
     job = service.views.view(job_id)
     if job.status in ENDED and last_event_id == event_id(job):
@@ -137,7 +136,7 @@ def get_events(
 
 @router.post("/jobs/{job_id}/cancel", status_code=202, responses=problems(404, 409))
 def cancel_job(job_id: str, service: ServiceDep) -> Job:
-    """Stop a job: running requests are aborted, answers so far are kept."""
+    """Stop a job. Running requests are aborted; the answers so far are kept."""
     service.store.cancel(job_id)
     log.info("job is to be cancelled", job=job_id)
     service.work.see_to(service.store.load(job_id))
@@ -146,7 +145,7 @@ def cancel_job(job_id: str, service: ServiceDep) -> Job:
 
 @router.post("/jobs/{job_id}/resume", status_code=202, responses=problems(404, 409))
 def resume_job(job_id: str, service: ServiceDep) -> Job:
-    """Go on with what is unanswered or failed of a job that has ended."""
+    """Reopen an ended job and ask its unanswered and failed questions again."""
     service.store.resume(job_id)
     log.info("job resumed", job=job_id)
     service.forget(job_id)
@@ -156,7 +155,7 @@ def resume_job(job_id: str, service: ServiceDep) -> Job:
 
 @router.delete("/jobs/{job_id}", responses=problems(404, 409))
 def delete_job(job_id: str, service: ServiceDep) -> Deleted:
-    """Remove an ended job and everything made from it."""
+    """Delete an ended job and all of its files."""
     service.store.delete(job_id)
     log.info("job deleted", job=job_id)
     service.forget(job_id)

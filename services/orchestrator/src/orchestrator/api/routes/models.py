@@ -1,4 +1,4 @@
-"""The HTTP API's calls about models: what answers, what is published, how it was trained."""
+"""Calls about models: the serving model, the published models, their training."""
 
 from __future__ import annotations
 
@@ -35,13 +35,15 @@ def show_model(service: ServiceDep) -> Model:
 
 @router.get("/models")
 def list_models(service: ServiceDep) -> ModelList:
-    """The models that are published under MODEL_NAME, newest first."""
+    """The models published under MODEL_NAME, newest first."""
     return ModelList(data=[_short(model) for model in _published(service)])
 
 
 @router.get("/models/{digest}", responses=problems(404))
 def show_published_model(digest: str, service: ServiceDep) -> TrainedModel:
-    """A published model: its contract, every step of its training, its data, its check."""
+    """A published model: its contract, the metrics of each training step, its data, its
+    verification.
+    """
     model = _find(service, digest)
     return TrainedModel(
         **_short(model).model_dump(),
@@ -54,9 +56,9 @@ def show_published_model(digest: str, service: ServiceDep) -> TrainedModel:
 
 @router.post("/models/{digest}/current", responses=problems(404, 409))
 def make_model_current(digest: str, service: ServiceDep) -> ModelList:
-    """Have this one served: back to an earlier model, or forth again.
+    """Make this model the current one, for example to return to an earlier model.
 
-    The server takes it up once no job asks for the weights that it serves now.
+    The server switches to it once no job asks for the weights that it serves now.
     """
     model = _find(service, digest)
     try:
@@ -103,7 +105,7 @@ def _short(model: Published) -> PublishedModel:
 def _json(path: Path) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError:  # published by a version that did not write it
+    except FileNotFoundError:  # published by a version that did not write this file
         return None
     return found
 

@@ -1,4 +1,4 @@
-"""The HTTP API's calls that look into a job: its questions, its figures, another job beside it."""
+"""Calls that read a job's content: its questions, its figures, its comparison with another job."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def list_questions(
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> QuestionList:
-    """The questions of a job in short, also of one that is under way."""
+    """A page of a job's questions, also while the job runs."""
     job = service.store.load(job_id)
     with service.questions.read(job) as index:
         return index.list(show, label, text.strip(), order, offset, limit)
@@ -47,7 +47,7 @@ def show_question(job_id: str, position: int, service: ServiceDep) -> QuestionDe
 
 @router.get("/jobs/{job_id}/figures", responses=problems(404))
 def show_figures(job_id: str, service: ServiceDep) -> Figures:
-    """What the answers so far add up to, and how fast they came."""
+    """The sums over the answers so far, and the rate at which they came."""
     job = service.store.load(job_id)
     ended = service.store.has_ended(job_id)
     with service.questions.read(job) as index:
@@ -60,10 +60,12 @@ def compare(
     service: ServiceDep,
     to: Annotated[str, Query(description="the second job", pattern=JOB_ID_PATTERN)],
 ) -> JobComparison:
-    """Two ended jobs over the same questions: the paired difference, and which answers changed."""
+    """Compare two ended jobs over the same questions: the paired difference, and the changed
+    answers.
+    """
     first, second = (service.store.load(name) for name in (job_id, to))
     for job in (first, second):
-        service.views.result(job.id, "answers.jsonl")  # refused until it is there
+        service.views.result(job.id, "answers.jsonl")  # raises NotReadyError until it exists
     with service.questions.read(first) as index:
         one = index.verdicts()
     with service.questions.read(second) as index:

@@ -1,4 +1,4 @@
-"""Calls of container orchestrators and of Prometheus. They need no key."""
+"""Calls for container orchestrators and Prometheus. They need no key."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ def healthz() -> Health:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(request: Request) -> Response:
-    """For Prometheus, without a key: numbers alone, nothing of what is in the jobs."""
+    """Metrics for Prometheus. No key is needed, because they are only numbers, without job
+    contents.
+    """
     return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/readyz", responses={503: {"model": Readiness}})
 async def readyz(service: ServiceDep, response: Response) -> Readiness:
-    """Redis, the data volume and the model are there.
+    """Whether Redis, the data volume and the model are ready.
 
-    Jobs are accepted without the model, and wait for it.
+    Jobs are accepted without the model; they wait for it.
     """
     redis = await connection_state(service.settings.redis_url, PROBE_TIMEOUT_S)
     volume = await asyncio.to_thread(volume_state, service.settings.data_dir)
