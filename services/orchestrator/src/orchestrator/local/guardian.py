@@ -1,10 +1,10 @@
-"""Ends the processes of local mode when `quorum local` itself is gone, however it went.
+"""Ends the processes of local mode when `quorum local` itself has ended, for whatever reason.
 
     python -m orchestrator.local.guardian GRACE_S
 
-Standard input is a pipe whose other end `quorum local` holds. On it each child says `+PID`, its
-session, before it becomes its program, and `quorum local` says `-PID` once a session is empty. When
-the pipe ends, so that nobody can say anything any more, every session left is ended.
+Standard input is a pipe; `quorum local` holds the other end. Each child writes `+PID`, its session,
+before it executes its program. `quorum local` writes `-PID` once a session is empty. When the pipe
+closes, all sessions that are left are ended.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from contextlib import suppress
 from pathlib import Path
 
 POLL_S = 0.2
-# From here on a child is its program, with nothing on its standard input.
-# (In a subshell, so that a guardian that was killed costs the echo alone.)
+# Announces the child, then replaces the shell with the child's program, with empty standard input.
+# (The echo runs in a subshell, so that only the echo fails if the guardian was killed.)
 ANNOUNCE = ["/bin/sh", "-c", '(echo "+$$" >&0); exec "$@" </dev/null', "sh"]
 
 
 def session_members(*sessions: int) -> list[int]:
-    """Every living process of some sessions; zombies are none.
+    """The living processes of some sessions, without zombies.
 
-    An RQ work horse leaves its worker's group, but not its session.
+    Sessions and not process groups: an RQ work horse leaves its worker's group but not its session.
     """
     members = []
     for entry in Path("/proc").iterdir():
@@ -39,12 +39,12 @@ def session_members(*sessions: int) -> list[int]:
 
 
 def end_sessions(sessions: Collection[int], grace_s: float) -> None:
-    """Ask every process of some sessions to end, and kill what is left after `grace_s`."""
+    """Ask all processes of some sessions to end, and kill those that are left after `grace_s`."""
     signal_sessions(sessions, signal.SIGTERM)
     deadline = time.monotonic() + grace_s
     while session_members(*sessions) and time.monotonic() < deadline:
         time.sleep(POLL_S)
-    while session_members(*sessions):  # again, for what was forked meanwhile
+    while session_members(*sessions):  # repeated for processes forked in between
         signal_sessions(sessions, signal.SIGKILL)
         time.sleep(POLL_S / 10)
 

@@ -1,4 +1,6 @@
-"""Child processes with a log each: kept up where that is asked for, and none outlives the stack."""
+"""Child processes, each with a log. They are restarted if so requested, and none outlives the
+stack.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,14 @@ from orchestrator.local.guardian import (
 
 STOP_GRACE_S = 15.0
 TAIL_LINES = 20
-# A process that has run for so long begins with a short pause again when it dies.
+# After a process has run this long, the pause before its next restart is short again.
 STEADY_S = 60.0
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 
 
 class StepError(Exception):
-    """A step failed: which one, why, and its log."""
+    """A step failed. Holds the step, the reason and the step's log."""
 
     def __init__(self, step: str, reason: str, log: Path | None = None) -> None:
         super().__init__(f"{step}: {reason}")
@@ -43,7 +45,7 @@ class StepError(Exception):
 
 
 def log_tail(log: Path) -> str:
-    """The last lines of a log; empty where there is none."""
+    """The last lines of a log; empty if there is no log."""
     if not log.is_file():
         return ""
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:])
@@ -51,7 +53,7 @@ def log_tail(log: Path) -> str:
 
 @dataclass
 class Child:
-    """A process that was started. With `kept_up` it is started again whenever it has ended."""
+    """A started process. With `kept_up` it is restarted whenever it ends."""
 
     name: str
     log: Path
@@ -65,17 +67,17 @@ class Child:
 
 
 class Processes:
-    """Starts children in sessions of their own.
+    """Starts children, each in its own session.
 
-    Leaving the context ends every one, newest first. If this process is killed, a guardian of its
-    own ends them. `say` is told which process died and is started again.
+    Leaving the context ends all children, newest first. If this process is killed, a guardian
+    process ends them. `say` gets a message for each process that died and is restarted.
     """
 
     def __init__(self, log_dir: Path, say: Callable[[str], None] = lambda line: None) -> None:
         self._log_dir = log_dir
         self._say = say
         self.children: list[Child] = []
-        self._sessions: set[int] = set()  # those that may hold a process
+        self._sessions: set[int] = set()  # sessions that may hold processes
         log_dir.mkdir(parents=True, exist_ok=True)
         self._guardian = subprocess.Popen(
             [sys.executable, "-m", "orchestrator.local.guardian", str(STOP_GRACE_S)],
@@ -133,20 +135,20 @@ class Processes:
         return pipe
 
     def _end(self, child: Child) -> None:
-        """Reap a child that has ended, with whatever it left behind, and tell the guardian."""
+        """Reap an ended child, end its remaining processes, and tell the guardian."""
         pid = child.process.pid
         if pid in self._sessions:
             end_sessions([pid], 0)
             child.process.wait()
-            self._sessions.discard(pid)  # the number may be another's from now on
+            self._sessions.discard(pid)  # from now on another process may get this number
             with suppress(BrokenPipeError):
                 os.write(self._pipe().fileno(), b"-%d\n" % pid)
 
     def finish(self, child: Child, each_poll: Callable[[], None] = lambda: None) -> None:
-        """Wait for a child that is to end well.
+        """Wait until a child has ended successfully.
 
         Raises:
-            StepError: it ended with an error, or another child died meanwhile.
+            StepError: it ended with an error, or another child died in the meantime.
         """
         while child.process.poll() is None:
             each_poll()
@@ -180,7 +182,7 @@ class Processes:
             time.sleep(POLL_S)
 
     def check(self) -> None:
-        """Start again what is kept up and has ended.
+        """Restart the `kept_up` children that have ended.
 
         Raises:
             StepError: another child has ended with an error.
@@ -195,18 +197,18 @@ class Processes:
                 raise StepError(child.name, _how(code), child.log)
 
     def _keep_up(self, child: Child, how: str) -> None:
-        """Start an ended child again, after a pause that grows while it dies soon."""
+        """Restart an ended child after a pause, which grows while the child keeps dying soon."""
         now_s = time.monotonic()
         if child.start_again_at_s is None:
             if now_s - child.started_at_s >= STEADY_S:
                 child.pause_s = FIRST_PAUSE_S
             child.start_again_at_s = now_s + child.pause_s
             line = f"{child.name} {how}; it is started again in {child.pause_s:g} s"
-            if child.pause_s > FIRST_PAUSE_S:  # again and again: its log says why
+            if child.pause_s > FIRST_PAUSE_S:  # it died repeatedly: show its log
                 line += f"\nthe end of {child.log}:\n{log_tail(child.log)}"
             self._say(line)
             child.pause_s = min(2 * child.pause_s, LONGEST_PAUSE_S)
-            self._end(child)  # what it started goes with it, as in a container
+            self._end(child)  # its own children end with it, as in a container
         elif now_s >= child.start_again_at_s:
             child.process = self._open(child.argv, child.environment, child.log)
             child.started_at_s, child.start_again_at_s = now_s, None

