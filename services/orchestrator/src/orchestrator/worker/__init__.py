@@ -1,1 +1,1 @@
-"""The worker: it answers the questions of one shard at a time."""
+"""The worker: it answers the questions of shards, one shard at a time."""

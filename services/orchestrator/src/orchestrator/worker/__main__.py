@@ -1,8 +1,8 @@
-"""`python -m orchestrator.worker`: a worker that answers shards, one at a time."""
+"""`python -m orchestrator.worker`: start a worker, which answers one shard at a time."""
 
 from __future__ import annotations
 
-import orchestrator.worker.shards  # noqa: F401 # before forking, so that no shard pays for it
+import orchestrator.worker.shards  # noqa: F401 # before forking, to save each shard the time
 from contract.settings import read_settings
 from orchestrator import logs
 from orchestrator.coordination.working import work

@@ -1,8 +1,8 @@
-"""Ask the model server: completions, and a reply held to labels.
+"""Requests to the model server: completions, and replies restricted to labels.
 
-What a server can do is found out by asking it, once: whether it draws several samples in one
-request, and how it holds a reply to given choices. Every sampling value is sent; nothing is left to
-a server's defaults.
+The first requests show the server's abilities: if it draws several samples in one request, and how
+it can restrict a reply to given choices. All sampling values are sent, so a server's defaults have
+no effect.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 
 class Server:
-    """The model server as one shard sees it."""
+    """The model server, used by one shard."""
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class Server:
     async def draw(
         self, messages: list[Message], count: int, seed: int, *, logprobs: bool, **values: Any
     ) -> list[Completion]:
-        """`count` replies with the seeds `seed`, `seed` + 1 ...: by one request where the server
-        draws several, each by its own where it does not.
+        """`count` replies with the seeds `seed`, `seed` + 1 ...: by one request if the server draws
+        several samples, else by one request each.
 
         Raises:
             RequestFailedError: the server refuses it, or it failed up to the limits.
@@ -70,12 +70,12 @@ class Server:
     async def choose(
         self, messages: list[Message], lead: str, choices: Mapping[str, str], seed: int
     ) -> Completion:
-        """The label that a reply goes on with which begins with `lead`, decoded greedily.
+        """The label after `lead` in a greedy reply that begins with `lead`.
 
-        `choices` are the texts that it may go on with, and their labels.
+        `choices` maps the texts that may follow to their labels.
 
         Raises:
-            RequestFailedError: no way works on this server, or the last one failed.
+            RequestFailedError: no way works on this server, or the last way failed.
             OtherModelServedError: the server was restarted with other weights.
         """
         asked: list[Message] = [*messages, {"role": "assistant", "content": lead}]
@@ -87,7 +87,7 @@ class Server:
                 failure = error
                 continue
             if completion is not None:
-                # those before it fail on this server; where none works, it may be this question
+                # earlier ways fail on this server; if none works, the question may be the cause
                 if way in self._ways_to_hold:
                     del self._ways_to_hold[: self._ways_to_hold.index(way)]
                 return completion
@@ -108,7 +108,7 @@ class Server:
     async def _held(
         self, messages: list[Message], choices: Mapping[str, str], seed: int, how: Body
     ) -> Completion | None:
-        """None where the reply is no label: the server did not know `how`, and passed over it."""
+        """None if the reply is not a label: the server does not know `how` and ignored it."""
         completion = await self._continue(messages, seed, how, max_tokens=8, is_optional=True)
         label = _stripped(choices).get(completion.text.strip())
         return completion._replace(text=label) if label else None
@@ -116,7 +116,9 @@ class Server:
     async def _likeliest(
         self, messages: list[Message], choices: Mapping[str, str], seed: int
     ) -> Completion | None:
-        """The label with the highest log-probability among the likeliest next tokens."""
+        """The label with the highest log-probability among the likeliest next tokens; None if none
+        is there.
+        """
         asked = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         completion = await self._continue(messages, seed, asked, max_tokens=1)
         first = completion.likeliest.items()
@@ -135,7 +137,7 @@ class Server:
         max_tokens: int,
         is_optional: bool = False,
     ) -> Completion:
-        """One greedy reply that goes on with the last message."""
+        """One greedy reply that continues the last message."""
         going_on = {"add_generation_prompt": False, "continue_final_message": True}
         greedy = {"temperature": 0.0, "top_p": 1.0, "max_tokens": max_tokens, "n": 1, "seed": seed}
         body = {"messages": messages, **greedy, **going_on, **how}
@@ -143,12 +145,12 @@ class Server:
 
 
 def _stripped(choices: Mapping[str, str]) -> dict[str, str]:
-    """The choices without the space that a tokenizer joins with the label, or does not."""
+    """The choices without surrounding spaces, which only some tokenizers join with the label."""
     return {text.strip(): label for text, label in choices.items()}
 
 
 async def all_of(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """The results of all; where one fails, the others are cancelled and its error is raised."""
+    """The results of all. If one fails, the others are cancelled and its error is raised."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         return await asyncio.gather(*tasks)

@@ -1,7 +1,7 @@
-"""One request to the model server, until it is answered or given up.
+"""Requests to the model server, each repeated until it is answered or given up.
 
-A server that is gone, or not fit, is waited for. A request that keeps failing while the server
-answers others is given up, and so is one that the server refuses: its question fails, with the
+If the server is away or unfit, requests wait for it. A request is given up if the server refuses
+it, or if it keeps failing while the server answers others. Then its question fails with the
 server's own words.
 """
 
@@ -33,28 +33,28 @@ log = structlog.get_logger("quorum")
 FIRST_PAUSE_S = 0.5
 LONGEST_WAIT_S = 10.0
 SAY_AGAIN_S = 30.0
-# What a note does not tell: a failure that passes at once, and the usual time until a reply.
+# A note does not mention failures shorter than this, or the usual time until a reply.
 SILENT_FAILURE_S = 2.0
 SILENCE_S = 7.0
-# Client errors that may pass: key, balance, permission, conflict, timeout on the way, a generation
-# that failed (text-generation-inference's 424), rate limits; and what a wrong address answers.
+# Client errors that may pass: key, balance, permission, conflict, request timeout, a failed
+# generation (text-generation-inference's 424), rate limits; also the answers of a wrong address.
 PASSING = (401, 402, 403, 404, 405, 408, 409, 424, 425, 429)
 NOT_FOUND = 404
 NOT_ALLOWED = 405
 RATE_LIMIT = 429
 TRIES_OF_SEVERAL = 3
-# What a server says that cannot do what this request wants of it, beside refusing it.
+# Besides refusals, the statuses by which a server may show that it lacks a feature.
 UNABLE = (200, 500, 501)
 
 Body = dict[str, Any]
 
 
 class RequestFailedError(Exception):
-    """This request gets no reply, now or ever; the message says why."""
+    """This request will never get a reply; the message is the reason."""
 
 
 class Failure(NamedTuple):
-    """Why one try got no completion. `status` is None where no reply came at all."""
+    """The reason why one try got no completion. `status` is None if no reply came."""
 
     reason: str
     status: int | None
@@ -62,33 +62,34 @@ class Failure(NamedTuple):
 
     @property
     def is_refusal(self) -> bool:
-        """The request is at fault, and the same one would be refused again."""
+        """True if the request is at fault: the same one would be refused again."""
         status = self.status or 0
         return 400 <= status < 500 and status not in PASSING
 
     @property
     def may_be_inability(self) -> bool:
-        """A server that lacks a feature may answer so to a request that wants it."""
+        """True if a server may answer this because it lacks a feature that the request needs."""
         return self.is_refusal or self.status in UNABLE
 
     def asks_for_less(self, tries: int) -> bool:
-        """Whether the same request for one sample is worth a try: some servers and proxies break
-        down over several, which at first looks like an overload."""
+        """True if the same request should be tried for one sample: some servers and proxies fail if
+        asked for several, which at first looks like an overload.
+        """
         return self.may_be_inability or (tries >= TRIES_OF_SEVERAL and self.status != RATE_LIMIT)
 
 
 class Limits(NamedTuple):
-    """A request is given up after so many tries over so long, while others are answered."""
+    """A request is given up after `tries` tries over `over_s` seconds while others are answered."""
 
     tries: int = 10
     over_s: float = 300.0
 
 
 class Endpoint:
-    """The chat endpoint of the model server, as one shard sees it.
+    """The chat endpoint of the model server, used by one shard.
 
-    `waits` holds why each request that is being tried again had no reply, and since when. Every
-    request in it is one that failed at least once.
+    `waits` holds, for each request that failed and is being repeated, its start time and the
+    reason.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Endpoint:
         log_prompts: bool = False,
     ) -> None:
         self.model = model
-        self.draws_several = True  # until it is seen not to
+        self.draws_several = True  # until a reply shows that it does not
         self.waits: dict[object, tuple[float, str]] = {}
         self.replied_at = time.monotonic()
         self._open = 0
@@ -114,10 +115,10 @@ class Endpoint:
         self._longest_s = timeout if isinstance(timeout, int | float) else None
 
     async def complete(self, body: Body, *, is_optional: bool = False) -> list[Completion]:
-        """The completions of one request, tried until there are some.
+        """The completions of one request, which is repeated until it gets some.
 
-        Fewer than `n` come where the server draws one at a time. With `is_optional`, a way that
-        fails twice while plain requests are answered is given up at once.
+        They are fewer than `n` if the server draws one at a time. With `is_optional`, a request is
+        given up once it has failed twice while plain requests are answered.
 
         Raises:
             RequestFailedError: the server refuses it, or it failed up to the limits.
@@ -143,7 +144,7 @@ class Endpoint:
                 enough = tries >= self._limits.tries and tried_at - began >= self._limits.over_s
                 unable = is_optional and got.may_be_inability
                 at_fault = (enough or unable) and await self._answers_others(tried_at)
-                # twice in a row, because the server may have come back between this try and that
+                # twice in a row, because the server may have come back between the two tries
                 blamed = blamed + 1 if at_fault else 0
                 if blamed > 1:
                     raise RequestFailedError(
@@ -167,11 +168,11 @@ class Endpoint:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether all that is under way has failed at least once, and waits to be tried again."""
+        """True if every open request has failed at least once and waits for its next try."""
         return 0 < self._open <= len(self.waits)
 
     def waits_for(self) -> str | None:
-        """What is waited for, fit for a job's note; None where replies come."""
+        """The reason for waiting, as a job's note; None if replies come."""
         now = time.monotonic()
         since, reason = min(self.waits.values(), default=(now, ""))
         if now - since > SILENT_FAILURE_S:
@@ -188,12 +189,14 @@ class Endpoint:
         return None
 
     def _say(self, reason: str) -> None:
-        if time.monotonic() >= self._say_again_at:  # once for all that wait
+        if time.monotonic() >= self._say_again_at:  # once for all waiting requests
             self._say_again_at = time.monotonic() + SAY_AGAIN_S
             log.warning("the model server gives no reply, asking again", reason=reason)
 
     async def _answers_others(self, since_s: float) -> bool:
-        """Whether another request was answered since then, or the smallest one is now."""
+        """True if another request was answered after `since_s`, or if a smallest one is answered
+        now.
+        """
         if self.replied_at > since_s:
             return True
         smallest = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 1, "n": 1, "seed": 0}
@@ -203,14 +206,15 @@ class Endpoint:
     async def _try(self, body: Body) -> list[Completion] | Failure:
         asked = {"model": self.model, **body}
         try:
-            # The client's own limit is one between two bytes; some servers send blanks meanwhile.
+            # The client's own limit is between two bytes, and some servers send blanks while they
+            # work.
             with self._meter.asking():
                 async with asyncio.timeout(self._longest_s):
                     reply = await self._client.post(
                         "/chat/completions",
                         cast_to=httpx2.Response,
                         body=asked,
-                        options={"max_retries": 0},  # tried again here, where the note is made
+                        options={"max_retries": 0},  # complete() repeats it and keeps the note
                     )
                 completions = read_completions(reply.content)
         except UnusableReplyError as error:
@@ -231,10 +235,10 @@ class Endpoint:
         return completions
 
     async def _refused(self, error: openai.APIStatusError) -> Failure:
-        """What an error's status means.
+        """The failure that an error's status means.
 
         Raises:
-            OtherModelServedError: 404, and the model is not listed any more.
+            OtherModelServedError: the status is 404, and the model is no longer listed.
         """
         status, words = error.status_code, server_words(error.response.content)
         reason = f"the model server answers {status}: {words}"
@@ -255,13 +259,13 @@ class Endpoint:
     async def _lists_the_model(self) -> bool:
         try:
             found = await self._client.get("/models", cast_to=object)
-        except (openai.APIError, ValueError):  # it may call JSON what is none
+        except (openai.APIError, ValueError):  # it may declare JSON and send something else
             return False
         return self.model in listed_models(found)
 
 
 def _redirect_of(reply: httpx2.Response) -> str:
-    """Where a reply came from, if not from where it was asked for."""
+    """A note on a reply that came from another address than the request's; else empty."""
     return (
         f"; it was redirected to {reply.url}: set INFERENCE_URL to where it leads"
         if reply.history
@@ -270,7 +274,7 @@ def _redirect_of(reply: httpx2.Response) -> str:
 
 
 def listed_models(found: object) -> list[str]:
-    """The names in what `/models` answers, whatever it is."""
+    """The names in an answer of `/models`, which may have any form."""
     data = found.get("data") if isinstance(found, Mapping) else None
     entries = data if isinstance(data, list) else []
     names = [entry.get("id") for entry in entries if isinstance(entry, Mapping)]

@@ -1,9 +1,9 @@
-"""The plan of a vote: which completions it asks for next, and how a reply is read. No I/O.
+"""The plan of a vote: the completions to ask for next, and how a reply is read. No I/O.
 
-A vote of k has slots 0 .. k-1, and two more to break ties. A slot belongs to a voter. Its first ask
-and each redraw have one seed and one order of the options, which depend on nothing but the job's
-seed, the question, the slot and the attempt. So a job repeated with its seed repeats its samples,
-whatever round draws them (as far as the server's arithmetic is the same for another batch).
+A vote of k has slots 0 .. k-1, and two more to break ties. A slot belongs to a voter. The first ask
+and each redraw have a seed and an order of the options. Both depend only on the job's seed, the
+question, the slot and the attempt. So a job repeated with its seed gets the same samples in any
+round (if the server's arithmetic is the same in another batch).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from orchestrator.jobs.vote import Slot, draws_needed
 from orchestrator.model import ServedModel
 from orchestrator.replies import Completion
 
-# Seeds of the redraws of a slot lie this far apart, well beyond the largest vote.
+# The distance between the seeds of a slot's redraws, far larger than the largest vote.
 ATTEMPT_STRIDE = 1000
 
 
 class Voter(NamedTuple):
-    """A model, the format that it is asked in, and sampling values."""
+    """A model with its prompt format, and sampling values."""
 
     name: str
     model: ServedModel
@@ -35,8 +35,9 @@ class Voter(NamedTuple):
 
 
 def job_voters(settings: JobSettings, model: ServedModel) -> tuple[Voter, ...]:
-    """A job's voters: one, with the poster's sampling values, or the contract's where none were
-    chosen."""
+    """A job's voters: one, with the client's sampling values, or the contract's if the client chose
+    none.
+    """
     defaults = model.sampling
     sampling = SamplingValues(
         temperature=(
@@ -51,8 +52,7 @@ def job_voters(settings: JobSettings, model: ServedModel) -> tuple[Voter, ...]:
 class Ask(NamedTuple):
     """One completion to ask for.
 
-    `order` holds, for each place in the prompt, the index of the option that stands there; None if
-    the options stand as they were posted.
+    `order` holds the index of the option at each place in the prompt; None means the posted order.
     """
 
     voter: Voter
@@ -73,7 +73,7 @@ class Plan:
 
     @cached_property
     def permutes(self) -> bool:
-        """Whether each slot sees the options in an order of its own."""
+        """True if each slot sees the options in its own order."""
         return self.settings.permute_options and options_may_move(
             self.asked.problem.text, self.asked.question
         )
@@ -87,13 +87,13 @@ class Plan:
         return {}
 
     def next_asks(self, slots: Sequence[Slot]) -> list[Ask]:
-        """What to ask next, given the slots so far in order; nothing when the vote is settled."""
+        """The next asks, given the slots so far in order; empty if the vote is settled."""
         settings = self.settings
         count = draws_needed(slots, settings.samples, early_stop=settings.early_stop)
         return [self.ask(len(slots) + i) for i in range(count)]
 
     def redraw(self, sample: Sample) -> Ask | None:
-        """What to ask instead of an invalid sample; None for a valid one, and at the limit."""
+        """The ask that replaces an invalid sample; None for a valid one, and at the limit."""
         if sample.label is not None or sample.attempt >= self.settings.max_resamples:
             return None
         return self.ask(sample.slot, sample.attempt + 1)
@@ -103,7 +103,7 @@ class Plan:
         return self._ask(slot, attempt, order)
 
     def held(self, slot: int) -> Ask:
-        """The ask of a reply that is held to the labels: the options stand as they were posted."""
+        """The ask of a reply restricted to the labels. The options are in the posted order."""
         return self._ask(slot, 0, None)
 
     def _ask(self, slot: int, attempt: int, order: tuple[int, ...] | None) -> Ask:
@@ -117,7 +117,7 @@ class Plan:
         return Ask(voter, messages, order, seed, slot, attempt)
 
     def read(self, reply: Completion, ask: Ask) -> Sample:
-        """The sample that a reply makes; its label is one of the question as it was posted."""
+        """The sample from a reply. Its label is one of the question as posted."""
         question = permuted(self.asked.question, ask.order)
         patterns = ask.voter.model.format.label_patterns
         label = extract_label(reply.text, question.options, patterns)
@@ -139,8 +139,9 @@ class Plan:
 
 
 def in_requests(asks: Iterable[Ask], *, several: bool) -> list[list[Ask]]:
-    """Asks as requests: neighbours that differ in nothing but consecutive seeds share one, if the
-    server draws `several` completions in a request."""
+    """Group asks into requests. If the server draws `several` completions per request, neighbours
+    that differ only in consecutive seeds share one.
+    """
     requests: list[list[Ask]] = []
     for ask in asks:
         last = requests[-1][-1] if requests else None
@@ -157,11 +158,11 @@ def in_requests(asks: Iterable[Ask], *, several: bool) -> list[list[Ask]]:
 
 
 def option_order(job_seed: int, asked: Asked, slot: int) -> tuple[int, ...]:
-    """In what order a slot sees the options: at each place the index of an option.
+    """The order in which a slot sees the options: the index of the option at each place.
 
-    A shuffle of the question's own, turned by one place a slot, so that as many slots as there are
-    options show each option once at each place. Options of the same text keep their order among
-    themselves, so that a reply which names the text means the same option in every order.
+    Each question has one shuffle, rotated by one place per slot. So over as many slots as options,
+    each option appears once at each place. Options with the same text keep their relative order, so
+    that a reply with that text means the same option in every order.
     """
     options = asked.question.options
     shuffled = list(range(len(options)))
@@ -179,6 +180,6 @@ def permuted(question: Question, order: Sequence[int] | None) -> Question:
 
 
 def question_digest(job_seed: int, asked: Asked) -> int:
-    """32 bits that depend on the job's seed and on the question's place alone."""
+    """32 bits that depend only on the job's seed and the question's place."""
     text = f"{job_seed}/{asked.problem.id}/{asked.index}".encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:4], "big")

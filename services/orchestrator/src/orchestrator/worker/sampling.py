@@ -1,4 +1,4 @@
-"""Answer one question: draw what the plan asks for, in rounds, until the vote is settled."""
+"""Answers one question: draws the plan's asks in rounds until the vote is settled."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Sampler:
     async def answer(
         self, asked: Asked, earlier: Iterable[Drawn] = (), keep: Keep | None = None
     ) -> Answer:
-        """The voted answer, or a record with `error` where there is none, whatever the reason.
+        """The voted answer, or a record with `error` if there is none for any reason.
 
-        `earlier` holds what was drawn for this question before; it is not drawn again. `keep` is
-        given the samples after which the vote goes on.
+        `earlier` holds the samples drawn for this question before; they are not drawn again. `keep`
+        gets the samples that do not end the vote.
 
         Raises:
-            WaitingForModelError: what keeps every question from its answer; the job waits.
+            WaitingForModelError: no question can be answered now; the job waits.
             whatever `keep` raises.
         """
         began = time.monotonic()
@@ -63,7 +63,7 @@ class Sampler:
             raise
         except _NotKeptError as error_of_keep:
             raise error_of_keep.reason from None
-        except Exception as fault:  # noqa: BLE001 # whatever it is, it is this question's alone
+        except Exception as fault:  # noqa: BLE001 # any error fails only this question
             error = self._name(fault, asked)
         flags: dict[Flag, bool] = {
             "tie": result.tie,
@@ -90,7 +90,7 @@ class Sampler:
         )
 
     def _name(self, fault: Exception, asked: Asked) -> str:
-        """A sentence about an unexpected error; its traceback is logged once a place and kind."""
+        """A sentence about an unexpected error. Its traceback is logged once per place and kind."""
         frame = traceback.extract_tb(fault.__traceback__)[-1]
         kind = f"{type(fault).__name__} at {frame.filename}:{frame.lineno}"
         if kind not in self._logged:
@@ -106,7 +106,7 @@ class Sampler:
 
 
 class _NotKeptError(Exception):
-    """What was drawn could not be kept; that is no fault of the question."""
+    """The samples could not be kept; the question is not at fault."""
 
     def __init__(self, reason: Exception) -> None:
         super().__init__(str(reason))
@@ -114,7 +114,7 @@ class _NotKeptError(Exception):
 
 
 class _Vote:
-    """The vote over one question while it is held."""
+    """The running vote over one question."""
 
     def __init__(
         self, server: Server, plan: Plan, earlier: Iterable[Drawn], keep: Keep | None
@@ -139,7 +139,9 @@ class _Vote:
         return outcome(self.slots, self.plan.settings.samples)
 
     async def force(self) -> str | None:
-        """Take the label of one reply held to the question's labels; the error if there is none."""
+        """Take the label of one reply restricted to the question's labels. Returns the error if
+        that fails.
+        """
         await self._keep_drawn()
         ask = self.plan.held(len(self.slots))
         held = ask.voter.model.held
@@ -159,14 +161,14 @@ class _Vote:
         return None
 
     async def _settle(self, sample: Sample) -> list[Sample]:
-        """A slot's attempts: redrawn while invalid, up to the limit."""
+        """A slot's attempts: an invalid sample is redrawn, up to the limit."""
         attempts = [sample]
         while ask := self.plan.redraw(attempts[-1]):
             attempts += await self._draw([ask])
         return attempts
 
     async def _draw(self, asks: Sequence[Ask]) -> list[Sample]:
-        """The samples that were asked for; those that were drawn before are taken as they are."""
+        """The samples for `asks`. Those drawn before are reused."""
         missing = [ask for ask in asks if (ask.slot, ask.attempt) not in self._drawn]
         requests = in_requests(missing, several=self.server.endpoint.draws_several)
         for samples in await all_of(map(self._draw_request, requests)):
@@ -174,7 +176,7 @@ class _Vote:
         return [self._drawn[ask.slot, ask.attempt] for ask in asks]
 
     async def _draw_request(self, asks: Sequence[Ask]) -> list[Sample]:
-        await self._keep_drawn()  # now that the vote goes on
+        await self._keep_drawn()  # of earlier requests, which did not end the vote
         self._under_way += 1
         try:
             replies = await self._ask(asks)
@@ -196,7 +198,7 @@ class _Vote:
         return samples
 
     async def _ask(self, asks: Sequence[Ask]) -> list[Completion]:
-        """The replies to asks that share one request."""
+        """The replies to asks that share a request."""
         first = asks[0]
         replies = await self.server.draw(
             first.messages,
@@ -209,11 +211,13 @@ class _Vote:
         return replies
 
     async def _keep_drawn(self) -> None:
-        """Keep what has been drawn so far. What ends the vote is not kept: the answer holds it."""
+        """Keep the samples so far. Samples that end the vote are not kept here: they are in the
+        answer.
+        """
         drawn, self._not_kept = self._not_kept, []
         try:
             for record in drawn:
                 if self._keep is not None:
                     await self._keep(record)
-        except Exception as error:  # whatever it is, it goes on to who gave `keep`
+        except Exception as error:  # any error is passed on to the caller that gave `keep`
             raise _NotKeptError(error) from error

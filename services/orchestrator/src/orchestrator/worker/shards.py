@@ -1,4 +1,4 @@
-"""The work of an RQ job: answer the questions of one shard that its journal does not hold yet."""
+"""The work of an RQ job: answers the questions of one shard that are not in its journal yet."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ REDIS_TIMEOUT_S = 5.0
 
 
 def answer_shard(job_id: str, shard: int) -> None:
-    """What RQ calls.
+    """The function that RQ calls.
 
-    Whatever stops it, the job goes on later: the recovery scan enqueues what is open. Nothing but
-    questions without an answer makes a job fail.
+    If it stops for any reason, the job continues later: the recovery scan enqueues open shards
+    again. A job fails only if questions have no answer.
     """
     settings = Settings()
     store = JobStore(settings.data_dir)
@@ -58,10 +58,10 @@ def answer_shard(job_id: str, shard: int) -> None:
     except LeaseLostError as error:
         log.info("left to the worker that has it", reason=str(error))
     except (JobNotFoundError, JobDamagedError) as error:
-        # deleted meanwhile, or shown as damaged until its file is put back
+        # the job was deleted, or is shown as damaged until its file is restored
         log.error("left as it is", reason=str(error))
     except WaitingForModelError as error:
-        # its worker is free for jobs that can go on
+        # the worker is now free for jobs that can continue
         log.info("put back, waiting for the model", reason=str(error))
         _leave_word(settings, job_id, shard, f"waiting for the model: {error}")
     except (CoordinationError, OSError) as error:
@@ -84,11 +84,11 @@ def _leave_word(settings: Settings, job_id: str, shard: int, reason: str) -> Non
 
 
 async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int) -> None:
-    """Answer what is open of one shard, and enqueue the next; the last shard finishes the job.
+    """Answer the open questions of one shard and enqueue the next. The last shard finishes the job.
 
     Raises:
         LeaseLostError: another worker has the shard.
-        WaitingForModelError: its weights are not served, or the server was away for long.
+        WaitingForModelError: the job's weights are not served, or the server was away too long.
         JobCancelledError: the job was cancelled.
         WorkerStoppingError: the worker was asked to stop, and questions in flight take too long.
     """

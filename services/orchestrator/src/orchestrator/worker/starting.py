@@ -1,4 +1,4 @@
-"""The start of a shard: its model, once the server is fit to be asked, pinned to the job."""
+"""The start of a shard: waits until the server may be asked, and pins the model to the job."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from orchestrator.settings import Settings
 from orchestrator.worker.plan import job_voters
 
 MODEL_POLL_S = 2.0
-# How long a shard waits for its model before it lets the worker go to other jobs.
+# A shard waits this long for its model before it frees the worker for other jobs.
 PATIENCE_S = 60.0
 CHECK_TIMEOUT_S = 30.0
 
@@ -38,15 +38,15 @@ async def ready_model(
     word: Word,
     stops: Callable[[], bool],
 ) -> ServedModel:
-    """The job's model, once its server is fit to be asked: the pinned one, else the published one.
+    """The job's model, once its server may be asked: the pinned model, else the published one.
 
-    The first shard pins the contract to the job, so that one job never mixes two models. `word` is
-    told what the shard waits for; `stops` says whether the worker was asked to stop.
+    The first shard pins the contract to the job, so that one job never mixes two models. `word`
+    gets the reason of the wait. `stops` returns True if the worker was asked to stop.
 
     Raises:
-        WaitingForModelError: other weights are served, or no server was fit for `PATIENCE_S`.
-        JobCancelledError: the job was cancelled meanwhile.
-        WorkerStoppingError: the worker was asked to stop meanwhile.
+        WaitingForModelError: other weights are served, or the server was unfit for `PATIENCE_S`.
+        JobCancelledError: the job was cancelled.
+        WorkerStoppingError: the worker was asked to stop.
     """
     checking = client.with_options(timeout=CHECK_TIMEOUT_S, max_retries=0)
     give_up_at = time.monotonic() + PATIENCE_S

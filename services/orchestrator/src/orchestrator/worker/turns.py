@@ -1,4 +1,6 @@
-"""One worker's turn at a shard: many questions in flight, until all are answered or others wait."""
+"""One worker's turn at a shard: keeps many questions in flight until all are answered or other jobs
+wait.
+"""
 
 from __future__ import annotations
 
@@ -28,25 +30,25 @@ from orchestrator.worker.sampling import Sampler
 log = structlog.get_logger("quorum")
 
 WATCH_EVERY_S = 0.5
-# How long a shard keeps its worker while another job of the same priority waits for one.
+# A shard keeps its worker this long while another job of the same priority waits for one.
 TURN_S = 20.0
-# How long what is in flight may take once others are to have the worker. It is doubled with each
-# turn in a row that brought no answer, so that slow replies come in the end.
+# Questions in flight may take this long once the worker must go to other jobs. The time doubles
+# with each turn in a row without an answer, so that slow replies arrive in the end.
 GIVE_WAY_PATIENCE_S = 30.0
-# How long questions in flight may take once the worker is asked to stop; what is open then is left.
+# Questions in flight may take this long once the worker is asked to stop. Then open ones stay open.
 STOP_PATIENCE_S = 40.0
 
 
 class _TurnOverError(Exception):
-    """Others wait, and what is in flight has had its time."""
+    """Other jobs wait, and the time for the questions in flight is over."""
 
 
 @dataclass
 class Turn:
     """One run of a shard: its open questions, of which many are in flight at once.
 
-    `drawn` holds what was drawn for open questions before. `longest_patience_s` is how long a
-    single request may take.
+    `drawn` holds the samples drawn before for open questions. `longest_patience_s` is the time
+    limit of a single request.
     """
 
     sampler: Sampler
@@ -71,10 +73,11 @@ class Turn:
         self._fruitless = FruitlessTurns(self.connection, self.job.id, self.shard)
 
     async def take(self, concurrency: int) -> bool:
-        """Answer; whether all questions were, or else the shard gave way to another job's.
+        """Answer the questions. Returns False if the shard made way for another job before all were
+        answered.
 
         Raises:
-            JobCancelledError, WorkerStoppingError: what was in flight is aborted.
+            JobCancelledError, WorkerStoppingError: questions in flight are aborted.
             WaitingForModelError: other weights are served.
             LeaseLostError: another worker has the shard.
             OSError: the journal cannot be written.
@@ -87,7 +90,7 @@ class Turn:
                 await asyncio.gather(*workers)
                 watching.cancel()
         except ExceptionGroup as failures:
-            first = failures.exceptions[0]  # it ended the others
+            first = failures.exceptions[0]  # it cancelled the other tasks
             if not isinstance(first, _TurnOverError):
                 raise first from None
             return False
@@ -110,11 +113,11 @@ class Turn:
                 return
 
     async def _watch(self) -> None:
-        """See whether the job was cancelled, should give way to others, or the worker is to stop,
-        and say what the shard waits for.
+        """Check if the job was cancelled or must make way for others, and if the worker must stop.
+        Report the reason if the shard waits.
 
         Raises:
-            JobCancelledError, WorkerStoppingError, _TurnOverError: what is in flight is aborted.
+            JobCancelledError, WorkerStoppingError, _TurnOverError: questions in flight are aborted.
         """
         began, worker = time.monotonic(), running_worker()
         patience_s = await asyncio.to_thread(self._patience_s)
@@ -145,7 +148,7 @@ class Turn:
                     any_of_same_priority=turn_is_over,
                     any_at_all=turn_is_over and stuck,
                 )
-                # twice in a row, because an idle worker may be about to take them
+                # twice in a row, because an idle worker may be about to take their shards
                 seen_waiting = seen_waiting + 1 if waiting else 0
                 if seen_waiting > 1:
                     give_way_at, self.giving_way = min(give_way_at, now + patience_s), True
