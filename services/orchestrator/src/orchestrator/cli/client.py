@@ -1,7 +1,8 @@
 """A small client of the HTTP API, for the CLI and local mode.
 
-What may pass is asked again as the openai client does it: at most `MAX_RETRIES` times, after the
-server's Retry-After or else half a second, doubled each time, with jitter.
+Requests that fail for a reason that may pass are repeated as in the openai client: at most
+`MAX_RETRIES` times, after the server's Retry-After or else half a second, doubled each time, with
+jitter.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ MAY_PASS = (429, 502, 503, 504)
 
 
 class ApiError(Exception):
-    """What the API refused; the message is fit to print. `details` is its problem document."""
+    """A refusal by the API. The message can be printed; `details` is the problem document."""
 
     def __init__(self, message: str, details: dict[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -41,12 +42,12 @@ class ApiError(Exception):
 
 
 class UnreachableError(ApiError):
-    """The API gives no answer."""
+    """The API does not answer."""
 
 
 class Client:
     def __init__(self, url: str, api_key: str = "") -> None:
-        """Raises UnreachableError where the environment names a proxy that cannot be used."""
+        """Raises UnreachableError if the environment names a proxy that cannot be used."""
         if fault := proxy_fault(url):
             raise UnreachableError(fault)
         self._url = url
@@ -68,11 +69,12 @@ class Client:
     def submit(
         self, file: Path, form: Mapping[str, Any], idempotency_key: str | None = None
     ) -> Job:
-        """Post a problem file; the same key, file and settings give one job, however often asked.
+        """Post a problem file. Repeated posts with the same key, file and settings give the same
+        job.
 
         Raises:
-            ApiError: the file cannot be read, or was refused; with the line and reason of each
-            fault reported.
+            ApiError: the file cannot be read, or was refused. It then has the line and reason of
+                each reported fault.
         """
         chosen = {key: str(value) for key, value in form.items() if value is not None}
         headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
@@ -112,7 +114,7 @@ class Client:
         return self._parsed(Model, self._call("GET", "/model"))
 
     def download(self, job_id: str, what: str, target: BinaryIO) -> None:
-        """Write a job's file to `target`, in pieces."""
+        """Write one of a job's files to `target`, in pieces."""
         with self._stream(f"{_path(job_id)}/{what}") as reply:
             for piece in reply.iter_bytes():
                 target.write(piece)
@@ -161,7 +163,9 @@ class Client:
 
 
 def _path(job_id: str) -> str:
-    """A job's address, whatever was given for its id: dots and slashes lead nowhere else."""
+    """A job's address. The id is quoted, so dots and slashes in it cannot lead to another
+    address.
+    """
     return f"/jobs/{quote(job_id, safe='').replace('.', '%2E')}"
 
 

@@ -1,9 +1,8 @@
 """`quorum`: post problem files, watch jobs, fetch results; and local mode.
 
-Data goes to standard output, everything else to standard error. Exit codes: 0 well, 1 a job that
-ended without its submission, a step of local mode that failed, or a host that doctor finds unfit,
-2 a command that is wrong, 3 a request that the API refused, 4 an API that gives no answer, 130
-Ctrl-C.
+Data goes to standard output, everything else to standard error. Exit codes: 0 success; 1 the job
+ended without a submission, a step of local mode failed, or doctor found the host unfit; 2 wrong
+command; 3 the API refused the request; 4 the API does not answer; 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ err = Console(stderr=True)
 
 @dataclass(frozen=True)
 class Target:
-    """The API that commands talk to, and whether they answer in JSON."""
+    """The API that commands call, and their output format (JSON or not)."""
 
     url: str
     api_key: str
@@ -107,7 +106,7 @@ def submit(
     as_json: JsonOption = False,
     settings: JobOptions = NO_OPTIONS,
 ) -> None:
-    """Post a problem file; prints the job's id."""
+    """Post a problem file and print the job's id."""
     target = _target(context, as_json)
     with target.client() as client:
         job = client.submit(file, settings, idempotency_key)
@@ -129,7 +128,7 @@ def list_jobs(
     after: Annotated[str | None, typer.Option(help="older than this job")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Jobs, newest first."""
+    """List jobs, newest first."""
     target = _target(context, as_json)
     with target.client() as client:
         jobs = client.list(limit, after)
@@ -140,7 +139,7 @@ def list_jobs(
 
 @app.command()
 def show(context: typer.Context, job: JobId, as_json: JsonOption = False) -> None:
-    """How far a job is."""
+    """Show a job's progress."""
     target = _target(context, as_json)
     with target.client() as client:
         found = client.show(job)
@@ -177,7 +176,7 @@ def _wait(target: Target, client: Client, job: Job, save: Path | None) -> None:
 
 @app.command()
 def cancel(context: typer.Context, job: JobId, as_json: JsonOption = False) -> None:
-    """Stop a job; its answers so far are kept."""
+    """Stop a job. Its answers so far are kept."""
     target = _target(context, as_json)
     with target.client() as client:
         found = client.cancel(job)
@@ -187,7 +186,7 @@ def cancel(context: typer.Context, job: JobId, as_json: JsonOption = False) -> N
 
 @app.command()
 def resume(context: typer.Context, job: JobId, as_json: JsonOption = False) -> None:
-    """Go on with what is unanswered or failed of an ended job."""
+    """Reopen an ended job and ask its unanswered and failed questions again."""
     target = _target(context, as_json)
     with target.client() as client:
         found = client.resume(job)
@@ -196,7 +195,7 @@ def resume(context: typer.Context, job: JobId, as_json: JsonOption = False) -> N
 
 @app.command()
 def delete(context: typer.Context, job: JobId, as_json: JsonOption = False) -> None:
-    """Remove an ended job and everything made from it."""
+    """Delete an ended job and all of its files."""
     target = _target(context, as_json)
     with target.client() as client:
         target.show(client.delete(job), f"{job} is deleted")
@@ -222,7 +221,7 @@ def download(
 
 @app.command()
 def report(context: typer.Context, job: JobId, as_json: JsonOption = False) -> None:
-    """A finished job in numbers: accuracy, agreement, what was missed, where it comes from."""
+    """Show a finished job's figures: accuracy, agreement, missed questions, provenance."""
     target = _target(context, as_json)
     with target.client() as client:
         found = client.report(job)
@@ -233,7 +232,7 @@ def report(context: typer.Context, job: JobId, as_json: JsonOption = False) -> N
 def compare(
     context: typer.Context, first: JobId, second: JobId, as_json: JsonOption = False
 ) -> None:
-    """Two jobs over the same questions: paired difference, and which answers changed."""
+    """Compare two jobs over the same questions: the paired difference and the changed answers."""
     target = _target(context, as_json)
     with target.client() as client:
         found = client.compare(first, second)
@@ -242,7 +241,7 @@ def compare(
 
 @app.command()
 def model(context: typer.Context, as_json: JsonOption = False) -> None:
-    """The model that answers, and where it comes from."""
+    """Show the model that answers jobs, and its provenance."""
     target = _target(context, as_json)
     with target.client() as client:
         found = client.model()
@@ -254,7 +253,7 @@ def doctor(
     root: Annotated[Path, typer.Option(help="the project's folder")] = Path(),
     as_json: JsonOption = False,
 ) -> None:
-    """Whether this host can run the compose stack, and what to do where it cannot."""
+    """Check if this host can run the compose stack, and say what to do if it cannot."""
     from orchestrator.cli.doctor import findings
     from orchestrator.cli.host_facts import gather
 
@@ -270,7 +269,7 @@ def doctor(
 
 @local_app.command()
 def up(root: Annotated[Path, typer.Option(help="the project's folder")] = Path()) -> None:
-    """Train (once), serve and take jobs until Ctrl-C."""
+    """Train (once), serve and accept jobs until Ctrl-C."""
     from orchestrator.cli import demo
 
     raise typer.Exit(demo.up(root.resolve(), out))
@@ -283,7 +282,7 @@ def run_demo(
     ] = None,
     root: Annotated[Path, typer.Option(help="the project's folder")] = Path(),
 ) -> None:
-    """Train (once), serve, answer a problem file, and say how it went."""
+    """Train (once), serve, answer a problem file and print the results."""
     from orchestrator.cli import demo
 
     raise typer.Exit(demo.run(root.resolve(), file, out))

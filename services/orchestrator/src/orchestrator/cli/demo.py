@@ -1,4 +1,6 @@
-"""`make demo` and `make up-local`: train once, serve, answer, say how it went, show the page."""
+"""`make demo` and `make up-local`: train once, serve, answer, print the results, name the page's
+address.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ from orchestrator.local.stack import LocalStack
 
 
 def run(root: Path, file: Path | None, console: Console) -> int:
-    """Answer `file` (the demo's by default); the exit code."""
+    """Answer `file` (the demo's by default). Returns the exit code."""
     return _guarded(
         console,
         lambda: _demo(root, (file or root / "examples/demo/problems.jsonl").resolve(), console),
@@ -36,14 +38,14 @@ def run(root: Path, file: Path | None, console: Console) -> int:
 
 
 def up(root: Path, console: Console) -> int:
-    """Keep the stack up until Ctrl-C; the exit code."""
+    """Keep the stack running until Ctrl-C. Returns the exit code."""
     return _guarded(console, lambda: _up(root, console))
 
 
 def _guarded(console: Console, body: Callable[[], None]) -> int:
-    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: background shells ignore it
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT is ignored in background jobs
         signal.signal(number, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup keeps it up
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # with nohup it keeps running
         signal.signal(signal.SIGHUP, _interrupt)
     try:
         body()
@@ -151,7 +153,7 @@ def _bring_up(
 ) -> None:
     with _step("train", times, console):
         _train(stack, processes, console)
-    server = stack.start_server(processes)  # its imports take one core; the other is put to use
+    server = stack.start_server(processes)  # its imports use one core; the next steps use the other
     while_it_starts()
     with _step("wait for the server", times, console):
         stack.start_service(processes)
@@ -211,7 +213,7 @@ def summary(
 ) -> Table:
     """The demo's table.
 
-    `base` holds the untrained base's answers in the file's order where the file has keys.
+    `base` holds the untrained base's answers in the file's order, if the file has keys.
     """
     table = Table(
         title=f"{len(answers)} questions of {job.filename}", show_header=False, title_justify="left"

@@ -1,4 +1,4 @@
-"""What the terminal shows: bars while something runs, tables when it is done."""
+"""Terminal output: progress bars for running steps, tables for results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MOST_MISSED_SHOWN = 10
 
 
 def bar(console: Console) -> Progress:
-    """A bar with a spinner, count, time so far and a free text."""
+    """A progress bar with a spinner, a count, the elapsed time and a free text."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -58,9 +58,9 @@ def duration(seconds: float | None) -> str:
 def follow(
     client: Client, job: Job, console: Console, each_poll: Callable[[], None] = lambda: None
 ) -> Job:
-    """Show a job's progress until it has ended; the ended job.
+    """Show a job's progress until it ends. Returns the ended job.
 
-    An API that goes away is waited for: the job does not need it to go on.
+    If the API goes away, this waits for it: the job continues without the API.
     """
     with bar(console) as progress:
         task = progress.add_task("answering", total=job.request_counts.total, note="")
@@ -153,7 +153,7 @@ def model_table(model: Model) -> Table:
 
 
 def report_view(report: Report) -> RenderableType:
-    """The report in tables and bars."""
+    """The report as tables and bars."""
     facts = {
         "job": report.job,
         "file": report.provenance.filename,
@@ -265,7 +265,7 @@ def comparison_view(found: JobComparison) -> Table:
 
 
 def findings_table(found: Sequence[Finding]) -> Table:
-    """What doctor found; where something is amiss, also what is needed and what to do."""
+    """The findings of doctor. If something is wrong, also the requirement and the remedy."""
     table = Table(show_header=False, box=None)
     marks = {"ok": "[green]✓[/]", "look": "[yellow]![/]", "fail": "[red]✗[/]"}
     for finding in found:

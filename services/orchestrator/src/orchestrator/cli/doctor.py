@@ -1,7 +1,7 @@
-"""`quorum doctor`: whether this host can run the compose stack, and what to do where it cannot.
+"""`quorum doctor`: checks if this host can run the compose stack, and says what to do if it cannot.
 
 Pure functions over the facts that `host_facts` gathers. Works without Docker and without a GPU, and
-says so.
+reports that they are missing.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from orchestrator.settings import is_loopback
 
 GB, GIB = 10**9, 2**30
 OLDEST_COMPOSE = (2, 26)
-# The environments of the stack cu12 and the cache of their packages, as measured on 2026-11-26; of
-# each environment there are two copies while images are built.
+# Sizes of the environments of the stack cu12 and of their packages' cache, measured on 2026-11-26.
+# While images are built, there are two copies of each environment.
 TRAINER_GIB, SERVER_GIB, PACKAGES_GIB = 7.5, 10.3, 10.6
-# Qwen2-7B's weights, as the base and merged; base images, the orchestrator's and a checkpoint.
+# Qwen2-7B's weights, for the base and merged model each; base images, the orchestrator's image and
+# a checkpoint.
 WEIGHTS_GB, OTHER_GB = 15.2, 3.0
 CPU_IMAGES_GB, CPU_OTHER_GB = 15.0, 1.0  # images and build cache, measured
-# Estimates: 16 bits a weight are read once while merging, and once more while checking.
+# Estimates: weights of 16 bits are read once for merging and once more for verifying.
 MEMORY_GB = {"train": 32, "serve": 16, "cpu": 8, "remote": 2}
-# A machine of 32 GB shows somewhat less.
+# A machine with 32 GB reports a little less.
 MEMORY_SHOWN = 0.92
 SMALLEST_CARD_GIB = 15
 COMFORTABLE_CARD_GIB = 22
@@ -36,7 +37,9 @@ CPU_FILE, CPU_FILES = "compose.cpu.yml", "docker-compose.yml:compose.cpu.yml"
 
 
 class Finding(BaseModel):
-    """`state`: ok, worth a look, or in the way. `do` is empty where nothing is to be done."""
+    """`state`: "look" is a warning, "fail" a fault that prevents running. `do` is empty if nothing
+    needs to be done.
+    """
 
     what: str
     state: Literal["ok", "look", "fail"]
@@ -46,7 +49,7 @@ class Finding(BaseModel):
 
 
 def findings(facts: Facts) -> list[Finding]:
-    """Every check, in the order in which one would mend them."""
+    """The findings of all checks, in the order in which to fix them."""
     env = facts.env or {}
     stack = "cpu" if CPU_FILE in env.get("COMPOSE_FILE", "") else env.get("STACK", "cu12")
     profiles = [name.strip() for name in env.get("COMPOSE_PROFILES", "train,serve").split(",")]
@@ -188,7 +191,9 @@ def _memory(facts: Facts, kind: str) -> Finding:
 
 
 def needed_gb(kind: str, profiles: list[str], images: tuple[str, ...] = ()) -> float:
-    """Disk for images that are not there yet and for weights, in GB; docs/deploy.md has the sum."""
+    """Disk space for images that are not built yet and for weights, in GB; docs/deploy.md shows the
+    sum.
+    """
     if kind == "remote":
         return OTHER_GB
     parts = [name for name, on in (("trainer", "train"), ("inference", "serve")) if on in profiles]
@@ -259,7 +264,9 @@ def _api(env: dict[str, str]) -> Finding:
 
 
 def _addresses(env: dict[str, str], profiles: list[str]) -> list[Finding]:
-    """Addresses that mean something else inside a container, or that no container can use."""
+    """Findings about addresses that mean another host inside a container, or that containers cannot
+    use.
+    """
     found = []
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "INFERENCE_URL"):
         value = env.get(name, "")

@@ -1,6 +1,7 @@
-"""What `quorum doctor` looks at: this host's Docker, driver, disk, memory, ports and `.env`.
+"""The facts that `quorum doctor` checks: this host's Docker, driver, disk, memory, ports and
+`.env`.
 
-Works without Docker and without a GPU; what does not answer is None.
+Works without Docker and without a GPU; a fact is None if its source does not answer.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 PORTS = {"API_PORT": "8080", "INFERENCE_PORT": "8000"}
-# What compose takes from the shell, where people set it for other programs too.
+# Variables that compose takes from the shell, though people set them for other programs.
 PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
 
@@ -32,11 +33,11 @@ class Card:
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found. Sizes are in bytes.
+    """The facts of a host. Sizes are in bytes.
 
-    `env` is None where there is no `.env`; `env_fault` says why it cannot be read. `shadowed` are
-    variables that the shell sets otherwise than the file: compose takes the shell's. `images` are
-    those that Docker has.
+    `env` is None if there is no `.env`; `env_fault` is the reason if it cannot be read. `shadowed`
+    holds the variables to which the shell gives other values than the file: compose takes the
+    shell's. `images` holds the images that Docker has.
     """
 
     docker: str | None = None
@@ -56,7 +57,7 @@ class Facts:
 
 
 def gather(root: Path) -> Facts:
-    """Ask the host; `root` is the project's folder."""
+    """Collect the facts of this host; `root` is the project's folder."""
     env_fault = ""
     try:
         file = read_env(root / ".env")
@@ -93,10 +94,10 @@ def gather(root: Path) -> Facts:
 
 
 def read_env(path: Path) -> dict[str, str] | None:
-    """The variables of an `.env` file as compose reads them; None where there is none.
+    """The variables of an `.env` file as compose reads them; None if there is no file.
 
     Raises:
-        OSError, UnicodeDecodeError: it cannot be read.
+        OSError, UnicodeDecodeError: the file cannot be read.
     """
     if not path.is_file():
         return None
@@ -105,12 +106,14 @@ def read_env(path: Path) -> dict[str, str] | None:
 
 
 def port_names(env: dict[str, str]) -> dict[str, str]:
-    """The published ports by the variable that sets each."""
+    """The published ports, by the variables that set them."""
     return {name: env.get(name) or default for name, default in PORTS.items()}
 
 
 def parse_cards(rows: str) -> tuple[str | None, tuple[Card, ...]]:
-    """nvidia-smi's lines: driver, name, memory in MiB, compute capability."""
+    """Driver version and cards from nvidia-smi's lines: driver, name, memory in MiB, compute
+    capability.
+    """
     driver, cards = None, []
     for row in rows.splitlines():
         driver, name, memory, capability = (part.strip() for part in row.split(","))

@@ -1,4 +1,4 @@
-"""The options of `quorum submit`: one for each of a job's settings."""
+"""The options of `quorum submit`: one per job setting."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NO_OPTIONS: JobOptions = types.MappingProxyType({})
 
 
 def with_job_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the settings as options, and hand it those that were given as `settings`."""
+    """Add the settings to a command as options. The command gets the given ones in `settings`."""
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
@@ -45,7 +45,7 @@ def with_job_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _kind(annotation: Any) -> type:
-    """The type of an option: a setting's own, without None; a choice of words is a word."""
+    """The type of an option: the setting's type without None; str for a choice of words."""
     if get_origin(annotation) is Literal:
         return str
     kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
