@@ -1,1 +1,1 @@
-"""Waits for a published model, decides the server's flags for the host, runs and checks vLLM."""
+"""Waits for a published model, chooses vLLM's flags for the host, runs vLLM and checks it."""

@@ -1,4 +1,4 @@
-"""`python -m inference`: wait for a published model, and keep it served."""
+"""`python -m inference`: wait for a published model and keep it served."""
 
 from __future__ import annotations
 

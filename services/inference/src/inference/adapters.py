@@ -1,12 +1,12 @@
-"""Other models' adapters, served beside the merged weights by one vLLM.
+"""Adapters of other models, which one vLLM serves beside the merged weights.
 
-An adapter was trained against the base, and what is served is the base with another adapter merged
-into it. So what is loaded is their difference, a LoRA of both ranks together: with W the base,
-s the scales, o the other adapter and m the merged one,
+An adapter was trained on the base, but the served weights are the base with another adapter merged
+into it. So the difference of the two adapters is loaded: a LoRA whose rank is the sum of both
+ranks. With W the base, s the scales, o the other adapter and m the merged one:
 
     W + s_o B_o A_o  =  (W + s_m B_m A_m) + [s_o B_o, -s_m B_m] [A_o; A_m]
 
-exact but for the rounding of the merged weights.
+This is exact except for the rounding of the merged weights.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from typing import Any, NamedTuple
 from contract import Contract, ContractError
 from inference.launch import RefusedError
 
-# Ranks that vLLM has kernels for.
+# The ranks for which vLLM has kernels.
 RANKS = (8, 16, 32, 64, 128, 256)
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 class Adapter(NamedTuple):
-    """`name` is what one asks for; `folder` holds the difference; `model` recorded its replies."""
+    """`name` is its model name in requests. `folder` holds the difference. `model` is the folder of
+    its published model, which has its recorded replies.
+    """
 
     name: str
     folder: Path
@@ -34,10 +36,11 @@ class Adapter(NamedTuple):
 
 
 def prepare_adapters(wanted: str, models_dir: Path, served: Path, folder: Path) -> list[Adapter]:
-    """The adapters of ADAPTERS (`name=model/digest`, separated by commas), written into `folder`.
+    """Write the adapters named in ADAPTERS (`name=model/digest`, separated by commas) into
+    `folder`.
 
     Raises:
-        RefusedError: one is missing, was trained from another base, or is no plain LoRA.
+        RefusedError: an adapter is missing, was trained from another base, or is not a plain LoRA.
     """
     found = []
     for entry in filter(None, (part.strip() for part in wanted.split(","))):
@@ -54,7 +57,7 @@ def prepare_adapters(wanted: str, models_dir: Path, served: Path, folder: Path) 
 
 
 def arguments(adapters: list[Adapter]) -> list[str]:
-    """vLLM's arguments for them."""
+    """vLLM's arguments for the adapters."""
     if not adapters:
         return []
     largest = max(adapter.rank for adapter in adapters)
@@ -70,7 +73,7 @@ def arguments(adapters: list[Adapter]) -> list[str]:
 
 
 def _write_difference(name: str, other: Path, served: Path, target: Path) -> int:
-    """Write the adapter that turns `served` into `other`; its rank."""
+    """Write the adapter that turns `served` into `other`. Returns its rank."""
     try:
         bases = [Contract.load(model).provenance.base_sha256 for model in (other, served)]
     except ContractError as error:
@@ -106,7 +109,7 @@ def _write_difference(name: str, other: Path, served: Path, target: Path) -> int
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": str(served),
         "r": rank,
-        "lora_alpha": rank,  # the scales are in the factors
+        "lora_alpha": rank,  # the factors already include the scales
         "lora_dropout": 0.0,
         "bias": "none",
         "target_modules": sorted({module.rpartition(".")[2] for module in modules}),

@@ -1,8 +1,8 @@
-"""Whether what is served is what was trained: asked of a running server, before anyone else asks.
+"""Checks on a running server, before other clients ask it: are the served weights the trained ones?
 
-The contract's probe is compared token by token, and greedy replies with those that the trainer
-recorded. Kernels differ in rounding, so a reply may part from the recorded one somewhere; garbage,
-and replies of which none begins as recorded, are faults.
+The contract's probe is compared token by token. Greedy replies are compared with those that the
+trainer recorded. Kernels round differently, so a reply may differ from the recorded one after some
+tokens. It is a fault if a reply is garbage, or if none of the replies begins as recorded.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from contract import Contract
 from contract.addresses import open_url
 from contract.published import recorded_replies
 
-# Few, so that a server which answers garbage is taken down before a job's first reply ends.
+# Few tokens, so that a server that answers garbage is stopped before a job's first reply ends.
 MAX_TOKENS = 32
 ASK_TIMEOUT_S = 600.0
-# How many characters of a reply must be as recorded for it to begin alike.
+# A reply begins as recorded if this many characters are equal.
 ALIKE_CHARACTERS = 6
-# A reply that is one character so often is no text: what float16 that overflows looks like.
+# A reply of this many equal characters is not text: float16 overflows look like this.
 REPEATS = 8
 NO_REPLY = (OSError, HTTPException)
 
 
 class Server:
-    """A model server on this machine, as its launcher asks it."""
+    """The launcher's client for the model server on this machine."""
 
     def __init__(self, url: str, api_key: str) -> None:
         self._url = url
@@ -46,7 +46,7 @@ class Server:
             return False
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """Raises OSError where the server does not answer, or refuses."""
+        """Raises OSError if the server does not answer or refuses."""
         request = urllib.request.Request(
             f"{self._url}{path}", json.dumps(body, allow_nan=False).encode(), self._headers
         )
@@ -54,7 +54,7 @@ class Server:
             return json.loads(reply.read())
 
     def busy(self) -> bool:
-        """Whether requests run or wait, by vLLM's metrics; also where there are none."""
+        """True if vLLM's metrics show running or waiting requests, or if there are no metrics."""
         try:
             with open_url(f"{self._url}/metrics", timeout_s=5) as reply:
                 text = reply.read().decode(errors="replace")
@@ -66,13 +66,15 @@ class Server:
 
 
 def faults(server: Server, contract: Contract, model: Path) -> list[str]:
-    """What is wrong with the served model; nothing, where it is what was trained."""
+    """The faults of the served model; empty if it is the trained one."""
     name = contract.served_name
     return _asking(lambda: _probe_faults(server, contract, name) or _differing(server, model, name))
 
 
 def reply_faults(server: Server, model: Path, name: str) -> list[str]:
-    """How the greedy replies of what is served as `name` differ from those recorded in `model`."""
+    """The faults in the greedy replies of the model served as `name`, compared with those recorded
+    in `model`.
+    """
     return _asking(lambda: _differing(server, model, name))
 
 
@@ -87,7 +89,7 @@ def _asking(ask: Callable[[], list[str]]) -> list[str]:
         )
         return [f"the server does not answer the checks: {error} {said}".strip()]
     except (HTTPException, ValueError, LookupError, TypeError, AttributeError) as error:
-        # its reply is no HTTP, no JSON, or not of the form that the API has
+        # its reply is not HTTP, not JSON, or not in the API's form
         return [f"the server answers the checks with what is no reply to them: {error!r}"]
 
 
@@ -95,7 +97,7 @@ def _probe_faults(server: Server, contract: Contract, name: str) -> list[str]:
     try:
         got = server.post("/tokenize", contract.probe.request(name))["tokens"]
     except urllib.error.HTTPError as error:
-        if error.code == 404:  # transformers' server has no such call
+        if error.code == 404:  # transformers' server does not have this call
             return []
         raise
     different = contract.probe.difference(got)
@@ -131,7 +133,7 @@ def _differing(server: Server, model: Path, name: str) -> list[str]:
 
 
 def garbage(text: str) -> str | None:
-    """Why `text` cannot be a reply, None where it can."""
+    """The reason why `text` cannot be a reply; None if it can."""
     bare = "".join(text.split())
     if not bare:
         return "an empty reply"

@@ -1,4 +1,4 @@
-"""What the host offers: its GPUs and driver by NVML, or its CPU cores. No torch is imported."""
+"""The host's GPUs and driver, read through NVML, and its CPU cores. Does not import torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Gpu:
-    """One card. `capability` is its compute capability, sizes are in bytes."""
+    """One card. `capability` is its compute capability. Sizes are in bytes."""
 
     name: str
     capability: tuple[int, int]
@@ -18,7 +18,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Host:
-    """`driver` is the NVIDIA driver's version, None where none answers."""
+    """`driver` is the NVIDIA driver's version; None if no driver answers."""
 
     gpus: tuple[Gpu, ...]
     driver: str | None
@@ -26,7 +26,7 @@ class Host:
 
     @property
     def capability(self) -> tuple[int, int] | None:
-        """The lowest of the GPUs', None where there is none."""
+        """The lowest compute capability of the GPUs; None if there is no GPU."""
         return min((gpu.capability for gpu in self.gpus), default=None)
 
 
@@ -34,7 +34,7 @@ def this_host() -> Host:
     cores = len(os.sched_getaffinity(0))
     try:
         import pynvml
-    except ImportError:  # the cpu stack does not bring it
+    except ImportError:  # the cpu stack does not include it
         return Host((), None, cores)
     try:
         pynvml.nvmlInit()

@@ -1,7 +1,7 @@
-"""What the server is started with: a pure function of host, contract, weights and settings.
+"""Decides how the server is started: a pure function of host, contract, weights and settings.
 
-Every choice has a reason, which is printed, and a setting that overrides it. What cannot work is
-refused here, with the remedy, before anything is loaded.
+Every choice is printed with its reason, and a setting can override it. A combination that cannot
+work is refused here, with the remedy, before anything is loaded.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from inference.settings import Settings
 from inference.weights import Weights
 
 GIB = 2**30
-# Room for problems longer than any that was trained on, in tokens.
+# Room for prompts longer than the longest trained one, in tokens.
 PROMPT_ROOM = 4096
 CPU_SEQUENCES = 64
-# Weights up to here are run as they are written on a CPU: compiling takes longer than it saves.
+# Smaller weights are not compiled on a CPU: compiling takes longer than it saves.
 EAGER_BYTES = GIB // 4
 # vLLM's own defaults, by the size of the card.
 LARGE_CARD_BYTES = 70 * GIB
 MOST_SEQUENCES, MOST_ON_LARGE, FEWEST_SEQUENCES = 256, 1024, 8
 GPU_SHARE = 0.90
-# What a GPU holds besides weights and KV cache: CUDA's context and graphs, activations of a batch.
+# GPU memory besides weights and KV cache: CUDA's context and graphs, a batch's activations.
 WORKING_BYTES = 2 * GIB
-# What a new process needs of the free memory before it can take its share.
+# Free memory that a new process needs before it can take its share.
 SPARE_BYTES = GIB // 2
 
 
 class RefusedError(Exception):
-    """This cannot be served here; one line, with what to do."""
+    """This cannot be served here. The message is one line, with the remedy."""
 
 
 class Decision(NamedTuple):
@@ -68,17 +68,17 @@ class _Plan:
 
 
 def served_names(contract: Contract) -> list[str]:
-    """The name with the digest, by which one asks for exactly these weights, and the plain name."""
+    """The name with the digest, which stands for exactly these weights, and the plain name."""
     return [contract.served_name, contract.model]
 
 
 def launch(
     host: Host, contract: Contract, weights: Weights, model: Path, settings: Settings
 ) -> Launch:
-    """How the server is started for `contract`'s weights in the directory `model`.
+    """How to start the server for the weights of `contract` in the directory `model`.
 
     Raises:
-        RefusedError: the host, the stack and the weights do not go together.
+        RefusedError: the host, the stack and the weights do not fit together.
     """
     if settings.engine == "transformers":
         return _transformers(host, contract, settings)
@@ -90,7 +90,7 @@ def launch(
         plan.environment["VLLM_API_KEY"] = settings.inference_api_key
     plan.flag("dtype", *_dtype(host, contract, settings))
     plan.flag("generation-config", "vllm", "no sampling default of the model applies silently")
-    plan.argv += ["--seed", "0", "--uvicorn-log-level", "warning"]  # not a line a request
+    plan.argv += ["--seed", "0", "--uvicorn-log-level", "warning"]  # no line per request
     if settings.stack == "cpu":
         _on_cpu(plan, host, contract, weights, settings)
     else:
@@ -103,10 +103,10 @@ def launch(
 
 
 def _transformers(host: Host, contract: Contract, settings: Settings) -> Launch:
-    """transformers' own server, for hosts that vLLM does not run on.
+    """transformers' own server, for hosts on which vLLM does not run.
 
-    It names a model by its path, and takes what follows an @ for a revision: so in the folder that
-    it is started in there is a link of the model's name.
+    It names a model by its path, and reads the part after an @ as a revision. So it is started in a
+    folder with a link that has the model's name.
     """
     if settings.stack in ("cu12", "volta"):
         raise RefusedError(
@@ -131,10 +131,10 @@ def _transformers(host: Host, contract: Contract, settings: Settings) -> Launch:
 
 
 def check_versions(contract: Contract, transformers: str) -> None:
-    """Raises RefusedError where the weights were saved by another major of transformers than the
-    server has.
+    """Raises RefusedError if the weights were saved by another major version of transformers than
+    the server's.
 
-    Version 5 keeps RoPE's base where version 4 does not look, and takes 10,000 for it silently.
+    Version 5 stores RoPE's base in a place that version 4 does not read: it silently uses 10,000.
     """
     trained = contract.provenance.versions.get("transformers", transformers)
     if trained.split(".")[0] != transformers.split(".")[0]:
@@ -177,11 +177,11 @@ def _on_cpu(
     if host.cores <= 4:
         plan.environment["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
         plan.say("cores", host.cores, "not bound: that would leave the API server none")
-        # vLLM has a process for each device, because it binds cores per process
+        # vLLM uses a process per device only because it binds cores per process
         plan.environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         plan.flag("distributed-executor-backend", "uni", "the engine computes in its own process")
     if not settings.enable_chunked_prefill:
-        # "CPU Generator does not use offset", seen with 0.29.0; every request of ours has a seed
+        # "CPU Generator does not use offset", seen with 0.29.0; all our requests have a seed
         plan.switch("enable-chunked-prefill", False, "seeded requests end vLLM's CPU engine by it")
         plan.argv += ["--max-num-batched-tokens", str(length)]
 
@@ -196,7 +196,7 @@ def _on_gpus(
     held = weights.held_bytes(settings.quantization)
     width = _tensor_parallel(host, weights, budget, held, settings)
     copies = len(host.gpus) // width
-    if copies > 1 and settings.stack == "volta":  # its engine has no data parallelism
+    if copies > 1 and settings.stack == "volta":  # volta's engine lacks data parallelism
         width, copies = _widest(len(host.gpus), weights.heads), 1
     if width > 1:
         plan.flag("tensor-parallel-size", width, f"{held / GIB:.1f} GiB of weights, cut in {width}")
@@ -230,7 +230,9 @@ def _on_gpus(
 
 
 def _memory_share(host: Host, settings: Settings) -> tuple[float, str]:
-    """vLLM asks for its share of the whole memory and stops where less is free."""
+    """The share of memory for vLLM, with the reason. vLLM takes a share of the whole memory, and
+    stops if less is free.
+    """
     if settings.gpu_memory_utilization:
         return settings.gpu_memory_utilization, "GPU_MEMORY_UTILIZATION"
     free = min((gpu.free_bytes - SPARE_BYTES) / gpu.memory_bytes for gpu in host.gpus)
@@ -247,7 +249,7 @@ def _widest(gpus: int, heads: int) -> int:
 def _tensor_parallel(
     host: Host, weights: Weights, budget: int, held: int, settings: Settings
 ) -> int:
-    """On how many cards one copy of the weights is spread: as few as hold it."""
+    """The number of cards over which one copy of the weights is spread: the fewest that hold it."""
     gpus = len(host.gpus)
     if settings.tensor_parallel_size:
         width = settings.tensor_parallel_size
@@ -258,7 +260,7 @@ def _tensor_parallel(
             )
         return width
     widths = [n for n in range(1, gpus + 1) if gpus % n == 0 and weights.heads % n == 0]
-    # a fifth of a card for the KV cache at least, so that more than a few samples go on at once
+    # at least a fifth of a card for the KV cache, so that more than a few samples run at once
     roomy = [n for n in widths if held / n <= 0.8 * budget]
     return roomy[0] if roomy else widths[-1]
 
@@ -288,7 +290,9 @@ def _does_not_fit(
 
 
 def _engine(plan: _Plan, host: Host, weights: Weights, settings: Settings) -> None:
-    """Caching, attention, and what differs between the stacks' versions of vLLM."""
+    """Settings of caching and attention, and those that differ between the stacks' versions of
+    vLLM.
+    """
     old = settings.stack == "volta"
     old_card = host.capability is not None and host.capability < (8, 0)
     if settings.enable_prefix_caching is not None:
@@ -306,7 +310,7 @@ def _engine(plan: _Plan, host: Host, weights: Weights, settings: Settings) -> No
             plan.switch("enable-chunked-prefill", settings.enable_chunked_prefill, "the setting")
         elif old_card:
             plan.switch("enable-chunked-prefill", False, "not on cards below capability 8.0")
-        # its kernels would be compiled by an nvcc that is not there
+        # FlashInfer would compile its kernels with nvcc, which is not installed
         plan.environment["VLLM_USE_FLASHINFER_SAMPLER"] = "0"
     backend = settings.attention_backend or ("XFORMERS" if old and old_card else None)
     if backend:

@@ -1,8 +1,8 @@
-"""Keeps the published model served: starts vLLM, checks it, and moves on to a newer model.
+"""Keeps the published model served: starts vLLM, checks it, and switches to a newer model.
 
-A newer model is taken up once nothing has been asked for a while. Jobs that began under the old
-weights go on being answered by them until then, and jobs that come later ask for the new ones by
-their digest and wait. At SIGTERM running requests are let end.
+It switches to a newer model once no request has come for a while. Until then, jobs that began with
+the old weights are answered by them. Later jobs ask for the new weights by their digest and wait.
+At SIGTERM, running requests may end first.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ log = logging.getLogger("inference")
 
 POLL_S = 1.0
 SAY_EVERY_S = 30.0
-# How long nothing must have been asked before a newer model takes over: longer than a job pauses
-# between shards.
+# A newer model takes over after this time without a request. It is longer than a job's pause
+# between two shards.
 IDLE_S = 15.0
 RESTART_S = 10.0
-# Beside what requests get to end: for vLLM itself to stop.
+# Time for vLLM itself to stop, in addition to the time for requests.
 STOP_S = 20.0
 
 
 class StopRequested(BaseException):
-    """SIGTERM or SIGINT came."""
+    """SIGTERM or SIGINT was received."""
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def stop_requests() -> Iterator[None]:
 
 
 def serve(settings: Settings) -> None:
-    """Serve whatever is published, until SIGTERM or SIGINT."""
+    """Serve the published model until SIGTERM or SIGINT."""
     current = settings.models_dir / settings.model_name / CURRENT
     with stop_requests():
         try:
@@ -73,7 +73,7 @@ def serve(settings: Settings) -> None:
 
 
 def _wait_for_turn(settings: Settings, current: Path) -> None:
-    """Return once a model is published and the GPU is free; NVML is not even asked before."""
+    """Return once a model is published and the GPU is free. Before that, NVML is not called."""
     reason = _not_yet(settings, current)
     if reason is None:
         return
@@ -88,7 +88,7 @@ def _wait_for_turn(settings: Settings, current: Path) -> None:
 
 
 def _not_yet(settings: Settings, current: Path) -> str | None:
-    """Why the server may not start now."""
+    """The reason why the server may not start now; None if it may."""
     if not (current / CONTRACT_FILE).is_file():
         return f"waiting for a published model in {current}: {what_trains(settings.models_dir)}"
     if _trainer_has_gpu(settings):
@@ -101,7 +101,7 @@ def _trainer_has_gpu(settings: Settings) -> bool:
 
 
 def _serve_one(settings: Settings, current: Path, model: Path) -> None:
-    """Serve the model in `model` until a newer one takes its place, or its server dies."""
+    """Serve the model in `model` until a newer one replaces it or its server dies."""
     try:
         contract = Contract.load(model)
         check_versions(contract, version("transformers"))
@@ -141,8 +141,8 @@ def _watch(
     adapters: list[Adapter],
     child: subprocess.Popen[bytes],
 ) -> list[str]:
-    """Check the server and leave it at work until a newer model is to be served, or it has died;
-    what the checks found.
+    """Check the server, and let it run until a newer model must be served or it has died. Returns
+    the faults that the checks found.
     """
     server = Server(f"http://127.0.0.1:{settings.inference_port}", settings.inference_api_key)
     try:
@@ -159,7 +159,7 @@ def _watch(
         for adapter in adapters:
             wrong = reply_faults(server, adapter.model, adapter.name)
             found += [f"adapter {adapter.name}: {reason}" for reason in wrong]
-        if child.poll() is not None:  # what the checks saw was its end, and says nothing of weights
+        if child.poll() is not None:  # then the checks say nothing about the weights
             log.error("the server ended with exit code %d; once more", child.returncode)
             time.sleep(RESTART_S)
             return []
@@ -178,9 +178,10 @@ def _watch(
 def _until_newer(
     current: Path, model: Path, child: subprocess.Popen[bytes], server: Server
 ) -> None:
-    """Return when the server has died, or a newer model is published and nothing is asked any more.
+    """Return when the server has died, or when a newer model is published and no more requests
+    come.
 
-    transformers' server does not tell whether it is asked; it goes on until a restart.
+    transformers' server does not report its requests, so it keeps its model until a restart.
     """
     quiet_since: float | None = None
     said = False
@@ -202,7 +203,7 @@ def _until_newer(
 
 
 def _refuse(settings: Settings, current: Path, model: Path, reason: str) -> None:
-    """Stand in with the reason until another model is published."""
+    """Answer requests with the reason until another model is published."""
     log.error(reason)
     with standing_in(settings.inference_host, settings.inference_port, lambda: reason):
         while current.resolve() == model:
@@ -221,7 +222,7 @@ def _stop(child: subprocess.Popen[bytes], within_s: float) -> None:
 
 
 def table(planned: Launch) -> str:
-    """What was decided and why, in columns."""
+    """The decisions and their reasons, in columns."""
     rows = planned.decisions
     wide, wider = (max(len(row[i]) for row in rows) for i in (0, 1))
     return "\n".join(f"  {what:{wide}}  {value:{wider}}  {why}" for what, value, why in rows)

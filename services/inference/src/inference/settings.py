@@ -12,10 +12,10 @@ from contract import Stack
 
 
 class Settings(BaseSettings):
-    """Environment variables have the fields' names in capitals; an empty one counts as not set.
+    """Environment variables have the fields' names in capitals. An empty one counts as not set.
 
-    None leaves the choice to the launcher. `stack` names the versions that are installed; images
-    set it. docs/configuration.md explains each.
+    None leaves the choice to the launcher. `stack` names the installed version set; images set it.
+    docs/configuration.md explains each setting.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True)

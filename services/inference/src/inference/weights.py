@@ -1,4 +1,4 @@
-"""What a published model's files say of its size, read without loading it."""
+"""Reads a published model's sizes from its files, without loading it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ CONFIG_BYTES_OF = {"float32": 4, "float16": 2, "bfloat16": 2}
 class Weights:
     """Sizes are in bytes.
 
-    `embedding_bytes` is the part that stays whole when weights are held in fewer bits: embeddings
-    and head. `heads` and `kv_heads` count a layer's; `position_limit` is the longest sequence that
-    the position encoding allows, in tokens.
+    `embedding_bytes` is the part that keeps its precision under quantization: embeddings and head.
+    `heads` and `kv_heads` are counts per layer. `position_limit` is the longest sequence that the
+    position encoding allows, in tokens.
     """
 
     size_bytes: int
@@ -28,11 +28,13 @@ class Weights:
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """Keys and values of all layers, two bytes a number."""
+        """Keys and values of all layers, two bytes per number."""
         return 2 * self.layers * self.kv_heads * self.head_width * 2
 
     def held_bytes(self, quantization: str | None) -> int:
-        """Memory for the weights; in 4 bits a block of 64 has a scale of 2 bytes besides."""
+        """Memory for the weights, in bytes. With 4 bits, each block of 64 also has a scale of 2
+        bytes.
+        """
         factor = {None: 1.0, "fp8": 1 / 2, "int4": 1 / 4 + 1 / 64}[quantization]
         return round(self.embedding_bytes + (self.size_bytes - self.embedding_bytes) * factor)
 
