@@ -1,12 +1,12 @@
-# demo, test, lint: each makes the environments it needs. Nothing but Python 3.11 has to be installed. If Node is there,
-# the JavaScript of the page is checked too.
+# demo, test and lint each create the environments that they need. Only Python 3.11 must be installed. If Node is
+# installed, the page's JavaScript is checked too.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?= python3.11
 UV := .tools/bin/uv
-# wheels that pip finds on disk, uv finds too
+# let uv also find the wheels that pip finds on disk
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
-# without the bytecode in its environment, vLLM's server takes three times as long to start
+# without bytecode in its environment, vLLM's server takes three times as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo up-local env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint lint-js release configuration demo-data demo-model requirements clean
@@ -38,13 +38,13 @@ secrets/redis_password:
 doctor: .venv/ready  ## whether this host can run the compose stack
 	@.venv/bin/quorum doctor
 
-# Three files of tests at a time, because many wait, the tests of a file one after the other. Programs that each take every
-# core wait for one another, so each takes one.
+# Runs three test files at a time, because many tests wait; the tests of one file run one after another. Programs that
+# each use every core slow each other down, so each uses one core.
 SIDE_BY_SIDE := -n 3 --durations 15
 ONE_CORE := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 SUITES := tests/docs tests/stacks tests/contract tests/demo tests/orchestrator tests/monitoring tests/page tests/e2e
 
-# Tests that need no model, no server, no browser and no network.
+# Tests that need no model, server, browser or network.
 PURE := tests/docs tests/stacks tests/contract tests/demo $(wildcard $(addprefix tests/orchestrator/test_, \
   vote.py intervals.py replies.py rooms.py))
 
@@ -65,7 +65,7 @@ test-long: browser .venv/ready .venv-model/ready .venv-cu12/ready .venv-volta/re
 	$(ONE_CORE) .venv-model/bin/pytest $(SIDE_BY_SIDE) -m long tests/trainer tests/inference
 	$(ONE_CORE) .venv-cu12/bin/pytest $(SIDE_BY_SIDE) tests/trainer
 
-# Chromium, Chinese letters for it, and Prometheus's promtool; in a container, where one is root, they are installed.
+# Chromium, a Chinese font for it, and Prometheus's promtool. For root, as in a container, they are installed.
 browser:
 	@command -v chromium >/dev/null && command -v promtool >/dev/null || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing Chromium and promtool" && \
@@ -156,7 +156,7 @@ $(UV):
 	@$(UV) pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e contract -e services/orchestrator
 	@touch $@
 
-# The trainer's tests run on the other stacks' transformers and peft too.
+# The trainer's tests also run with the other stacks' transformers and peft.
 .venv-cu12/ready .venv-volta/ready: .venv-%/ready: requirements/%-cpu.txt contract/pyproject.toml services/trainer/pyproject.toml | $(UV)
 	@echo "making .venv-$* (trainer, with the $* stack's transformers)"
 	@$(UV) venv -q --clear --python $(PYTHON) .venv-$*
@@ -165,7 +165,7 @@ $(UV):
 	@$(UV) pip install -q --python .venv-$*/bin/python --no-deps --no-build-isolation -e contract -e services/trainer
 	@touch $@
 
-# The CPU build of torch comes from wherever pip already looks; where that fails, from PyTorch's own index.
+# The CPU build of torch comes from pip's configured index; if that fails, from PyTorch's own index.
 .venv-model/ready: requirements/cpu.txt contract/pyproject.toml services/trainer/pyproject.toml services/inference/pyproject.toml | $(UV)
 	@echo "making .venv-model (trainer and vLLM, cpu stack; about 3 GB)"
 	@$(UV) venv -q --clear --python $(PYTHON) .venv-model

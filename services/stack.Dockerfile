@@ -1,15 +1,15 @@
-# Trainer and server of one stack. Built from the project's root:
+# Trainer and server of one stack. Build it from the project's root:
 #   docker build -f services/stack.Dockerfile --build-arg STACK=cpu --target inference .
 FROM python:3.11-slim-bookworm AS base
 COPY certificates /certificates
 RUN find /certificates -name "*.crt" -exec cat {} + >> /etc/ssl/certs/ca-certificates.crt
-# gcc and g++ compile Triton's and the CPU engine's kernels at start; libnuma is the CPU engine's
+# gcc and g++ compile kernels of Triton and the CPU engine at start; the CPU engine needs libnuma
 RUN apt-get update -q \
     && apt-get install -yq --no-install-recommends gcc g++ libc6-dev libnuma1 \
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --user-group --no-create-home quorum \
     && install -d -o quorum -g quorum /models /runs /cache /cache/home /hub
-# /tmp is mounted noexec: whatever is compiled and loaded lies under /cache, a volume, and so does HOME
+# /tmp is mounted noexec. So compiled code that must be loaded goes under /cache, a volume, and so does HOME.
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt \
     PATH=/opt/quorum/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR=/tmp \
     HOME=/cache/home XDG_CACHE_HOME=/cache TRITON_HOME=/cache TRITON_CACHE_DIR=/cache/triton \
