@@ -63,7 +63,7 @@ def _read(reply: str, options: Sequence[str], patterns: Sequence[str]) -> _Read 
     named = named_option(answer[start:end], options)
     if named is None:
         return None
-    # "A" on its line and "C" on the next, or in a box beside it, are two answers
+    # "A" on one line and "C" on the next, or in the next box, are two answers
     below = _BELOW.match(answer, end)
     for text in (below[1] if below else "", beside):
         other = named_option(text, options, alone=True)

@@ -144,7 +144,7 @@ def finite(value: Any) -> Any:
 
 
 def _is_kept(text: str, value: float) -> bool:
-    """True if `value`, written back, tells a reader the same number as `text`."""
+    """True if `value`, written back, is read as the same number as `text`."""
     if not math.isfinite(value):
         return False
     mantissa = re.split("[eE]", text)[0]

@@ -48,7 +48,7 @@ class JobReader:
                     if job_id not in self._said_damaged:
                         self._said_damaged.add(job_id)
                         log.error("%s is passed over: %s", job_id, error)
-                except JobNotFoundError:  # deleted meanwhile
+                except JobNotFoundError:  # deleted since
                     continue
                 else:
                     self._said_damaged.discard(job_id)

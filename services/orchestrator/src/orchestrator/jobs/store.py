@@ -1,11 +1,11 @@
 """The job directories. Each holds all data of a job, and is enough to move it to another machine.
 
 jobs/<id>/problems.jsonl the posted file, byte for byte
-          job.json         its settings, and where each shard's problems lie in the file
-          contract.json, start.json   what it is answered under, once it has started
+          job.json         its settings, and the position of each shard's problems in the file
+          contract.json, start.json   its model, sampling values and versions, once it has started
           shards/0000.jsonl ...       one journal of answers and open votes per shard
           shards/0000.done ...        a shard's counts, once all of its questions are journaled
-          cancel           someone asked for its end
+          cancel           the request to cancel it
           answers.jsonl, errors.jsonl, submission.jsonl, report.json, end.json   at the end,
                            end.json last
 """
@@ -81,7 +81,7 @@ class JobStore(JobReader):
         new.
 
         Raises:
-            InvalidFileError: the file has faults; nothing is left behind.
+            InvalidFileError: the file has faults; nothing is kept.
             KeyReusedError: the idempotency key was used before with another file or other settings.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%d%H%M%S%f")[:17]
