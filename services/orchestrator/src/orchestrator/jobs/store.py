@@ -1,6 +1,6 @@
 """The job directories. Each holds all data of a job, and is enough to move it to another machine.
 
-jobs/<id>/problems.jsonl the posted file, byte for byte
+jobs/<id>/problems.jsonl   the posted file, byte for byte
           job.json         its settings, and the position of each shard's problems in the file
           contract.json, start.json   its model, sampling values and versions, once it has started
           shards/0000.jsonl ...       one journal of answers and open votes per shard
