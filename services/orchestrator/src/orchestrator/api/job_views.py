@@ -106,7 +106,7 @@ class JobViews:
         if job_id in work.waits:
             return work.waits[job_id]
         if status != "in_progress":
-            return None  # the job needs the model no more
+            return None  # the job no longer needs the model
         return self._model_note(job_id) or self._turn_note(job_id)
 
     def _model_note(self, job_id: str) -> str | None:

@@ -1,6 +1,4 @@
-"""Child processes, each with a log. They are restarted if so requested, and none outlives the
-stack.
-"""
+"""Child processes, each with a log. They are restarted on request, and none outlives the stack."""
 
 from __future__ import annotations
 

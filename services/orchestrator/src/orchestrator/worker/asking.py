@@ -116,8 +116,8 @@ class Server:
     async def _likeliest(
         self, messages: list[Message], choices: Mapping[str, str], seed: int
     ) -> Completion | None:
-        """The label with the highest log-probability among the likeliest next tokens; None if none
-        is there.
+        """The label with the highest log-probability among the likeliest next tokens; None if no
+        label is among them.
         """
         asked = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         completion = await self._continue(messages, seed, asked, max_tokens=1)
