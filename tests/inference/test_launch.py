@@ -278,6 +278,7 @@ def test_sizes_are_read_from_the_files(root: Path) -> None:
     assert found.held_bytes("fp8") < found.held_bytes(None) == found.size_bytes
 
 
+@pytest.mark.long
 def test_vllm_itself_takes_the_command_lines() -> None:
     """Of this environment's version, which takes a GPU's flags without one being there."""
     hosts = [("A100-80G", "cu13"), (None, "cpu")]

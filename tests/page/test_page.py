@@ -18,7 +18,7 @@ from page_names import OpenPage, check_accessible, keep_screenshot, words
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("local_stack")]
 
-LANGUAGES = ("en", "zh")
+LANGUAGES = ("en", pytest.param("zh", marks=pytest.mark.long))
 SHOTS = os.environ.get("QUORUM_SCREENSHOTS")  # a folder that keeps what the pages looked like
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from contract import Contract, HeldLine, PromptFormat
 from tiny_models import make_model
 from trainer.pipeline import run
@@ -12,6 +14,7 @@ from trainer.settings import Settings
 from trainer.training.metrics import read_metrics
 
 
+@pytest.mark.long
 def test_a_label_behind_a_space_is_trained_validated_and_published(
     root: Path,
     tmp_path: Path,

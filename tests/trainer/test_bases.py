@@ -36,7 +36,12 @@ def test_a_hub_id_with_local_as_source_says_which_variable_to_set() -> None:
     ("source", "address", "named"),
     [
         ("huggingface", "HF_ENDPOINT", "HF_ENDPOINT names a mirror"),
-        ("modelscope", "MODELSCOPE_DOMAIN", "MODEL_SOURCE=huggingface takes the other"),
+        pytest.param(
+            "modelscope",
+            "MODELSCOPE_DOMAIN",
+            "MODEL_SOURCE=huggingface takes the other",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_without_a_network_the_error_names_the_variable_to_set(

@@ -25,6 +25,7 @@ from trainer.training.lora_pro import LoraPro
 from trainer.training.methods import make_optimizer, prepare_model
 from trainer.training.metrics import read_metrics
 
+LONG = pytest.mark.long
 METHODS = {
     "lora": "",
     "rslora": "[lora]\nrslora = true",
@@ -36,7 +37,10 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [name if name in ("lora", "full") else pytest.param(name, marks=LONG) for name in METHODS],
+)
 def test_a_method_trains_and_its_model_is_published(
     method: str, tiny_recipe: Callable[..., Recipe], settings: Settings, tiny_base: Path
 ) -> None:

@@ -85,6 +85,7 @@ def test_a_run_killed_again_and_again_ends_with_the_weights_of_one_left_alone(
     assert not list(killed.glob("runs/tiny/*/checkpoints"))
 
 
+@pytest.mark.long
 def test_a_stopped_run_saves_a_checkpoint_and_says_how_to_go_on(
     recipe: Path, tmp_path: Path
 ) -> None:
@@ -151,6 +152,7 @@ def test_a_full_disk_is_explained_and_the_last_checkpoint_stays(tmp_path: Path) 
     assert not list(tmp_path.glob(".new-*"))
 
 
+@pytest.mark.long
 def test_a_run_without_room_for_a_checkpoint_ends_with_that_explanation(
     recipe: Path, tmp_path: Path
 ) -> None:
