@@ -52,6 +52,9 @@ def test_a_method_trains_and_its_model_is_published(
     assert report["faults"] == []
     assert report["comparison"]["rows"] == 32
     adapter_sha256 = Contract.load(published).provenance.adapter_sha256
+    if adapter_sha256 is not None:
+        config = json.loads((published / "adapter" / "adapter_config.json").read_bytes())
+        assert config["target_modules"] == sorted(config["target_modules"])
     if method == "full":
         assert adapter_sha256 is None
         assert not (published / "adapter").exists()

@@ -62,7 +62,7 @@ def train(
             if metrics and scores:
                 metrics.step(0, tokens=0, replies=0, validating_s=validating_s, **scores)
         saved = time.monotonic()
-        while state.step < plan.steps:
+        while state.step < plan.steps and not state.stopping.is_due:
             rows = [data.rows[i] for i in plan.rows(state.step + 1)]
             taken = take_step(state, rows, plan.rate_factor(state.step + 1))
             scores, validating_s = {}, 0.0
@@ -84,7 +84,6 @@ def train(
             if state.stopping.is_due:
                 worse = state.stopping.worse
                 log.info("no better validation loss in %d validations: stopping", worse)
-                break
         if metrics:
             metrics.close()
         state.take_best()

@@ -7,6 +7,7 @@ fp32 under autocast: pure bf16 AdamW stalls, because it loses small updates.
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 
+from contract import write_json
 from trainer.errors import TrainerError
 from trainer.recipe import Lora, Recipe
 from trainer.training.base_model import load_base
@@ -133,4 +135,13 @@ def save_adapter(model: Any, recipe: Recipe, run_dir: Path) -> Path:
     if recipe.lora.init == "pissa":
         options["path_initial_model_for_weight_conversion"] = str(run_dir / INITIAL_ADAPTER)
     model.save_pretrained(str(folder), **options)
+    _sort_targets(folder / "adapter_config.json")
     return folder
+
+
+def _sort_targets(path: Path) -> None:
+    """PEFT writes a set, in another order each time; the adapter's digest must not depend on it."""
+    config = json.loads(path.read_bytes())
+    if isinstance(config["target_modules"], list):
+        config["target_modules"].sort()
+    path.write_text(write_json(config, indent=2) + "\n", encoding="utf-8")
