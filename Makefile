@@ -54,7 +54,7 @@ check: .venv/ready  ## before each commit: format, lint, types and the pure test
 	@$(MAKE) --no-print-directory lint-js types
 	.venv/bin/pytest -q -n 2 -m "not long and not network" $(PURE)
 
-test: browser lint  ## what one model environment and one start of vLLM can show, ten to twenty minutes on 2 cores
+test: browser lint  ## what one model environment and one start of vLLM can show, ten to fifteen minutes on 2 cores
 	$(ONE_CORE) .venv/bin/pytest $(SIDE_BY_SIDE) -m "not long" $(SUITES)
 	$(ONE_CORE) .venv-model/bin/pytest $(SIDE_BY_SIDE) -m "not long" tests/trainer tests/inference
 
