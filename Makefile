@@ -6,7 +6,7 @@ PYTHON ?= python3.11
 UV := .tools/bin/uv
 # let uv also find the wheels that pip finds on disk
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
-# without bytecode in its environment, vLLM's server takes three times as long to start
+# without bytecode in its environment, vLLM's server takes more than twice as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo up-local env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint lint-js release configuration demo-data demo-model requirements clean

@@ -23,6 +23,7 @@ from orchestrator.cli.client import ApiError, Client
 from orchestrator.cli.display import bar, duration, follow
 from orchestrator.jobs.asked import all_asked
 from orchestrator.jobs.intervals import Comparison, Estimate, compare, wilson
+from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import Answer
 from orchestrator.jobs.report import answer_by, first_draw
 from orchestrator.local.processes import Processes, StepError
@@ -120,15 +121,15 @@ def _demo(root: Path, file: Path, console: Console) -> None:
         _bring_up(stack, processes, times, console, measure_base)
         with Client(stack.api_url) as client, _step("answer", times, console):
             job = follow(client, client.submit(file, {}), console, processes.check)
-    directory = stack.var / "data" / "jobs" / job.id
+    store = JobReader(stack.state / "data")
     if job.status != "completed":
-        raise StepError(
-            "answer", f"the job is {job.status}: {job.error}", directory / "errors.jsonl"
-        )
-    answers = [
-        Answer.model_validate_json(line)
-        for line in (directory / "answers.jsonl").read_bytes().splitlines()
-    ]
+        errors = store.result(job.id, "errors.jsonl")
+        raise StepError("answer", f"the job is {job.status}: {job.error}", errors)
+    submission, samples = (
+        store.result(job.id, f"{name}.jsonl") for name in ("submission", "answers")
+    )
+    assert samples is not None  # a completed job has its results
+    answers = [Answer.model_validate_json(line) for line in samples.read_bytes().splitlines()]
     base = (
         [json.loads(line)["answer"] for line in baseline.read_bytes().splitlines()]
         if labelled
@@ -136,10 +137,8 @@ def _demo(root: Path, file: Path, console: Console) -> None:
     )
     console.print()
     console.print(summary(problems, answers, base, job, times))
-    console.print(f"submission: {directory / 'submission.jsonl'}", markup=False, soft_wrap=True)
-    console.print(
-        f"every sample and tally: {directory / 'answers.jsonl'}", markup=False, soft_wrap=True
-    )
+    console.print(f"submission: {submission}", markup=False, soft_wrap=True)
+    console.print(f"every sample and tally: {samples}", markup=False, soft_wrap=True)
     page = f"{stack.api_url}/#/jobs/{job.id}"
     console.print(f"on a page: make up-local, then {page}", markup=False, soft_wrap=True)
 

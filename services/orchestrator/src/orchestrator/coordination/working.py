@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from rq import Worker
 from rq.serializers import JSONSerializer
 
+from orchestrator.coordination.connection import connect
 from orchestrator.coordination.heartbeat import TTL_S, beating
 from orchestrator.coordination.queueing import QUEUES
 
@@ -26,7 +27,7 @@ def work(redis_url: str) -> None:
                 list(QUEUES), connection=Redis.from_url(redis_url), serializer=JSONSerializer
             )
             # a separate connection, because RQ's own is blocked while it waits for work
-            with beating(Redis.from_url(redis_url, socket_timeout=TTL_S), worker.name):
+            with beating(connect(redis_url, TTL_S), worker.name):
                 worker.work()
         except RedisError as error:  # ends a worker with a shard; an idle one waits for Redis
             log.error("Redis is away, the worker begins anew", reason=str(error))
