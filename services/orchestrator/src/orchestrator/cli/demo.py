@@ -199,7 +199,8 @@ def _read(file: Path) -> list[Problem]:
     except OSError as error:
         raise ApiError(f"cannot read {file}: {error.strerror}") from error
     except ProblemFileError as error:
-        lines = [f"{file} cannot be taken, {error.total} faults:", *map(str, error.faults)]
+        count = "1 fault" if error.total == 1 else f"{error.total} faults"
+        lines = [f"{file} cannot be taken, {count}:", *map(str, error.faults)]
         raise ApiError("\n  ".join(lines)) from error
 
 
