@@ -103,8 +103,8 @@ def rounds_of(log: Path) -> list[list[Round]]:
         entry = json.loads(line) if line.startswith("{") else {}
         if entry.get("event") != "asked":
             continue
-        request = {"messages": entry["messages"], **entry["parameters"]}
-        asked = [m["content"] for m in entry["messages"] if m["role"] != "assistant"]
+        request = {key: value for key, value in entry["request"].items() if key != "model"}
+        asked = [m["content"] for m in request["messages"] if m["role"] != "assistant"]
         rounds = found.setdefault(json.dumps(asked), [])
         place = request["seed"] - rounds[0].first["seed"] if rounds else 0
         attempt, slot = divmod(place, ATTEMPT_STRIDE)

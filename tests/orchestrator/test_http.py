@@ -302,7 +302,7 @@ def test_logs_name_job_and_request_and_hold_no_prompt_unless_asked_to(
     assert "第0题" not in json.dumps(logs[False], ensure_ascii=False)
     asked = [entry for entry in logs[True] if entry["event"] == "asked"]
     assert {"job", "shard"} <= set(asked[0])
-    assert "第0题" in asked[0]["messages"][-1]["content"]
+    assert "第0题" in asked[0]["request"]["messages"][-1]["content"]
 
 
 def test_without_a_published_model_a_client_is_told_when_to_ask_again(settings: Settings) -> None:

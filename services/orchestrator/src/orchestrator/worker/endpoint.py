@@ -231,7 +231,7 @@ class Endpoint:
         self.replied_at = time.monotonic()
         if self._log_prompts:
             replies = [completion.text for completion in completions]
-            log.info("asked", **asked, replies=replies)
+            log.info("asked", request=asked, replies=replies)
         return completions
 
     async def _refused(self, error: openai.APIStatusError) -> Failure:
