@@ -1,6 +1,5 @@
 import asyncio
 import errno
-import fcntl
 import os
 from pathlib import Path
 
@@ -11,8 +10,6 @@ from orchestrator.jobs import journal as journal_module
 from orchestrator.jobs.journal import journal_lines, open_journal, read_journal
 from orchestrator.jobs.records import Answer
 
-PATIENCE_S = 5.0
-
 
 def may_write() -> None:
     pass
@@ -20,7 +17,7 @@ def may_write() -> None:
 
 def append(path: Path, *answers: Answer) -> None:
     async def write() -> None:
-        async with open_journal(path, may_write, PATIENCE_S) as journal:
+        async with open_journal(path, may_write) as journal:
             for answer in answers:
                 await journal.append(answer)
 
@@ -72,46 +69,6 @@ def test_reading_on_from_an_offset_gives_what_is_new(tmp_path: Path) -> None:
     assert Answer.model_validate_json(line).index == 1
 
 
-def test_a_second_writer_waits_for_the_first_and_for_a_halted_one_only_so_long(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "0000.jsonl"
-    order = []
-
-    async def write_second() -> None:
-        async with open_journal(path, may_write, PATIENCE_S) as journal:
-            order.append("second")
-            await journal.append(answer(1))
-
-    async def write() -> None:
-        async with open_journal(path, may_write, PATIENCE_S) as journal:
-            second = asyncio.create_task(write_second())
-            await asyncio.sleep(0.3)
-            order.append("first")
-            await journal.append(answer(0))
-        await second
-        async with (
-            open_journal(path, may_write, PATIENCE_S),
-            open_journal(path, may_write, patience_s=0.2),
-        ):
-            order.append("the halted one was passed by")
-
-    asyncio.run(write())
-    assert order == ["first", "second", "the halted one was passed by"]
-    assert read(path) == [0, 1]
-
-
-def test_a_volume_without_locks_is_written_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(descriptor: int, operation: int) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    append(tmp_path / "0000.jsonl", answer(0))
-    assert read(tmp_path / "0000.jsonl") == [0]
-
-
 def test_a_writer_that_lost_its_lease_writes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "0000.jsonl"
 
@@ -119,7 +76,7 @@ def test_a_writer_that_lost_its_lease_writes_nothing(tmp_path: Path) -> None:
         raise LeaseLostError("lost")
 
     async def write() -> None:
-        async with open_journal(path, lost, PATIENCE_S) as journal:
+        async with open_journal(path, lost) as journal:
             await journal.append(answer(0))
 
     with pytest.raises(LeaseLostError):
@@ -162,7 +119,7 @@ def test_an_answer_is_on_disk_within_a_second_and_synced_once(
         fsync(descriptor)
 
     async def write() -> None:
-        async with open_journal(path, may_write, PATIENCE_S) as journal:
+        async with open_journal(path, may_write) as journal:
             for index in range(3):
                 await journal.append(answer(index))
                 await asyncio.sleep(1)

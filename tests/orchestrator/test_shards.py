@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from fastapi.responses import JSONResponse, Response
 
 from contracts import make_contract
 from orchestrator.coordination.leases import lease_key
 from orchestrator.coordination.waiting import read_waits
 from orchestrator.jobs.journal import read_journal
+from orchestrator.jobs.locks import host_id, is_free
 from orchestrator.jobs.records import Answer, JobSettings
 from orchestrator.jobs.store import JobStore
 from orchestrator.settings import Settings
@@ -114,8 +114,7 @@ def test_a_worker_killed_between_rounds_loses_no_sample(bench: Bench, server: St
     assert bench.read(disturbed, "submission.jsonl") == bench.read(undisturbed, "submission.jsonl")
 
 
-@pytest.mark.long
-def test_a_shard_whose_worker_died_with_redis_alive_is_enqueued_when_its_lease_runs_out(
+def test_a_killed_workers_shard_is_enqueued_by_the_next_scan(
     bench: Bench, server: StubServer
 ) -> None:
     server.latency_s = 0.2
@@ -124,9 +123,24 @@ def test_a_shard_whose_worker_died_with_redis_alive_is_enqueued_when_its_lease_r
     bench.wait_for_answers(job, 1)
     assert bench.scheduler.scan() == 0
     kill_session(victim)
+    journal = bench.store.journal(job.id, 0)
+    until(lambda: is_free(journal))  # its work horse takes a moment to die
+    assert bench.scheduler.scan() == 1
+    assert bench.scheduler.recoveries == 1
     bench.start_worker()
-    bench.wait(job, scan=True)
+    bench.wait(job)
     assert len(bench.answers(job)) == job.questions
+
+
+def test_a_job_whose_finisher_died_is_finished_by_the_next(
+    bench: Bench, server: StubServer
+) -> None:
+    job = bench.post(problem_file(2))
+    finishing = lease_key(job.id, "finish")
+    bench.redis.set(finishing, f"0123456789abcdef@{host_id()}", ex=600)  # its lock is free
+    bench.start_worker()
+    bench.wait(job)
+    assert not bench.redis.exists(finishing)
 
 
 def test_a_second_worker_leaves_a_leased_shard_alone(bench: Bench, server: StubServer) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from datetime import UTC, datetime
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -23,7 +23,7 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from orchestrator.coordination.heartbeat import count_workers
-from orchestrator.coordination.leases import lease_key
+from orchestrator.coordination.leases import Held, hold_at_once, holder_of, lease_key
 from orchestrator.jobs.finishing import finish
 from orchestrator.jobs.records import JobFile, Priority
 from orchestrator.jobs.store import JobStore
@@ -36,7 +36,7 @@ FINISHED_TTL_S = 600
 FAILED_TTL_S = 86_400
 FEWEST_AT_ONCE = 2
 # A worker that took a shard needs a moment to fork and take the lease.
-UNLEASED_GRACE_S = 15.0
+UNLEASED_GRACE_S = 6.0
 FAILED_GRACE_S = 5.0
 FINISH_TTL_S = 120
 WAITING = (JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED)
@@ -66,11 +66,20 @@ def rq_id(job_id: str, shard: int) -> str:
 def finish_alone(connection: Redis, store: JobStore, job: JobFile) -> None:
     """Finish a job unless another process is finishing it. Doing it twice only costs time."""
     key = lease_key(job.id, "finish")
-    if connection.set(key, 1, nx=True, ex=FINISH_TTL_S):
-        try:
+    with hold_at_once(connection, key, store.posted(job.id), FINISH_TTL_S) as is_ours:
+        if is_ours:
             finish(store, job)
-        finally:
-            connection.delete(key)
+
+
+class Idle(NamedTuple):
+    """A shard without a worker.
+
+    `grace_s` is the time that it may stay so before it is enqueued again, in seconds. `lost` is the
+    reason if its last run did not end well; else None.
+    """
+
+    grace_s: float
+    lost: str | None
 
 
 class Scheduler:
@@ -114,13 +123,14 @@ class Scheduler:
         """Enqueue a job's shards that should be running and are not, or finish a cancelled job."""
         open_shards = self._store.open_shards(job)
         if self._store.is_cancelling(job.id):
-            keys = [lease_key(job.id, shard) for shard in open_shards]
-            if not keys or not self.connection.exists(*keys):
+            if not any(self._holder(job, shard) is Held.ALIVE for shard in open_shards):
                 finish_alone(self.connection, self._store, job)
             return 0
         if not open_shards:
-            # the last shard's worker should have finished the job; if it died, another run of that
-            # shard does
+            # the last shard's worker finishes the job; if it died, another run of that shard does
+            finishing = lease_key(job.id, "finish")
+            if holder_of(self.connection, finishing, self._store.posted(job.id)) is Held.ALIVE:
+                return 0
             open_shards = [len(job.shards) - 1]
         stalled = self._stalled(job, open_shards, seen if seen is not None else {})
         if stalled:
@@ -137,38 +147,45 @@ class Scheduler:
             if room == 0:
                 break
             room -= 1
-            grace = self._idle_grace_s(job, shard)
-            if grace is None:
+            idle = self._idle(job, shard)
+            if idle is None:
                 continue
             key = rq_id(job.id, shard)
             seen[key] = self._idle_since.get(key, time.monotonic())
-            if time.monotonic() - seen[key] >= grace:
-                if grace:
+            if time.monotonic() - seen[key] >= idle.grace_s:
+                if idle.lost is not None:
                     self.recoveries += 1
-                    log.warning("enqueued again, nobody is at it: %s, shard %d", job.id, shard)
+                    log.warning("enqueued again, %s: %s, shard %d", idle.lost, job.id, shard)
                 stalled.append(shard)
                 del seen[key]
         return stalled
 
-    def _idle_grace_s(self, job: JobFile, shard: int) -> float | None:
-        """The time that a shard may stay in its state before it is enqueued again, in seconds.
+    def _holder(self, job: JobFile, shard: int) -> Held:
+        journal = self._store.journal(job.id, shard)
+        return holder_of(self.connection, lease_key(job.id, shard), journal)
 
-        None while the shard is queued or being answered.
-        """
-        if self.connection.exists(lease_key(job.id, shard)):
+    def _idle(self, job: JobFile, shard: int) -> Idle | None:
+        """The state of a shard without a worker. None while it is queued or being answered."""
+        holder = self._holder(job, shard)
+        if holder is Held.ALIVE:
             return None
         key = rq_id(job.id, shard)
         try:
             found = Job.fetch(key, connection=self.connection, serializer=JSONSerializer)
         except NoSuchJobError:
-            return 0.0
+            return Idle(0.0, None)
         status = found.get_status()
         if status in WAITING:
             queue = make_queue(self.connection, found.origin)
-            return None if self.connection.lpos(queue.key, key) is not None else UNLEASED_GRACE_S
-        if status == JobStatus.FINISHED:  # it made way for other jobs, or waits for its model
-            return 0.0
-        return FAILED_GRACE_S if status == JobStatus.FAILED else UNLEASED_GRACE_S
+            if self.connection.lpos(queue.key, key) is not None:
+                return None
+        elif status == JobStatus.FINISHED:  # it made way for other jobs, or waits for its model
+            return Idle(0.0, None)
+        elif status == JobStatus.FAILED:
+            return Idle(FAILED_GRACE_S, "its last run failed")
+        if holder is Held.DEAD:
+            return Idle(0.0, "its worker died")
+        return Idle(UNLEASED_GRACE_S, "nobody is at it")
 
     def _enqueue(self, job: JobFile, shards: list[int]) -> None:
         make_queue(self.connection, f"shards-{job.settings.priority}").enqueue_many(

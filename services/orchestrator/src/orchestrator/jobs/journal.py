@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import logging
 import os
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,9 +26,7 @@ log = logging.getLogger("quorum")
 
 SYNC_EVERY_S = 0.5
 FULL_RETRY_S = 2.0
-LOCK_POLL_S = 0.1
 CHUNK_BYTES = 1 << 20
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # some network file systems give these
 _RECORD: TypeAdapter[Answer | Drawn] = TypeAdapter(Answer | Drawn)
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -89,19 +85,13 @@ class Journal:
 
 
 @asynccontextmanager
-async def open_journal(
-    path: Path, may_write: Callable[[], None], patience_s: float
-) -> AsyncIterator[Journal]:
+async def open_journal(path: Path, may_write: Callable[[], None]) -> AsyncIterator[Journal]:
     """Open for appending after the last complete line; synced twice a second and at the end.
 
-    Another process may still have it open: if Redis was wiped, that process notices the loss of its
-    lease at the next renewal. This function waits up to `patience_s` for it. By then any earlier
-    lease has expired. A process that still has the file open is paused, and will write nothing when
-    it resumes.
+    The caller holds the shard's lease, so no other process writes here.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        await _lock(descriptor, patience_s)
         os.ftruncate(descriptor, _whole_bytes(descriptor))
         journal = Journal(descriptor, may_write)
         syncing = asyncio.create_task(journal.sync_now_and_then())
@@ -113,22 +103,6 @@ async def open_journal(
             journal.sync()
     finally:
         os.close(descriptor)
-
-
-async def _lock(descriptor: int, patience_s: float) -> None:
-    give_up_at = time.monotonic() + patience_s
-    while time.monotonic() < give_up_at:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            await asyncio.sleep(LOCK_POLL_S)
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-            log.warning("the data volume knows no locks, the lease alone must do: %s", error)
-            return
-        else:
-            return
 
 
 def _whole_bytes(descriptor: int) -> int:

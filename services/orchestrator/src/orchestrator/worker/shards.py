@@ -12,7 +12,7 @@ from orchestrator.coordination.connection import (
     connect,
     connect_async,
 )
-from orchestrator.coordination.leases import TTL_S, LeaseLostError, hold_lease, lease_key
+from orchestrator.coordination.leases import LeaseLostError, hold_lease, lease_key
 from orchestrator.coordination.metering import Meter
 from orchestrator.coordination.queueing import Scheduler, finish_alone, is_stopping, running_worker
 from orchestrator.coordination.waiting import Word
@@ -110,8 +110,8 @@ async def _answer_open(
     async with (
         connect_async(settings.redis_url, REDIS_TIMEOUT_S) as lease_client,
         make_client(settings) as client,
-        hold_lease(lease_client, lease_key(job.id, shard)) as lease,
-        open_journal(store.journal(job.id, shard), lease.check, TTL_S) as journal,
+        hold_lease(lease_client, lease_key(job.id, shard), store.journal(job.id, shard)) as lease,
+        open_journal(store.journal(job.id, shard), lease.check) as journal,
     ):
         if store.is_cancelling(job.id):
             raise JobCancelledError

@@ -1,0 +1,91 @@
+"""Locks on a job's files (flock).
+
+The kernel frees a lock the moment its holder dies. So on the holder's own host, a free lock is
+proof that the holder is gone, and nobody has to wait until its lease runs out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+POLL_S = 0.1
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # some network file systems give these
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@cache
+def host_id() -> str | None:
+    """Names this boot of this host, also in its containers; None if the system does not tell."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return None
+
+
+class NoLocksError(OSError):
+    """The file system has no locks. The lease alone must do."""
+
+
+class FileLock:
+    """A lock on an open file. Closing the file frees it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def take_now(self) -> bool:
+        """Take the lock if it is free. Returns False if another process holds it.
+
+        Raises:
+            NoLocksError: the file system has no locks.
+        """
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                raise NoLocksError(f"the data volume has no locks ({error.strerror})") from error
+            raise
+        return True
+
+    async def take(self, patience_s: float) -> bool:
+        """Take the lock, and wait up to `patience_s` for it. Returns False if it was not taken.
+
+        Raises:
+            NoLocksError: the file system has no locks.
+        """
+        give_up_at = time.monotonic() + patience_s
+        while not self.take_now():
+            if time.monotonic() >= give_up_at:
+                return False
+            await asyncio.sleep(POLL_S)
+        return True
+
+
+@contextmanager
+def lockable(path: Path, *, make: bool = False) -> Iterator[FileLock]:
+    """A lock on `path`, not taken yet. It is freed when the block ends. `make` makes a missing
+    file.
+    """
+    descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if make else 0), 0o644)
+    try:
+        yield FileLock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_free(path: Path) -> bool:
+    """True if no process has locked the file. False if that cannot be known."""
+    try:
+        with lockable(path) as lock:
+            return lock.take_now()
+    except OSError:
+        return False

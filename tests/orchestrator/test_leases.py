@@ -1,0 +1,159 @@
+"""Leases and the file locks beneath them: who may write a journal, and when a holder is dead."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+from redis import Redis
+
+from orchestrator.coordination.leases import (
+    Held,
+    LeaseLostError,
+    hold_at_once,
+    hold_lease,
+    holder_of,
+)
+from orchestrator.jobs.locks import host_id
+
+KEY = "quorum:lease:job_1:0"
+
+HOLD = """
+import asyncio, sys
+from pathlib import Path
+import redis.asyncio
+from orchestrator.coordination.leases import hold_lease
+
+async def main():
+    client = redis.asyncio.from_url(sys.argv[1])
+    async with hold_lease(client, sys.argv[2], Path(sys.argv[3])):
+        print("held", flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def holder(redis_url: str, locked: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that holds the lease."""
+    argv = [sys.executable, "-c", HOLD, redis_url, KEY, str(locked)]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def connection(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Path:
+    return tmp_path / "0000.jsonl"
+
+
+def test_a_killed_holders_lease_is_removed_at_once(
+    redis_url: str, connection: Redis, locked: Path
+) -> None:
+    assert holder_of(connection, KEY, locked) is Held.NOBODY
+    with holder(redis_url, locked) as process:
+        assert holder_of(connection, KEY, locked) is Held.ALIVE
+        process.kill()
+        process.wait()
+        assert holder_of(connection, KEY, locked) is Held.DEAD
+        assert holder_of(connection, KEY, locked) is Held.NOBODY
+
+
+def test_a_halted_holder_is_not_taken_for_dead(
+    redis_url: str, connection: Redis, locked: Path
+) -> None:
+    with holder(redis_url, locked) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        assert holder_of(connection, KEY, locked) is Held.ALIVE
+
+
+def test_a_holder_on_another_host_is_not_taken_for_dead(connection: Redis, locked: Path) -> None:
+    locked.touch()
+    for value in ("0123456789abcdef", "0123456789abcdef@another-host"):
+        connection.set(KEY, value, ex=60)
+        assert holder_of(connection, KEY, locked) is Held.ALIVE
+    connection.set(KEY, f"0123456789abcdef@{host_id()}", ex=60)
+    assert holder_of(connection, KEY, locked) is Held.DEAD
+
+
+def test_a_second_holder_waits_for_the_lock_only_so_long(
+    redis_url: str, connection: Redis, locked: Path
+) -> None:
+    order: list[str] = []
+
+    async def hold_second() -> None:
+        async with redis.asyncio.from_url(redis_url) as client, hold_lease(client, KEY, locked):
+            order.append("second")
+
+    async def hold() -> None:
+        async with redis.asyncio.from_url(redis_url) as client, hold_lease(client, KEY, locked):
+            with pytest.raises(LeaseLostError, match="held by another worker"):
+                await hold_second()
+            await client.delete(KEY)  # as a wiped Redis forgets it
+            second = asyncio.create_task(hold_second())
+            await asyncio.sleep(0.3)
+            order.append("first")
+        await second
+        async with redis.asyncio.from_url(redis_url) as client, hold_lease(client, KEY, locked):
+            await client.delete(KEY)
+            async with hold_lease(client, KEY, locked, patience_s=0.2):
+                order.append("the halted one was passed by")
+                # without the lock, a free lock would prove nothing about this holder
+                assert b"@" not in (connection.get(KEY) or b"")
+
+    asyncio.run(hold())
+    assert order == ["first", "second", "the halted one was passed by"]
+
+
+def test_on_a_volume_without_locks_the_lease_alone_must_do(
+    redis_url: str, connection: Redis, locked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+    async def hold() -> None:
+        async with redis.asyncio.from_url(redis_url) as client, hold_lease(client, KEY, locked):
+            assert holder_of(connection, KEY, locked) is Held.ALIVE
+
+    asyncio.run(hold())
+    assert holder_of(connection, KEY, locked) is Held.NOBODY
+    with hold_at_once(connection, KEY, locked, 60) as is_ours:
+        assert is_ours
+        assert holder_of(connection, KEY, locked) is Held.ALIVE
+
+
+def test_a_lease_held_at_once_is_held_by_one_alone(connection: Redis, locked: Path) -> None:
+    locked.touch()
+    with (
+        hold_at_once(connection, KEY, locked, 60) as first,
+        hold_at_once(connection, KEY, locked, 60) as second,
+    ):
+        assert (first, second) == (True, False)
+    connection.set(KEY, f"0123456789abcdef@{host_id()}", ex=60)  # of a process that died
+    with hold_at_once(connection, KEY, locked, 60) as third:
+        assert third
+    assert connection.get(KEY) is None
