@@ -1,4 +1,4 @@
-"""Options that carry their own letters."""
+"""Options that carry their own letters or numbers."""
 
 import json
 from dataclasses import replace
@@ -27,9 +27,16 @@ FMT = PromptFormat(system_prompt="", user_template="{problem}|{question}|{option
         ("[A] 红", "[B] 绿"),
         ("【A】红", "【B】绿"),
         (" a. 红", "b. 绿"),
+        ("1. 红", "2. 绿"),
+        ("1、红", "2、绿"),
+        ("1) 红", "2) 绿"),
+        ("(1)红", "(2)绿"),
+        ("（1）红", "（2）绿"),
+        ("①红", "②绿"),
+        ("① 红", "② 绿"),
     ],
 )
-def test_letters_on_every_option_are_taken_off(options: tuple[str, ...]) -> None:
+def test_letters_or_numbers_on_every_option_are_taken_off(options: tuple[str, ...]) -> None:
     assert own_texts(options) == ("红", "绿")
 
 
@@ -49,6 +56,15 @@ def test_letters_on_every_option_are_taken_off(options: tuple[str, ...]) -> None
         ("A型", "B型"),
         ("A 红", "B 绿"),
         ("AB. 红", "BC. 绿"),
+        ("1. 红", "3. 绿"),
+        ("1.5", "2.5", "3.5"),
+        ("1:30", "2:30"),
+        ("1、2", "2、3", "3、4"),
+        ("(1)(2)", "(2)(3)"),
+        ("①②", "②③"),
+        ("1", "2"),
+        ("1个", "2个"),
+        ("1) 红",),
     ],
 )
 def test_any_other_options_stay_as_they_are(options: tuple[str, ...]) -> None:

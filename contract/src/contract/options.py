@@ -1,4 +1,4 @@
-"""A question's options: their labels, and the letters that some files put into the option texts."""
+"""A question's options: their labels, and the letters or numbers that some files put into them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,43 @@ _BRACKETED = re.compile(r"\s*[(（\[［【]\s*(.)\s*[)）\]］】]\s*[.．、,�
 # "A.D." and "A、B" are option texts, not a letter followed by a text
 _SEVERAL = r"[A-Za-zＡ-Ｚａ-ｚ](?:[.．、,，:：]|\Z)"
 _SEPARATED = re.compile(rf"\s*(.)\s*[.．、:：)）](?:\s+|(?!{_SEVERAL}))(\S.*)", re.DOTALL)
+_LETTERED = (_BRACKETED, _SEPARATED)
+# "1.5", "1:30", "1、2", "(1)(2)" and "①②" are option texts, not a number followed by a text
+_NOT_A_NUMBER = r"(?!\s*[(（\[［【]?\s*[0-9０-９①-⑳])"
+_NUMBERED = tuple(
+    re.compile(rf"\s*{number}\s*(\S.*)", re.DOTALL)
+    for number in (
+        rf"[(（\[［【]\s*(\d{{1,2}})\s*[)）\]］】][.．、,，:：]?{_NOT_A_NUMBER}",
+        rf"([①-⑳])[.．、,，:：]?{_NOT_A_NUMBER}",
+        rf"(\d{{1,2}})\s*[、)）]{_NOT_A_NUMBER}",
+        r"(\d{1,2})\s*[.．:：]\s",
+    )
+)
 
 
 def own_texts(options: Sequence[str]) -> tuple[str, ...]:
-    """The options without the letters that their texts begin with: "A. x", "(A)x", "A、x".
+    """The options without the letters or numbers that their texts begin with: "A. x", "(A)x",
+    "A、x", "1. x", "(1)x", "①x".
 
-    Letters are removed only if every option begins with its own; else the options stay unchanged.
+    They are removed only if every option begins with its own; else the options stay unchanged.
     """
-    texts = [_behind_letter(option, label) for label, option in zip(LABELS, options, strict=False)]
-    carried = [text for text in texts if text is not None]
-    return tuple(carried) if len(carried) == len(options) > 1 else tuple(options)
+    for patterns, marks in (
+        (_LETTERED, LABELS),
+        (_NUMBERED, [str(number) for number in range(1, len(LABELS) + 1)]),
+    ):
+        texts = [
+            _behind(mark, option, patterns) for mark, option in zip(marks, options, strict=False)
+        ]
+        carried = [text for text in texts if text is not None]
+        if len(carried) == len(options) > 1:
+            return tuple(carried)
+    return tuple(options)
 
 
-def _behind_letter(option: str, label: str) -> str | None:
-    """The text after `label` if `option` begins with it; else None."""
-    match = _BRACKETED.fullmatch(option) or _SEPARATED.fullmatch(option)
-    if match is None or unicodedata.normalize("NFKC", match[1]).upper() != label:
-        return None
-    return match[2]
+def _behind(mark: str, option: str, patterns: Sequence[re.Pattern[str]]) -> str | None:
+    """The text after `mark` if `option` begins with it; else None."""
+    for pattern in patterns:
+        if match := pattern.fullmatch(option):
+            found = unicodedata.normalize("NFKC", match[1]).upper()
+            return match[2] if found == mark else None
+    return None
