@@ -44,7 +44,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("data", "line", "reason"), BROKEN)
-def test_a_broken_file_is_refused_with_line_and_reason_and_leaves_no_job(
+def test_a_faulty_file_is_refused_by_line_and_leaves_no_job(
     api: httpx2.Client, settings: Settings, data: bytes, line: int, reason: str
 ) -> None:
     reply = post(api, data)
@@ -95,7 +95,7 @@ def test_jobs_are_listed_newest_first_in_pages(api: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize("what", ["submission", "answers", "errors"])
-def test_a_result_that_is_not_there_yet_is_a_conflict(api: httpx2.Client, what: str) -> None:
+def test_results_of_an_unfinished_job_answer_409(api: httpx2.Client, what: str) -> None:
     job = post(api, problem_file(1)).json()
     reply = api.get(f"/jobs/{job['id']}/{what}")
     assert reply.status_code == 409
@@ -103,7 +103,7 @@ def test_a_result_that_is_not_there_yet_is_a_conflict(api: httpx2.Client, what: 
 
 
 @pytest.mark.parametrize("job_id", ["nothing", "...", "job_20260101000000000_00000000"])
-def test_an_unknown_job_is_not_found(api: httpx2.Client, job_id: str) -> None:
+def test_an_unknown_job_answers_404(api: httpx2.Client, job_id: str) -> None:
     assert api.get(f"/jobs/{job_id}").status_code == 404
 
 
@@ -129,7 +129,7 @@ def test_a_job_that_waits_for_a_worker_says_so(api: httpx2.Client) -> None:
         time.sleep(0.1)
 
 
-def test_a_job_that_waits_for_the_model_says_so_and_promises_no_end(
+def test_a_job_waiting_for_the_model_says_so_without_an_eta(
     api: httpx2.Client, server: StubServer, bench: Bench
 ) -> None:
     bench.start_worker()

@@ -40,7 +40,7 @@ def model_state(api: httpx2.Client) -> str:
 
 
 @pytest.mark.parametrize("reply", [HTMLResponse("<html>"), JSONResponse(None)])
-def test_a_list_of_models_that_is_none_ends_no_check(
+def test_the_model_check_survives_an_unreadable_list_of_models(
     api: httpx2.Client, server: StubServer, reply: Response
 ) -> None:
     until(lambda: model_state(api) == "ok")
@@ -50,7 +50,7 @@ def test_a_list_of_models_that_is_none_ends_no_check(
     until(lambda: model_state(api) == "ok")
 
 
-def test_a_models_volume_that_cannot_be_read_ends_no_check(
+def test_the_model_check_survives_an_unreadable_models_volume(
     settings: Settings, server: StubServer
 ) -> None:
     current = settings.models_dir / "m" / "current"
@@ -69,7 +69,7 @@ def test_a_models_volume_that_cannot_be_read_ends_no_check(
         until(lambda: model_state(api) == "ok")
 
 
-def test_a_scan_that_fails_is_said_and_goes_on(
+def test_a_failed_scan_is_reported_and_repeated(
     api: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = Scheduler.scan

@@ -96,7 +96,7 @@ def test_the_model_is_named(quorum: Quorum) -> None:
     assert json.loads(quorum("model", "--json").stdout)["contract"] is None
 
 
-def test_a_refused_file_has_each_fault_printed_with_its_line_and_place(quorum: Quorum) -> None:
+def test_each_fault_of_a_refused_file_is_printed_with_its_place(quorum: Quorum) -> None:
     rows = problem_file(3).splitlines()
     rows[1] = rows[1].replace(b'"options": ["\xe5\xaf\xb9", "\xe9\x94\x99"]', b'"options": []')
     (quorum.folder / "bad.jsonl").write_bytes(b"\n".join([*rows, b"{"]))
@@ -110,14 +110,12 @@ def test_a_refused_file_has_each_fault_printed_with_its_line_and_place(quorum: Q
     assert "cannot read nothing.jsonl" in missing.stderr
 
 
-def test_a_wrong_command_is_its_own_exit_code(quorum: Quorum) -> None:
+def test_a_wrong_command_has_an_exit_code_of_its_own(quorum: Quorum) -> None:
     assert "No such command" in quorum("sumbit", "my.jsonl", code=WRONG_USE).stderr
     assert "samples" in quorum("submit", "my.jsonl", "--samples", "65", code=REFUSED).stderr
 
 
-def test_a_job_that_ends_without_its_submission_is_its_own_exit_code(
-    quorum: Quorum, bench: Bench
-) -> None:
+def test_a_job_without_submission_has_an_exit_code_of_its_own(quorum: Quorum, bench: Bench) -> None:
     job_id = quorum("submit", "my.jsonl").stdout.strip()
     quorum("cancel", job_id)
     quorum("wait", job_id, code=ENDED_BADLY)
@@ -126,13 +124,13 @@ def test_a_job_that_ends_without_its_submission_is_its_own_exit_code(
     assert not (quorum.folder / "half.jsonl").exists()
 
 
-def test_an_api_that_is_not_there_is_named_with_what_to_set(tmp_path: Path) -> None:
+def test_an_unreachable_api_is_named_with_the_variable_to_set(tmp_path: Path) -> None:
     gone = Quorum("http://127.0.0.1:9", tmp_path)("list", code=UNREACHABLE)
     assert "is the API running? Set QUORUM_URL or --url" in gone.stderr
 
 
 @pytest.mark.parametrize("job_id", ["..", "../model", "job/x?y#z", "%2e%2e", "题"])
-def test_an_odd_job_id_is_no_job_and_no_other_address(quorum: Quorum, job_id: str) -> None:
+def test_an_odd_job_id_reaches_no_other_address(quorum: Quorum, job_id: str) -> None:
     said = quorum("show", job_id, code=REFUSED).stderr
     assert "(404)" in said
     assert "Traceback" not in said
@@ -147,14 +145,14 @@ def test_an_odd_job_id_is_no_job_and_no_other_address(quorum: Quorum, job_id: st
         ("list", "--after", "job_1"),
     ],
 )
-def test_what_no_header_or_query_may_hold_is_one_line(
+def test_an_argument_unfit_for_http_is_refused_in_one_line(
     quorum: Quorum, arguments: tuple[str, ...]
 ) -> None:
     said = quorum(*arguments, code=REFUSED).stderr
     assert len(said.splitlines()) == 1, said
 
 
-def test_an_address_that_is_not_the_apis_is_told(tmp_path: Path) -> None:
+def test_a_server_that_is_not_the_api_is_recognized(tmp_path: Path) -> None:
     class Welcome(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -223,7 +221,7 @@ def busy_server(refusals: int, retry_after: str) -> Iterator[tuple[str, list[dic
         thread.join()
 
 
-def test_a_busy_api_is_asked_again_after_the_time_that_it_names(tmp_path: Path) -> None:
+def test_a_busy_api_is_asked_again_after_the_time_it_names(tmp_path: Path) -> None:
     with busy_server(2, "1") as (url, seen):
         quorum = Quorum(url, tmp_path)
         quorum("--api-key", "s3cret", "list", "--json")
@@ -250,7 +248,7 @@ def test_the_shell_completes_commands() -> None:
     assert done.stdout.split() == ["resume", "report"]
 
 
-def test_the_command_starts_without_what_only_the_services_need() -> None:
+def test_the_command_imports_nothing_that_only_services_need() -> None:
     """They take seconds to import, which everyone who types a command would wait for."""
     code = "import orchestrator.cli, sys; print(*{n.split('.')[0] for n in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

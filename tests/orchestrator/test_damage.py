@@ -35,7 +35,7 @@ def damage(bench: Bench, job_id: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_job_is_shown_with_the_rest_and_deleted(
+def test_a_damaged_job_is_listed_and_can_be_deleted(
     bench: Bench, api: httpx2.Client, name: str
 ) -> None:
     broken, whole = post(api), post(api)
@@ -77,7 +77,7 @@ def test_a_job_goes_on_once_its_damaged_file_is_put_back(bench: Bench, api: http
     assert api.get(f"/jobs/{job.id}").json()["status"] == "completed"
 
 
-def test_a_damaged_end_that_is_removed_is_made_again(bench: Bench, api: httpx2.Client) -> None:
+def test_a_removed_end_file_is_written_again(bench: Bench, api: httpx2.Client) -> None:
     job = bench.store.load(post(api))
     bench.start_worker()
     bench.wait(job)
@@ -90,9 +90,7 @@ def test_a_damaged_end_that_is_removed_is_made_again(bench: Bench, api: httpx2.C
     assert bench.read(job, "submission.jsonl") == submission
 
 
-def test_counts_of_a_done_shard_that_are_damaged_are_made_again(
-    bench: Bench, api: httpx2.Client
-) -> None:
+def test_damaged_counts_of_a_done_shard_are_written_again(bench: Bench, api: httpx2.Client) -> None:
     job = bench.store.load(post(api))
     directory = bench.store.directory(job.id)
     bench.start_worker()
@@ -105,7 +103,7 @@ def test_counts_of_a_done_shard_that_are_damaged_are_made_again(
     assert done.read_bytes() == counts
 
 
-def test_a_job_with_a_damaged_contract_asks_nobody(bench: Bench, settings: Settings) -> None:
+def test_a_job_with_a_damaged_contract_asks_no_server(bench: Bench, settings: Settings) -> None:
     job = bench.post(problem_file(1))
     pinned = bench.store.directory(job.id) / CONTRACT_FILE
     pinned.write_bytes(make_contract("aaa1").dump()[:100])

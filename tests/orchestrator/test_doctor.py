@@ -96,7 +96,7 @@ def test_a_host_that_has_everything_passes() -> None:
         ({"taken_ports": ("8080",)}, "ports", "look", "set the variable in .env"),
     ],
 )
-def test_what_is_missing_is_named_with_what_to_do(
+def test_each_missing_part_is_named_with_the_remedy(
     changes: dict[str, object], what: str, state: str, says: str
 ) -> None:
     found = {finding.what: finding for finding in findings(replace(GOOD, **changes))}  # type: ignore[arg-type]
@@ -118,7 +118,7 @@ CPU_FILES = "docker-compose.yml:compose.cpu.yml"
         {"COMPOSE_PROFILES": "remote"},
     ],
 )
-def test_no_gpu_is_asked_for_where_none_is_used(changes: dict[str, str]) -> None:
+def test_no_gpu_is_required_if_none_is_used(changes: dict[str, str]) -> None:
     """Nor the memory and the disk that a model for one needs, nor its training data."""
     facts = replace(GOOD, driver=None, cards=(), runtimes=(), env={**ENV, **changes})
     small = replace(facts, memory_bytes=8 * 10**9, free_bytes=25 * 10**9, training_files=())
@@ -127,7 +127,7 @@ def test_no_gpu_is_asked_for_where_none_is_used(changes: dict[str, str]) -> None
     assert not [finding for finding in found if "GPU" in finding.what]
 
 
-def test_the_disk_that_is_needed_is_a_sum_of_what_was_measured() -> None:
+def test_the_disk_needed_is_the_sum_of_measured_sizes() -> None:
     """Environments twice and packages once in GiB while building, and 15.2 GB for each weights."""
     assert needed_gb("train", ["train", "serve"]) == pytest.approx(83, abs=1)
     assert needed_gb("train", ["train"]) == pytest.approx(61, abs=1)
@@ -165,7 +165,7 @@ def test_an_env_file_is_read_as_compose_reads_it(tmp_path: Path) -> None:
     assert read_env(tmp_path / "none") is None
 
 
-def test_an_env_file_of_someone_else_is_told_from_none() -> None:
+def test_an_unreadable_env_file_differs_from_a_missing_one() -> None:
     """Mode 0600 and another's: this process is nobody for a moment where the tests run as root."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
@@ -182,7 +182,7 @@ def test_an_env_file_of_someone_else_is_told_from_none() -> None:
     assert "chown" in found.do
 
 
-def test_what_the_shell_sets_otherwise_is_named(tmp_path: Path) -> None:
+def test_a_shell_variable_that_overrides_the_env_file_is_named(tmp_path: Path) -> None:
     lines = [f"{name}={value}" for name, value in ENV.items()]
     (tmp_path / ".env").write_text("\n".join(lines))
     found = doctor(tmp_path, STACK="volta", RECIPE=ENV["RECIPE"])
@@ -200,7 +200,7 @@ def doctor(root: Path, **variables: str) -> dict[str, dict[str, str]]:
     return {finding["what"]: finding for finding in json.loads(done.stdout)}
 
 
-def test_the_command_works_where_there_is_nothing(tmp_path: Path) -> None:
+def test_the_doctor_works_in_an_empty_folder(tmp_path: Path) -> None:
     found = doctor(tmp_path)
     assert found["Docker"]["found"] == "none answers"
     assert found["driver and GPU"]["found"] == "no NVIDIA driver answers"
@@ -208,5 +208,5 @@ def test_the_command_works_where_there_is_nothing(tmp_path: Path) -> None:
     assert "0 GB" not in found["memory"]["found"]
 
 
-def test_this_machine_is_looked_at(root: Path) -> None:
+def test_the_doctor_examines_this_machine(root: Path) -> None:
     assert gather(root).free_bytes > 0

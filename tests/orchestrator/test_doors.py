@@ -99,7 +99,7 @@ OTHERS = [
 ]
 
 
-def test_only_a_host_that_is_ours_is_served(settings: Settings) -> None:
+def test_only_our_own_host_names_are_served(settings: Settings) -> None:
     listed = settings.model_copy(
         update={"allowed_hosts": "Quorum.Example, gpu-box_1,", "api_key": "s3cret"}
     )
@@ -135,14 +135,14 @@ def test_a_request_without_one_host_is_refused(api: httpx2.Client) -> None:
             assert int(connection.recv(65536).split()[1]) == status
 
 
-def test_what_the_api_is_published_on_is_its_host(settings: Settings) -> None:
+def test_the_address_the_api_is_published_on_is_served(settings: Settings) -> None:
     changed = {"api_published_on": "GPU.example", "api_host": "box.lan", "allowed_hosts": "a, B."}
     names = settings.model_copy(update=changed).host_names
     assert names == {"localhost", "gpu.example", "box.lan", "a", "b"}
 
 
 @pytest.mark.parametrize("given", ["https://a", "a:8080", "a b", "*", "题库.cn", "a/b"])
-def test_allowed_hosts_that_no_host_could_be_are_refused(given: str) -> None:
+def test_impossible_names_in_allowed_hosts_are_refused(given: str) -> None:
     with pytest.raises(ValidationError, match=r"ALLOWED_HOSTS holds .*without scheme and port"):
         ApiSettings.model_validate({"allowed_hosts": given})
 
@@ -204,7 +204,7 @@ def test_an_odd_or_unknown_query_is_refused_by_name(api: httpx2.Client) -> None:
         assert len(detail) < 400
 
 
-def test_a_setting_in_the_query_is_told_where_it_belongs(api: httpx2.Client) -> None:
+def test_a_setting_in_the_query_is_pointed_to_the_form(api: httpx2.Client) -> None:
     reply = api.post("/jobs?samples=9", files={"file": ("f", problem_file(1))})
     assert "send it as a form field" in problem(reply, 422)
 
@@ -246,7 +246,7 @@ HARMLESS_HEADERS = [
 ]
 
 
-def test_odd_headers_are_refused_as_problems_or_change_nothing(api: httpx2.Client) -> None:
+def test_odd_headers_get_a_problem_document_or_change_nothing(api: httpx2.Client) -> None:
     for header in ODD_HEADERS:
         kind = [] if header[0] == b"Content-Type" else [(b"Content-Type", MULTIPART_BYTES)]
         reply = api.post("/jobs", content=b"".join(in_pieces(0)), headers=[*kind, header])
@@ -257,7 +257,7 @@ def test_odd_headers_are_refused_as_problems_or_change_nothing(api: httpx2.Clien
     assert api.get("/jobs").json()["data"] == []
 
 
-def test_compose_lets_prometheus_in_by_the_services_name(root: Path) -> None:
+def test_prometheus_reaches_the_api_by_its_service_name(root: Path) -> None:
     asked = (root / "services/monitoring/prometheus.yml").read_text()
     assert "targets: [api:8080]" in asked
     found = re.search(
@@ -268,7 +268,7 @@ def test_compose_lets_prometheus_in_by_the_services_name(root: Path) -> None:
     assert "api" in settings.host_names
 
 
-def test_a_filename_is_kept_fit_to_be_shown(api: httpx2.Client) -> None:
+def test_a_filename_is_kept_in_a_form_safe_to_show(api: httpx2.Client) -> None:
     head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="%s"\r\n\r\n'
     for name, kept in (
         ("a\x1b[31m\u202eb.jsonl", "a�[31m�b.jsonl"),
@@ -290,7 +290,7 @@ def in_pieces(size: int) -> Iterator[bytes]:
     yield b"\r\n--b--\r\n"
 
 
-def test_a_large_body_is_refused_by_the_settings_name(with_key: httpx2.Client) -> None:
+def test_a_refusal_of_a_large_body_names_the_setting(with_key: httpx2.Client) -> None:
     told = with_key.post("/jobs", files={"file": ("f", b"x" * (2 << 20))}, headers=KEY)
     chunked = with_key.post("/jobs", content=in_pieces(2 << 20), headers={**KEY, **MULTIPART})
     for reply in (told, chunked):
@@ -326,7 +326,7 @@ def test_a_page_of_another_site_is_refused_before_its_body(with_key: httpx2.Clie
         assert received(connection)[0] == 403
 
 
-def test_an_upload_that_its_sender_ends_is_no_error(
+def test_an_upload_aborted_by_its_sender_is_no_error(
     api: httpx2.Client, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     begun = (
@@ -369,7 +369,7 @@ def test_a_body_that_stalls_or_trickles_is_ended(
     assert list((settings.data_dir / "uploads").iterdir()) == []
 
 
-def test_a_reply_that_takes_long_is_not_taken_for_a_slow_body(
+def test_a_slow_reply_is_not_mistaken_for_a_slow_body(
     api: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = api.post("/jobs", files={"file": ("f", problem_file(1))}).json()["id"]

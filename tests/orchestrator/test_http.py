@@ -78,7 +78,7 @@ def read_events(reply: httpx2.Response) -> list[dict[str, str]]:
     return [dict(line.split(": ", 1) for line in block.splitlines()) for block in blocks]
 
 
-def test_events_tell_a_job_to_its_end_and_then_keep_clients_away(
+def test_events_follow_a_job_to_its_end_and_then_answer_204(
     bench: Bench, api: httpx2.Client, server: StubServer
 ) -> None:
     server.latency_s = 0.2
@@ -106,7 +106,7 @@ def test_events_tell_a_job_to_its_end_and_then_keep_clients_away(
     assert api.get("/jobs/job_20260101000000000_00000000/events").status_code == 404
 
 
-def test_a_key_is_asked_for_everywhere_but_where_health_is_asked_and_the_key_given(
+def test_every_call_but_health_and_login_needs_the_key(
     settings: Settings,
 ) -> None:
     with_key = settings.model_copy(update={"api_key": "s3cret"})
@@ -148,7 +148,7 @@ def test_beyond_the_loopback_the_api_starts_only_with_a_key(
         ApiSettings.model_validate(values)
 
 
-def test_an_error_of_ours_gives_away_nothing_but_its_id(
+def test_an_internal_error_reveals_only_its_id(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(views: JobViews, job_id: str) -> None:  # a fault that no request can cause
@@ -181,7 +181,7 @@ def test_a_full_volume_refuses_a_file_and_keeps_nothing(
     assert list((settings.data_dir / "jobs").iterdir()) == []
 
 
-def test_a_download_can_be_taken_up_where_it_broke_off(api: httpx2.Client, finished: str) -> None:
+def test_a_broken_off_download_can_be_resumed(api: httpx2.Client, finished: str) -> None:
     url = f"/jobs/{finished}/submission"
     whole = api.get(url)
     assert whole.headers["etag"]
@@ -219,7 +219,9 @@ def test_every_call_declares_its_errors_in_the_openapi_document(api: httpx2.Clie
     assert list(errors) == ["application/problem+json"]
 
 
-def test_a_stop_does_not_wait_for_whoever_follows_a_job(settings: Settings, bench: Bench) -> None:
+def test_stopping_does_not_wait_for_clients_that_follow_a_job(
+    settings: Settings, bench: Bench
+) -> None:
     job = bench.post(problem_file(1))  # without a worker it stays as it is
     port = free_port()
     values = {**settings.model_dump(mode="json"), "api_port": port}
@@ -266,7 +268,7 @@ def test_rows_beyond_the_limits_are_refused_by_name(
     assert reason in fault["reason"]
 
 
-def test_a_line_that_is_no_line_is_refused_before_it_fills_the_memory(api: httpx2.Client) -> None:
+def test_an_endless_line_is_refused_before_it_fills_the_memory(api: httpx2.Client) -> None:
     reply = post(api, problem_file(1) + b"x" * (17 << 20))
     assert reply.status_code == 422
     assert reply.json()["errors"][0] == {
@@ -286,7 +288,7 @@ def test_a_filename_is_a_name_and_never_a_path(
     assert before <= {"data", "models"}
 
 
-def test_logs_name_job_and_request_and_hold_no_prompt_unless_asked_to(
+def test_logs_name_job_and_request_and_hold_prompts_on_demand(
     bench: Bench, capfd: pytest.CaptureFixture[str]
 ) -> None:
     logs = {}
@@ -305,7 +307,7 @@ def test_logs_name_job_and_request_and_hold_no_prompt_unless_asked_to(
     assert "第0题" in asked[0]["request"]["messages"][-1]["content"]
 
 
-def test_without_a_published_model_a_client_is_told_when_to_ask_again(settings: Settings) -> None:
+def test_without_a_published_model_a_client_is_told_to_retry(settings: Settings) -> None:
     unpublished = settings.model_copy(update={"model_contract": "published"})
     with TestClient(create_app(unpublished), base_url="http://localhost") as client:
         reply = client.get("/model")

@@ -34,14 +34,14 @@ def test_mcnemars_exact_test_has_its_binomial_value() -> None:
     assert compare(*pairs(5, 0, 0, 5)).p_value == 1.0
 
 
-def test_mcnemars_exact_test_takes_more_changed_answers_than_floats_can_count() -> None:
+def test_mcnemars_exact_test_handles_3000_changed_answers() -> None:
     # the normal approximation with continuity correction: z = (60 - 1) / sqrt(3000)
     approximate = math.erfc(59 / math.sqrt(3000) / math.sqrt(2))
     found = compare(*pairs(0, 1470, 1530, 0)).p_value
     assert found == pytest.approx(approximate, rel=0.01)
 
 
-def test_the_paired_interval_holds_the_difference_and_mirrors() -> None:
+def test_the_paired_interval_mirrors_if_the_jobs_are_swapped() -> None:
     first, second = pairs(36, 12, 2, 0)
     there, back = compare(first, second).difference, compare(second, first).difference
     # Newcombe 1998 (paired data), table II, method 10: 36, 12, 2, 0
@@ -49,6 +49,6 @@ def test_the_paired_interval_holds_the_difference_and_mirrors() -> None:
     assert (back.low, back.high) == pytest.approx((-there.high, -there.low))
 
 
-def test_nothing_cannot_be_compared() -> None:
+def test_comparing_no_questions_is_an_error() -> None:
     with pytest.raises(ValueError, match="nothing to compare"):
         compare([], [])

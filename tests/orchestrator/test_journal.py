@@ -32,14 +32,14 @@ def read(path: Path) -> list[int]:
     return [record.index for record in read_journal(path)]
 
 
-def test_what_was_appended_is_read_back(tmp_path: Path) -> None:
+def test_appended_answers_are_read_back(tmp_path: Path) -> None:
     path = tmp_path / "0000.jsonl"
     append(path, answer(0), answer(1))
     append(path, answer(2))
     assert read(path) == [0, 1, 2]
 
 
-def test_a_last_line_cut_by_a_power_failure_is_passed_over_and_then_cut_off(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_skipped_and_then_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "0000.jsonl"
     append(path, answer(0), answer(1))
     path.write_bytes(path.read_bytes()[:-10])
@@ -48,7 +48,7 @@ def test_a_last_line_cut_by_a_power_failure_is_passed_over_and_then_cut_off(tmp_
     assert read(path) == [0, 1]
 
 
-def test_a_block_that_a_power_failure_left_empty_costs_its_own_answers_alone(
+def test_a_block_of_zeros_loses_only_its_own_answers(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "0000.jsonl"
@@ -59,7 +59,7 @@ def test_a_block_that_a_power_failure_left_empty_costs_its_own_answers_alone(
     assert read(path) == [1, 0]
 
 
-def test_reading_on_from_an_offset_gives_what_is_new(tmp_path: Path) -> None:
+def test_reading_from_an_offset_gives_only_new_answers(tmp_path: Path) -> None:
     path = tmp_path / "0000.jsonl"
     assert list(journal_lines(path)) == []
     append(path, answer(0))
@@ -84,7 +84,7 @@ def test_a_writer_that_lost_its_lease_writes_nothing(tmp_path: Path) -> None:
     assert path.read_bytes() == b""
 
 
-def test_on_a_full_volume_an_answer_waits_for_room_and_leaves_no_half_line(
+def test_on_a_full_volume_an_answer_waits_without_a_half_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "0000.jsonl"

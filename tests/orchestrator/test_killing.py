@@ -192,9 +192,7 @@ def kill(stack: Stack, victim: str) -> int:
 @pytest.mark.parametrize(
     "victim", ["work horse", "worker 1", "api", "redis", "redis, wiped", "model server"]
 )
-def test_whatever_is_killed_the_submission_is_that_of_an_undisturbed_run(
-    stack: Stack, undisturbed: str, victim: str
-) -> None:
+def test_no_kill_changes_the_submission(stack: Stack, undisturbed: str, victim: str) -> None:
     job_id = stack.post(FILE)
     kills = 0
     for more in (30, 10):
@@ -227,9 +225,7 @@ def test_whatever_is_killed_the_submission_is_that_of_an_undisturbed_run(
     assert not answered & sampled
 
 
-def test_a_model_server_that_stays_away_is_waited_for_and_that_is_said(
-    stack: Stack, undisturbed: str
-) -> None:
+def test_a_job_waits_for_an_absent_server_and_says_so(stack: Stack, undisturbed: str) -> None:
     job_id = stack.post(FILE)
     stack.until(lambda: len(stack.journaled(job_id)) > 10)
     away = stack.commands.pop("model server")
@@ -241,7 +237,7 @@ def test_a_model_server_that_stays_away_is_waited_for_and_that_is_said(
     check_whole(stack, undisturbed, job_id)
 
 
-def test_a_zombie_that_comes_back_writes_nothing(stack: Stack, undisturbed: str) -> None:
+def test_a_halted_worker_without_its_lease_writes_nothing(stack: Stack, undisturbed: str) -> None:
     """Both workers are halted until another has taken their shards, and then let go on."""
     job_id = stack.post(FILE)
     stack.until(lambda: len(stack.journaled(job_id)) > 20 and len(stack.horses()) == 2)

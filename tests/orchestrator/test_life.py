@@ -41,7 +41,7 @@ def done(api: httpx2.Client, job_id: str) -> int:
     return int(counts["completed"] + counts["failed"])
 
 
-def test_a_cancelled_job_aborts_its_requests_keeps_its_answers_and_can_be_resumed(
+def test_a_cancelled_job_keeps_its_answers_and_can_be_resumed(
     bench: Bench, api: httpx2.Client, server: StubServer
 ) -> None:
     undisturbed = post(api, problem_file(40))
@@ -73,7 +73,7 @@ def test_a_cancelled_job_aborts_its_requests_keeps_its_answers_and_can_be_resume
     assert submissions[0] == submissions[1]
 
 
-def test_a_job_is_cancelled_also_where_no_worker_is_up(api: httpx2.Client) -> None:
+def test_a_job_can_be_cancelled_without_any_worker(api: httpx2.Client) -> None:
     job_id = post(api, problem_file(2))
     assert api.post(f"/jobs/{job_id}/cancel").json()["status"] == "cancelled"
     assert api.post(f"/jobs/{job_id}/cancel").status_code == 202
@@ -98,9 +98,7 @@ def test_a_resumed_job_asks_what_failed_again_and_nothing_else(
     assert (reply.status_code, "nothing is left" in reply.json()["detail"]) == (409, True)
 
 
-def test_only_an_ended_job_is_deleted_and_then_it_is_gone(
-    api: httpx2.Client, settings: Settings
-) -> None:
+def test_only_an_ended_job_can_be_deleted(api: httpx2.Client, settings: Settings) -> None:
     job_id = post(api, problem_file(2))
     refused = api.delete(f"/jobs/{job_id}")
     assert (refused.status_code, "cancel it first" in refused.json()["detail"]) == (409, True)
@@ -142,16 +140,14 @@ def test_jobs_of_one_priority_take_turns(
     assert status(api, large.id) == "in_progress"
 
 
-def test_a_large_job_has_only_as_many_shards_enqueued_as_workers_can_take(
-    bench: Bench, settings: Settings
-) -> None:
+def test_a_job_has_no_more_shards_enqueued_than_workers(bench: Bench, settings: Settings) -> None:
     job = bench.post(problem_file(100))
     assert len(job.shards) == 25
     assert bench.queued() == 2
     assert bench.scheduler.scan() == 0
 
 
-def test_a_worker_that_is_asked_to_stop_ends_within_seconds_and_loses_nothing(
+def test_a_stopped_worker_ends_within_seconds_and_loses_nothing(
     bench: Bench, server: StubServer
 ) -> None:
     server.latency_s = 0.3
@@ -172,7 +168,7 @@ def test_a_worker_that_is_asked_to_stop_ends_within_seconds_and_loses_nothing(
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_a_worker_does_not_wait_for_a_server_that_stops_too(
+def test_a_stopping_worker_does_not_wait_for_an_absent_server(
     bench: Bench, server: StubServer, begun: bool
 ) -> None:
     """Replies have 40 seconds at a stop, but not where none can come."""
@@ -197,7 +193,7 @@ def test_a_posted_file_is_spooled_on_the_data_volume(
     assert Path(tempfile.gettempdir()) == settings.data_dir / "uploads"
 
 
-def test_a_jobs_directory_is_all_that_is_needed_to_move_it(
+def test_a_job_moves_with_its_directory_alone(
     bench: Bench, server: StubServer, settings: Settings, tmp_path: Path
 ) -> None:
     whole = bench.post(problem_file(30))
@@ -232,7 +228,7 @@ def test_a_shard_ends_with_a_whole_problem(tmp_path: Path) -> None:
     assert keys == [(f"p{i}", j) for i in range(7) for j in range(3)]
 
 
-def test_rows_without_an_id_keep_their_line_number_in_every_shard(tmp_path: Path) -> None:
+def test_rows_without_an_id_keep_their_line_number_across_shards(tmp_path: Path) -> None:
     store = JobStore(tmp_path)
     row = b'{"problem": "p", "questions": [{"question": "q", "options": ["x"]}]}\n'
     job, _ = store.create(io.BytesIO(row * 4), "f", JobSettings(), 2)

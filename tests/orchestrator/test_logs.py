@@ -15,7 +15,7 @@ from problem_files import problem_file
 from workers import Bench, kill_session, until
 
 
-def test_a_jobs_life_is_told_in_lines_of_json(bench: Bench, tmp_path: Path) -> None:
+def test_a_jobs_life_is_logged_in_lines_of_json(bench: Bench, tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
     values = bench.settings.model_dump(mode="json")
     environment = {key.upper(): str(value) for key, value in values.items() if value is not None}
@@ -43,7 +43,7 @@ def test_a_jobs_life_is_told_in_lines_of_json(bench: Bench, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
-def test_a_traceback_is_told_without_the_values_of_variables(form: str) -> None:
+def test_a_logged_traceback_holds_no_values_of_variables(form: str) -> None:
     program = (
         "import structlog; from orchestrator import logs; import sys\n"
         "def fail(prompt): return 1 / 0\n"

@@ -66,7 +66,7 @@ def test_counts_are_those_of_the_journals(bench: Bench, api: httpx2.Client) -> N
     assert found[key("quorum_http_request_duration_seconds_count", **path)] == 1
 
 
-def test_what_is_under_way_and_waits_is_seen(
+def test_running_and_waiting_work_is_counted(
     server: StubServer, bench: Bench, api: httpx2.Client
 ) -> None:
     bench.post(problem_file(40))
@@ -85,9 +85,7 @@ def test_what_is_under_way_and_waits_is_seen(
     assert scrape(api)[key("quorum_jobs", status="in_progress")] == 1
 
 
-def test_workers_that_were_killed_are_missed_within_seconds(
-    bench: Bench, api: httpx2.Client
-) -> None:
+def test_killed_workers_leave_the_count_within_seconds(bench: Bench, api: httpx2.Client) -> None:
     workers = [bench.start_worker() for _ in range(2)]
 
     def until_count(count: int) -> None:
@@ -126,7 +124,7 @@ def test_requests_that_are_repeated_are_counted(
     assert scrape(api)[key("quorum_request_retries_total")] >= 1
 
 
-def test_a_redis_that_is_away_is_a_metric_and_no_error(
+def test_metrics_report_an_absent_redis_without_an_error(
     bench: Bench, api: httpx2.Client, settings: object
 ) -> None:
     bench.redis.set(COUNTS_KEY, "not a hash")  # as away: every command on it fails
@@ -135,7 +133,7 @@ def test_a_redis_that_is_away_is_a_metric_and_no_error(
     assert key("quorum_volume_free_bytes") in found
 
 
-def test_what_could_not_be_flushed_is_flushed_later(redis_url: str) -> None:
+def test_counts_that_cannot_be_flushed_are_flushed_later(redis_url: str) -> None:
     meter = Meter()
     meter.add("quorum_ties")
     meter.observe("quorum_request_duration_seconds", 0.3)
@@ -152,7 +150,7 @@ def test_what_could_not_be_flushed_is_flushed_later(redis_url: str) -> None:
     assert held['["quorum_request_duration_seconds", "2"]'] == 1
 
 
-def test_names_follow_the_conventions() -> None:
+def test_metric_names_follow_the_conventions() -> None:
     for name, family in FAMILIES.items():
         assert name.startswith("quorum_")
         assert not name.endswith("_total")  # which the exposition adds

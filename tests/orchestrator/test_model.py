@@ -26,7 +26,7 @@ def check(settings: Settings, name: str = MODEL) -> str | None:
     return asyncio.run(run())
 
 
-def test_a_server_that_tokenizes_the_probe_as_trained_is_fit(
+def test_a_server_that_tokenizes_the_probe_correctly_is_accepted(
     settings: Settings, server: StubServer
 ) -> None:
     server.tokens = [1, 2, 3]
@@ -36,7 +36,7 @@ def test_a_server_that_tokenizes_the_probe_as_trained_is_fit(
 @pytest.mark.parametrize(
     ("tokens", "where"), [([1, 9, 3], "at token 1"), ([1, 2], r"in length \(2, trained 3\)")]
 )
-def test_a_server_with_another_chat_template_or_tokenizer_is_not_asked(
+def test_a_server_with_another_chat_template_is_not_asked(
     settings: Settings, server: StubServer, tokens: list[int], where: str
 ) -> None:
     server.tokens = tokens
@@ -44,7 +44,7 @@ def test_a_server_with_another_chat_template_or_tokenizer_is_not_asked(
         check(settings)
 
 
-def test_a_server_without_a_tokenize_call_is_taken_as_it_is(settings: Settings) -> None:
+def test_a_server_without_a_tokenize_call_is_accepted_unchecked(settings: Settings) -> None:
     assert check(settings) == "/tokenize answers 404"
 
 
@@ -63,7 +63,7 @@ def test_a_server_without_a_tokenize_call_is_taken_as_it_is(settings: Settings) 
         Response(b"", media_type="application/json"),
     ],
 )
-def test_a_tokenize_call_of_another_kind_cannot_be_probed(
+def test_an_unusable_tokenize_reply_is_reported(
     settings: Settings, server: StubServer, reply: Response
 ) -> None:
     server.instead["/tokenize"] = reply
@@ -86,7 +86,7 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize("reply", UNUSABLE)
-def test_a_list_of_models_that_is_none_is_waited_out(
+def test_an_unreadable_list_of_models_makes_the_job_wait(
     settings: Settings, server: StubServer, reply: Response
 ) -> None:
     server.instead["/v1/models"] = reply
@@ -94,12 +94,12 @@ def test_a_list_of_models_that_is_none_is_waited_out(
         check(settings)
 
 
-def test_a_server_of_another_model_is_named_with_what_it_serves(settings: Settings) -> None:
+def test_a_refusal_of_another_model_names_the_served_one(settings: Settings) -> None:
     with pytest.raises(WaitingForModelError, match="serves stub, not other@digest"):
         check(settings, "other@digest")
 
 
-def test_a_few_of_many_models_are_named(settings: Settings, server: StubServer) -> None:
+def test_only_a_few_of_many_served_models_are_named(settings: Settings, server: StubServer) -> None:
     """OpenRouter lists hundreds; a note must be readable."""
     listed = [{"id": f"maker/model-{i}"} for i in range(400)] + [{"id": "stub:latest"}]
     server.instead["/v1/models"] = JSONResponse({"data": listed})

@@ -28,7 +28,7 @@ def test_models_are_listed_newest_first_with_the_current_one(
     assert all(model["size_bytes"] > 1000 for model in listed)
 
 
-def test_a_model_is_shown_with_what_its_training_left(two_models: Path, api: httpx2.Client) -> None:
+def test_a_model_is_shown_with_its_training_records(two_models: Path, api: httpx2.Client) -> None:
     found = api.get("/models/bbb2").json()
     assert [entry["loss"] for entry in found["metrics"]] == [2.0, 1.0]
     assert found["data"] == {"trained": 7, "keys_read": {}, "keys_trained": {}}
@@ -42,7 +42,7 @@ def test_a_model_is_shown_with_what_its_training_left(two_models: Path, api: htt
         assert digest in refused.json()["detail"]
 
 
-def test_an_earlier_model_is_made_current_and_asked_for(
+def test_an_earlier_model_can_be_made_current_and_is_asked_for(
     two_models: Path, api: httpx2.Client
 ) -> None:
     assert api.get("/model").json()["digest"] == "bbb2"
@@ -52,6 +52,8 @@ def test_an_earlier_model_is_made_current_and_asked_for(
     assert api.get("/model").json()["digest"] == "aaa1"
 
 
-def test_nothing_published_is_an_empty_list(settings: Settings, api: httpx2.Client) -> None:
+def test_without_a_published_model_the_list_is_empty(
+    settings: Settings, api: httpx2.Client
+) -> None:
     assert api.get("/models").json()["data"] == []
     assert api.get("/model").status_code == 503

@@ -69,7 +69,7 @@ def _children(parent: int) -> list[int]:
     return [int(pid) for pid in found.split()]
 
 
-def test_a_process_that_dies_is_started_again_and_that_is_said(tmp_path: Path) -> None:
+def test_a_process_that_dies_is_started_again_with_a_message(tmp_path: Path) -> None:
     said: list[str] = []
     with Processes(tmp_path, said.append) as processes:
         child = processes.start("api", [sys.executable, "-c", STUBBORN], {}, kept_up=True)
@@ -87,7 +87,7 @@ def test_a_process_that_dies_is_started_again_and_that_is_said(tmp_path: Path) -
     assert not session_members(child.process.pid)
 
 
-def test_a_process_that_dies_at_once_is_given_longer_pauses_and_its_log_is_shown(
+def test_pauses_grow_for_a_process_that_keeps_dying(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes_module, "FIRST_PAUSE_S", 0.1)
@@ -109,7 +109,7 @@ def test_a_process_that_dies_at_once_is_given_longer_pauses_and_its_log_is_shown
     assert "no such model" in said[1]
 
 
-def test_a_process_that_is_to_end_well_and_does_not_is_an_error(tmp_path: Path) -> None:
+def test_a_step_that_ends_with_another_exit_code_is_an_error(tmp_path: Path) -> None:
     with Processes(tmp_path) as processes:
         child = processes.start("trainer", [sys.executable, "-c", "raise SystemExit(3)"], {})
         with pytest.raises(StepError, match="trainer: ended with exit code 3"):

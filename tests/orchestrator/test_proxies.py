@@ -70,7 +70,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "value", "says"), BAD)
-def test_a_proxy_that_cannot_be_used_is_named(
+def test_an_unusable_proxy_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
 ) -> None:
     set_proxies(monkeypatch, **{name: value})
@@ -80,7 +80,7 @@ def test_a_proxy_that_cannot_be_used_is_named(
 
 
 @pytest.mark.parametrize(("name", "value", "says"), BAD[:2])
-def test_the_command_names_such_a_proxy_in_one_line(
+def test_the_command_names_an_unusable_proxy_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str, says: str
 ) -> None:
     set_proxies(monkeypatch, **{name: value})

@@ -47,7 +47,7 @@ def ask(api: httpx2.Client, job: JobFile, **query: object) -> httpx2.Response:
     return api.get(f"/jobs/{job.id}/questions", params=query)  # type: ignore[arg-type]
 
 
-def test_questions_come_in_the_files_order_a_page_at_a_time(
+def test_questions_are_paged_in_the_files_order(
     bench: Bench, api: httpx2.Client, job: JobFile
 ) -> None:
     answers = bench.answers(job)
@@ -70,7 +70,7 @@ def test_questions_come_in_the_files_order_a_page_at_a_time(
         assert (row["flags"], row["state"]) == (list(answer.flags), "answered")
 
 
-def test_each_filter_gives_what_it_says_and_several_hold_at_once(
+def test_each_filter_works_alone_and_together_with_others(
     bench: Bench, api: httpx2.Client, job: JobFile
 ) -> None:
     answers = bench.answers(job).values()
@@ -98,23 +98,21 @@ def test_each_filter_gives_what_it_says_and_several_hold_at_once(
     assert "'wrong'" in refused.json()["detail"]
 
 
-def test_text_is_found_in_problem_question_options_and_id_whatever_its_case(
+def test_text_is_found_in_every_part_of_a_row_ignoring_case(
     api: httpx2.Client, job: JobFile
 ) -> None:
     for text, count in {"第7题": 2, "问1": 60, "错": 120, "P59": 2, "nowhere": 0, " ": 120}.items():
         assert ask(api, job, text=text).json()["total"] == count, text
 
 
-def test_the_least_agreed_on_come_first_where_that_is_asked(
-    api: httpx2.Client, job: JobFile
-) -> None:
+def test_questions_can_be_ordered_by_lowest_agreement(api: httpx2.Client, job: JobFile) -> None:
     rows = ask(api, job, order="agreement", limit=500).json()["data"]
     agreements = [row["agreement"] for row in rows]
     assert agreements == sorted(agreements)
     assert agreements[0] < agreements[-1]
 
 
-def test_a_question_is_shown_whole_with_each_label_where_it_was_read(
+def test_a_question_is_shown_whole_with_the_place_of_each_label(
     bench: Bench, api: httpx2.Client, job: JobFile
 ) -> None:
     detail = api.get(f"/jobs/{job.id}/questions/7").json()
@@ -134,16 +132,14 @@ def test_a_question_is_shown_whole_with_each_label_where_it_was_read(
     assert "the job has 120" in beyond.json()["detail"]
 
 
-def test_figures_of_a_finished_job_are_those_of_its_report(
-    api: httpx2.Client, job: JobFile
-) -> None:
+def test_figures_of_a_finished_job_equal_its_report(api: httpx2.Client, job: JobFile) -> None:
     figures = api.get(f"/jobs/{job.id}/figures").json()
     report = api.get(f"/jobs/{job.id}/report").json()
     assert figures["sums"] == {name: report[name] for name in figures["sums"]}
     assert figures["sums"]["accuracy"]["total"] == 120
 
 
-def test_a_job_under_way_is_looked_into_and_read_on(
+def test_questions_of_a_running_job_are_listed_as_they_end(
     server: StubServer, bench: Bench, api: httpx2.Client
 ) -> None:
     server.latency_s = 0.3
@@ -163,7 +159,7 @@ def test_a_job_under_way_is_looked_into_and_read_on(
     assert ask(api, job, show="open").json()["total"] == 0
 
 
-def test_what_was_failed_and_is_asked_again_shows_its_new_answer(
+def test_a_resumed_question_shows_its_new_answer(
     server: StubServer, bench: Bench, api: httpx2.Client
 ) -> None:
     server.fail = lambda body: JSONResponse({"error": "too long"}, 400)
@@ -181,7 +177,7 @@ def test_what_was_failed_and_is_asked_again_shows_its_new_answer(
     assert {row["answer"] for row in ask(api, job).json()["data"]} == {"A"}
 
 
-def test_two_jobs_are_compared_by_the_api_with_their_places(
+def test_a_comparison_gives_the_position_of_each_question(
     bench: Bench, api: httpx2.Client, job: JobFile
 ) -> None:
     bench.start_worker()

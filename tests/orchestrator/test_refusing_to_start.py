@@ -30,7 +30,7 @@ def test_an_open_api_without_a_key_ends_with_one_line(tmp_path: Path) -> None:
     assert len(said.splitlines()) == 1
 
 
-def test_in_a_container_it_stays_unhealthy_and_says_why(tmp_path: Path) -> None:
+def test_in_a_container_the_api_stays_unhealthy_and_says_why(tmp_path: Path) -> None:
     port = free_port()
     with start(tmp_path, "--stay", API_PORT=str(port)) as api:
         deadline = time.monotonic() + 60

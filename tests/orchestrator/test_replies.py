@@ -29,7 +29,7 @@ def test_a_reply_with_a_text_is_used(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", UNUSABLE)
-def test_what_cannot_be_used_is_told_in_the_servers_words(kind: str) -> None:
+def test_an_unusable_reply_is_reported_in_the_servers_words(kind: str) -> None:
     body, words = UNUSABLE[kind]
     with pytest.raises(UnusableReplyError) as caught:
         read_completions(body)
@@ -56,7 +56,9 @@ FIELDS = dict.fromkeys(NAMES, JSON)
     message=JSON | st.fixed_dictionaries({}, optional=FIELDS),
     rest=st.fixed_dictionaries({}, optional={**FIELDS, "error": JSON}),
 )
-def test_no_json_raises_anything_else(choices: Any, message: Any, rest: dict[str, Any]) -> None:
+def test_any_json_is_read_or_reported_as_unusable(
+    choices: Any, message: Any, rest: dict[str, Any]
+) -> None:
     one = {"message": message, "logprobs": {"content": choices}}
     for given_choices in (choices, [one, one]):
         try:
@@ -68,7 +70,7 @@ def test_no_json_raises_anything_else(choices: Any, message: Any, rest: dict[str
 
 
 @given(st.binary())
-def test_no_bytes_raise_anything_else(body: bytes) -> None:
+def test_any_other_bytes_are_reported_as_unusable(body: bytes) -> None:
     with pytest.raises(UnusableReplyError):
         read_completions(body)
 
@@ -85,7 +87,7 @@ def test_reasoning_is_kept_apart_from_the_text() -> None:
     assert (completion.text, completion.reasoning) == ("B", "Hmm.")
 
 
-def test_completions_stand_in_the_order_of_their_index() -> None:
+def test_completions_are_ordered_by_their_index() -> None:
     choices = [{"index": i, "message": {"content": str(i)}} for i in (2, 0, 1)]
     body = {"choices": choices, "usage": {"prompt_tokens": 9, "completion_tokens": 4}}
     found = read_completions(json.dumps(body).encode())
@@ -94,13 +96,13 @@ def test_completions_stand_in_the_order_of_their_index() -> None:
     assert [one.prompt_tokens for one in found] == [9, 0, 0]
 
 
-def test_long_words_are_cut_and_stand_on_one_line() -> None:
+def test_a_long_server_message_is_cut_to_one_line() -> None:
     words = server_words(json.dumps({"detail": "no\n room " * 1000}).encode())
     assert len(words) == LONGEST_WORDS
     assert words.startswith("no room no room")
 
 
-def test_words_have_no_control_characters() -> None:
+def test_a_server_message_holds_no_control_characters() -> None:
     assert server_words(b'{"error": "\\u001b[2Jall\\u0000 gone\\u009b"}') == "[2Jall gone"
     assert server_words(b"\x01\x02\x03") == "nothing readable"
 

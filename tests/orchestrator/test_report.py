@@ -30,7 +30,7 @@ def stopped_early(slots: list[Slot], k: int) -> list[Slot]:
     k=st.integers(1, 9),
     data=st.data(),
 )
-def test_a_smaller_votes_winner_is_read_off_exactly_also_where_drawing_stopped_early(
+def test_a_smaller_vote_has_its_exact_winner_after_early_stop(
     labels: list[str | None], k: int, data: st.DataObject
 ) -> None:
     slots = [Slot(label) for label in labels]
@@ -48,7 +48,7 @@ def test_a_smaller_votes_winner_is_read_off_exactly_also_where_drawing_stopped_e
         assert winner(drawn, votes) == outcome(drawn, k).answer
 
 
-def test_a_slots_last_attempt_is_what_it_holds() -> None:
+def test_a_slot_holds_its_last_attempt() -> None:
     drawn = [(0, 0, None), (1, 0, "B"), (0, 1, "A")]
     samples = tuple(
         Sample(
@@ -70,7 +70,7 @@ def sample_of(chars: int, *, cut: bool) -> Sample:
     )
 
 
-def test_a_sample_is_cut_only_if_it_ended_before_it_named_an_option() -> None:
+def test_a_sample_counts_as_cut_only_if_it_named_no_option() -> None:
     cut = sample_of(9, cut=True)
     assert was_cut(cut)
     assert not was_cut(cut.model_copy(update={"label": "A"}))
@@ -99,7 +99,7 @@ def test_the_proposed_limit_follows_the_lengths(whole: list[int], proposed: int)
     assert CutSums().found(512) is None
 
 
-def test_the_interval_by_problem_is_wider_where_problems_are_all_right_or_all_wrong() -> None:
+def test_correlated_errors_widen_the_interval_by_problem() -> None:
     """20 problems of 4 questions, half of them all right: a design effect of 4 but for the
     correction for few clusters, 20 / 19."""
     estimate, effect = clustered([(4, 4)] * 10 + [(0, 4)] * 10)
@@ -109,7 +109,7 @@ def test_the_interval_by_problem_is_wider_where_problems_are_all_right_or_all_wr
     assert spread_evenly == 1
 
 
-def test_the_report_counts_what_the_answers_say(bench: Bench) -> None:
+def test_the_report_agrees_with_the_answers(bench: Bench) -> None:
     job = bench.post(problem_file(40), JobSettings(samples=5))
     bench.start_worker()
     bench.wait(job)
@@ -149,7 +149,7 @@ def test_the_report_counts_what_the_answers_say(bench: Bench) -> None:
     assert report.provenance.settings.samples == 5
 
 
-def test_one_sample_is_what_a_job_of_one_sample_answers(bench: Bench, server: StubServer) -> None:
+def test_a_vote_of_1_equals_a_job_with_one_sample(bench: Bench, server: StubServer) -> None:
     """Redrawn where it names no option, and held to the labels where it never does."""
 
     def reply(prompt: str, seed: int) -> str:  # of every 30th question no reply names an option
@@ -198,7 +198,7 @@ def verdicts(*answers: tuple[str, str | None, str | None]) -> dict[tuple[str, in
     }
 
 
-def test_two_jobs_are_compared_over_the_questions_that_both_have() -> None:
+def test_two_jobs_are_compared_over_their_common_questions() -> None:
     """Six gained and none lost: McNemar's exact p is 2 / 2**6."""
     one = verdicts(*[(f"q{i}", "B", "A") for i in range(6)], ("same", "A", "A"), ("one", "A", "A"))
     two = verdicts(*[(f"q{i}", "A", "A") for i in range(6)], ("same", "A", "A"), ("two", "A", "A"))
@@ -211,7 +211,7 @@ def test_two_jobs_are_compared_over_the_questions_that_both_have() -> None:
     assert [change.second_position for change in found.changed] == list(range(6))
 
 
-def test_jobs_without_keys_are_compared_by_their_answers_alone() -> None:
+def test_jobs_without_keys_are_compared_by_answers_alone() -> None:
     found = compare_jobs(verdicts(("a", "A", None)), verdicts(("a", "B", None)))
     assert (found.same_answer, len(found.changed)) == (0, 1)
     assert found.p_value is found.difference is None

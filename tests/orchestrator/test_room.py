@@ -41,7 +41,7 @@ def note(api: httpx2.Client, job: JobFile) -> str:
     return str(api.get(f"/jobs/{job.id}").json()["note"])
 
 
-def test_a_full_volume_while_finalizing_is_said(
+def test_a_note_reports_a_full_volume_while_finalizing(
     bench: Bench,
     api: httpx2.Client,
     settings: Settings,
@@ -86,7 +86,7 @@ def test_a_volume_that_is_nearly_full_is_not_ready(
     assert note(api, finalizing).startswith("waiting for room: ")
 
 
-def test_a_volume_that_takes_no_bytes_is_not_ready(
+def test_a_volume_that_cannot_be_written_is_not_ready(
     api: httpx2.Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(volume_module, "sync", full)

@@ -61,7 +61,7 @@ def test_a_job_directory_needs_neither_redis_nor_http() -> None:
     assert not names & HTTP_AND_REDIS
 
 
-def test_modules_and_functions_are_short_enough_to_be_read() -> None:
+def test_modules_and_functions_are_short() -> None:
     root = PACKAGE.parents[2].parent
     sources = [
         root / "contract" / "src",

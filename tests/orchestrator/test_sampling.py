@@ -59,7 +59,7 @@ def by_seed(*texts: str) -> Any:
     return reply
 
 
-def test_two_samples_that_agree_settle_a_vote_of_three_in_one_request(
+def test_two_equal_samples_settle_a_vote_of_three_in_one_request(
     settings: Settings, server: StubServer
 ) -> None:
     server.reply = lambda prompt, seed: "答案是：B"
@@ -77,7 +77,7 @@ def test_every_sampling_value_is_sent(settings: Settings, server: StubServer) ->
     assert isinstance(request["seed"], int)
 
 
-def test_a_sample_has_one_seed_whatever_round_draws_it(
+def test_a_samples_seed_does_not_depend_on_its_round(
     settings: Settings, server: StubServer
 ) -> None:
     ask(settings, samples=5, early_stop=True)
@@ -112,7 +112,7 @@ def test_a_tie_is_broken_by_further_samples_and_flagged(
     assert answer.flags == ("tie",)
 
 
-def test_a_question_without_a_valid_sample_is_held_to_its_labels_and_flagged(
+def test_without_a_valid_sample_a_reply_is_restricted_to_labels(
     settings: Settings, server: StubServer
 ) -> None:
     server.reply = lambda prompt, seed: "B" if prompt == "答案是：" else "不知道。"
@@ -124,7 +124,7 @@ def test_a_question_without_a_valid_sample_is_held_to_its_labels_and_flagged(
     assert forced["messages"][-1] == {"role": "assistant", "content": "答案是："}
 
 
-def test_a_held_reply_begins_with_whole_tokens_of_the_model(
+def test_a_restricted_reply_begins_with_whole_tokens(
     settings: Settings, server: StubServer
 ) -> None:
     server.reply = lambda prompt, seed: " B" if prompt == "Answer:" else "不知道。"
@@ -142,9 +142,7 @@ def test_a_held_reply_begins_with_whole_tokens_of_the_model(
     assert server.requests[-1]["structured_outputs"] == {"choice": [" A", " B"]}
 
 
-def test_without_any_label_there_is_an_error_and_no_answer(
-    settings: Settings, server: StubServer
-) -> None:
+def test_a_question_without_any_label_gets_an_error(settings: Settings, server: StubServer) -> None:
     server.reply = lambda prompt, seed: "不知道。"
     server.fail = without_logprobs
     answer = ask(settings)
@@ -153,17 +151,13 @@ def test_without_any_label_there_is_an_error_and_no_answer(
     assert "forced" not in answer.flags
 
 
-def test_a_server_that_is_gone_for_a_while_is_waited_for(
-    settings: Settings, server: StubServer
-) -> None:
+def test_the_sampler_waits_for_an_absent_server(settings: Settings, server: StubServer) -> None:
     server.reply = lambda prompt, seed: "答案是：A"
     server.fail = lambda body: JSONResponse({}, 503) if len(server.requests) < 5 else None
     assert ask(settings).answer == "A"
 
 
-def test_a_question_the_server_refuses_is_an_error_of_that_question_alone(
-    settings: Settings, server: StubServer
-) -> None:
+def test_a_refused_question_fails_alone(settings: Settings, server: StubServer) -> None:
     server.fail = lambda body: JSONResponse({"message": "longer than the model's context"}, 400)
     answer = ask(settings)
     assert answer.answer is None
@@ -171,7 +165,7 @@ def test_a_question_the_server_refuses_is_an_error_of_that_question_alone(
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500])
-def test_an_error_that_may_pass_is_waited_for(
+def test_a_temporary_error_is_waited_out(
     settings: Settings, server: StubServer, status: int
 ) -> None:
     server.reply = lambda prompt, seed: "答案是：A"
@@ -179,7 +173,7 @@ def test_an_error_that_may_pass_is_waited_for(
     assert ask(settings).answer == "A"
 
 
-def test_a_server_restarted_with_other_weights_ends_the_asking(
+def test_other_weights_after_a_restart_stop_the_sampling(
     settings: Settings, server: StubServer
 ) -> None:
     server.served = "other"
@@ -188,7 +182,7 @@ def test_a_server_restarted_with_other_weights_ends_the_asking(
         ask(settings)
 
 
-def test_an_error_of_ours_fails_its_question_and_is_logged_once(
+def test_an_internal_error_fails_its_question_and_is_logged_once(
     settings: Settings, server: StubServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # a pattern without a group, which no contract can have
@@ -207,9 +201,7 @@ def test_an_error_of_ours_fails_its_question_and_is_logged_once(
     assert capsys.readouterr().out.count("IndexError: no such group") == 1
 
 
-def test_samples_that_were_drawn_before_are_not_drawn_again(
-    settings: Settings, server: StubServer
-) -> None:
+def test_samples_drawn_before_are_not_drawn_again(settings: Settings, server: StubServer) -> None:
     whole = ask(settings, samples=5, early_stop=False)
     kept = tuple(sample for sample in whole.samples if sample.slot in (1, 2, 4))
     earlier = Drawn(id=whole.id, index=whole.index, drawn=kept)
@@ -230,7 +222,7 @@ def test_samples_that_were_drawn_before_are_not_drawn_again(
 
 
 @pytest.mark.parametrize("permute", [False, True])
-def test_a_vote_broken_off_anywhere_goes_on_with_what_was_drawn(
+def test_an_interrupted_vote_continues_with_its_earlier_samples(
     settings: Settings, server: StubServer, permute: bool
 ) -> None:
     chosen = JobSettings(samples=6, permute_options=permute)
@@ -272,7 +264,7 @@ def test_a_vote_broken_off_anywhere_goes_on_with_what_was_drawn(
     assert rounds > 6
 
 
-def test_samples_that_end_their_vote_are_written_once(
+def test_the_samples_that_end_a_vote_are_written_once(
     settings: Settings, server: StubServer
 ) -> None:
     server.reply = lambda prompt, seed: "答案是：A"
@@ -303,7 +295,7 @@ def reasoned(apart: str | None, text: str | None, finish_reason: str = "stop") -
     ("apart", "text", "finish_reason"),
     [(None, THOUGHT, "length"), ("假设答案是：A，检验", None, "length"), (None, THOUGHT, "stop")],
 )
-def test_no_label_is_read_from_reasoning_that_was_cut(
+def test_no_label_is_read_from_cut_reasoning(
     settings: Settings, server: StubServer, apart: str, text: str, finish_reason: str
 ) -> None:
     server.fail = lambda body: (
@@ -315,7 +307,7 @@ def test_no_label_is_read_from_reasoning_that_was_cut(
     assert (drawn.label, drawn.reasoning, drawn.text) == (None, apart, text or "")
 
 
-def test_the_answer_is_read_behind_reasoning(settings: Settings, server: StubServer) -> None:
+def test_the_answer_is_read_after_the_reasoning(settings: Settings, server: StubServer) -> None:
     server.fail = lambda body: reasoned("也许答案是：A", f"{THOUGHT}\n</think>\n因此选B。答案是：B")
     answer = ask(settings)
     assert (answer.answer, answer.tally, answer.flags) == ("B", {"B": 2}, ("early_stop",))
@@ -340,7 +332,7 @@ def many(count: int) -> list[Asked]:
     return [Asked(problem, 0) for problem in parse_problems(problem_file(count, 1))]
 
 
-def test_a_server_that_refuses_n_is_found_out_once_and_then_asked_one_by_one(
+def test_a_server_that_refuses_n_is_then_asked_one_by_one(
     settings: Settings, server: StubServer
 ) -> None:
     server.reply = lambda prompt, seed: "答案是：A"
@@ -361,7 +353,7 @@ async def one_then_all(settings: Settings, first: Asked, rest: list[Asked]) -> l
 
 
 @pytest.mark.parametrize("unknown", ["refused", "passed over"])
-def test_a_server_that_knows_guided_choice_alone_is_asked_by_it(
+def test_guided_choice_is_used_if_the_server_knows_only_that(
     settings: Settings, server: StubServer, unknown: str
 ) -> None:
     def old_server(body: dict[str, Any]) -> JSONResponse | None:
@@ -377,7 +369,7 @@ def test_a_server_that_knows_guided_choice_alone_is_asked_by_it(
     assert [(a.answer, a.flags) for a in answers] == [("B", ("forced",))]
 
 
-def test_a_server_that_holds_replies_to_nothing_gives_the_likeliest_label(
+def test_without_restricted_replies_the_likeliest_label_is_taken(
     settings: Settings, server: StubServer
 ) -> None:
     server.reply = lambda prompt, seed: "不知道。"
@@ -387,7 +379,7 @@ def test_a_server_that_holds_replies_to_nothing_gives_the_likeliest_label(
     assert first.samples[-1].text == "答案是：B"
 
 
-def test_what_a_server_can_do_is_found_out_once(settings: Settings, server: StubServer) -> None:
+def test_a_servers_abilities_are_probed_once(settings: Settings, server: StubServer) -> None:
     server.reply = lambda prompt, seed: "不知道。"
     first, *rest = many(4)
     answers = asyncio.run(one_then_all(settings, first, rest))
@@ -397,9 +389,7 @@ def test_what_a_server_can_do_is_found_out_once(settings: Settings, server: Stub
     assert sum("top_logprobs" in body for body in server.requests) == 4
 
 
-def test_a_question_that_gets_no_text_costs_the_others_nothing(
-    settings: Settings, server: StubServer
-) -> None:
+def test_a_question_without_any_text_fails_alone(settings: Settings, server: StubServer) -> None:
     """A content filter keeps one question's replies back, held to labels or not."""
     filtered = {"finish_reason": "content_filter", "message": {"content": None}}
     first, second = many(2)
@@ -419,7 +409,7 @@ def test_a_question_that_gets_no_text_costs_the_others_nothing(
     assert not any("guided_choice" in body for body in server.requests[-1:])
 
 
-def test_votes_are_weighted_by_the_mean_probability_of_a_replys_tokens(
+def test_a_vote_weighs_the_mean_probability_of_a_replys_tokens(
     settings: Settings, server: StubServer
 ) -> None:
     server.reply = by_seed("答案是：B", "答案是：B", "答案是：A")
@@ -432,7 +422,7 @@ def test_votes_are_weighted_by_the_mean_probability_of_a_replys_tokens(
     assert [sample.logprob for sample in weighted.samples] == [-1.0, -1.0, -0.1]
 
 
-def test_a_server_without_log_probabilities_cannot_weigh_votes_and_that_is_said(
+def test_a_weighted_vote_needs_log_probabilities_and_says_so(
     settings: Settings, server: StubServer
 ) -> None:
     server.fail = without_logprobs
@@ -465,7 +455,7 @@ def test_permuted_options_are_mapped_back_before_the_vote(
     assert {sample.text for sample in answer.samples} == {f"答案是：{x}" for x in "ABCD"}
 
 
-def test_options_that_speak_of_one_another_keep_their_order(
+def test_options_that_refer_to_one_another_keep_their_order(
     settings: Settings, server: StubServer
 ) -> None:
     server.reply = lambda prompt, seed: "答案是：C"
@@ -482,9 +472,7 @@ def test_options_that_speak_of_one_another_keep_their_order(
     options=st.lists(st.sampled_from("甲乙丙丁戊"), min_size=1, max_size=8),
     seed=st.integers(0, 2**31 - 1),
 )
-def test_every_option_stands_once_at_each_place_in_as_many_slots_as_there_are_options(
-    options: list[str], seed: int
-) -> None:
+def test_permutations_put_each_option_once_at_each_place(options: list[str], seed: int) -> None:
     asked = question_with(tuple(options))
     orders = [option_order(seed, asked, slot) for slot in range(len(options))]
     assert all(sorted(order) == list(range(len(options))) for order in orders)

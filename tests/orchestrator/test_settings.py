@@ -29,7 +29,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "value", "said"), WRONG)
-def test_a_wrong_setting_is_one_line(
+def test_a_wrong_setting_is_reported_in_one_line(
     name: str,
     value: str,
     said: str,
@@ -45,7 +45,7 @@ def test_a_wrong_setting_is_one_line(
         assert "secret" not in line
 
 
-def test_an_open_api_without_a_key_is_one_line(
+def test_an_open_api_without_a_key_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("API_HOST", "0.0.0.0")

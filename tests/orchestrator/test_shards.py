@@ -24,7 +24,7 @@ from stub_server import StubServer
 from workers import Bench, kill_session, until
 
 
-def test_a_job_ends_with_every_question_answered_in_the_order_posted(bench: Bench) -> None:
+def test_a_job_ends_with_all_answers_in_the_order_posted(bench: Bench) -> None:
     data = problem_file(20)
     job = bench.post(data)
     bench.start_worker()
@@ -45,9 +45,7 @@ def test_a_job_ends_with_every_question_answered_in_the_order_posted(bench: Benc
     assert bench.read(job, "problems.jsonl") == data
 
 
-def test_a_worker_killed_in_the_middle_loses_and_repeats_no_answer(
-    bench: Bench, server: StubServer
-) -> None:
+def test_a_killed_worker_loses_and_repeats_no_answer(bench: Bench, server: StubServer) -> None:
     data = problem_file(40)
     undisturbed = bench.post(data)
     bench.start_worker()
@@ -156,7 +154,7 @@ def test_a_second_worker_leaves_a_leased_shard_alone(bench: Bench, server: StubS
     assert bench.store.end(job.id) is None
 
 
-def test_a_question_without_an_answer_fails_the_job_and_is_listed(
+def test_an_unanswered_question_fails_the_job_and_is_listed(
     bench: Bench, server: StubServer
 ) -> None:
     def refuse(body: dict[str, object]) -> JSONResponse | None:
@@ -224,7 +222,7 @@ def test_no_strange_reply_ends_a_job(settings: Settings, server: StubServer) -> 
         bench.stop_workers()
 
 
-def test_what_stops_a_shard_makes_its_job_wait_and_not_fail(bench: Bench) -> None:
+def test_an_error_in_a_shard_makes_its_job_wait_and_not_fail(bench: Bench) -> None:
     job = bench.post(problem_file(1))
     in_the_way = bench.store.journal(job.id, 0)
     in_the_way.mkdir()
@@ -246,7 +244,7 @@ def test_a_minimal_submission_holds_ids_and_answers_alone(bench: Bench) -> None:
     assert all(list(question) == ["answer"] for question in row["questions"])
 
 
-def test_a_job_waits_for_a_server_that_is_not_there_and_then_goes_on(
+def test_a_job_waits_for_an_absent_server_and_then_continues(
     bench: Bench, server: StubServer
 ) -> None:
     server.stop()
@@ -265,7 +263,7 @@ def publish(settings: Settings, digest: str) -> None:
     (current / "contract.json").write_bytes(make_contract(digest).dump())
 
 
-def test_a_job_whose_weights_are_not_served_waits_and_holds_up_no_other(
+def test_a_job_whose_weights_are_not_served_delays_no_other(
     settings: Settings, server: StubServer
 ) -> None:
     settings = settings.model_copy(update={"model_contract": "published"})
@@ -289,14 +287,14 @@ def test_a_job_whose_weights_are_not_served_waits_and_holds_up_no_other(
         bench.stop_workers()
 
 
-def test_a_job_directory_is_whole_or_not_there(tmp_path: Path) -> None:
+def test_a_job_directory_appears_complete_or_not_at_all(tmp_path: Path) -> None:
     store = JobStore(tmp_path)
     job, _ = store.create(io.BytesIO(problem_file(1)), "f", JobSettings(), 8)
     (tmp_path / "jobs" / ".new-job_20260101000000000_00000000").mkdir()
     assert store.ids() == [job.id]
 
 
-def test_problems_of_one_text_are_all_asked_and_all_come_back(bench: Bench) -> None:
+def test_problems_with_the_same_text_are_all_answered(bench: Bench) -> None:
     rows = [{**json.loads(line), "problem": "同一题。"} for line in problem_file(3).splitlines()]
     job = bench.post("\n".join(json.dumps(row) for row in rows).encode())
     bench.start_worker()

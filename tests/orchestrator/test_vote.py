@@ -67,7 +67,7 @@ def test_stopping_early_is_exact_for_weights_up_to_any_bound(
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
-def test_no_draw_is_made_that_could_not_change_the_winner(k: int) -> None:
+def test_no_sample_is_drawn_that_cannot_change_the_winner(k: int) -> None:
     for slots in (list(s) for n in range(k) for s in product((None, "A", "B"), repeat=n)):
         rest = k - len(slots)
         ends = [result([*slots, *more], k) for more in product((None, "A", "B", "C"), repeat=rest)]
@@ -77,7 +77,7 @@ def test_no_draw_is_made_that_could_not_change_the_winner(k: int) -> None:
 
 @pytest.mark.parametrize("slots", [WHOLE, WEIGHED])
 @given(k=st.integers(1, 64), data=st.data())
-def test_a_round_is_as_large_as_the_least_that_could_settle_the_vote(
+def test_a_round_is_the_smallest_that_could_settle_the_vote(
     slots: st.SearchStrategy[Slot], k: int, data: st.DataObject
 ) -> None:
     held = data.draw(st.lists(slots, max_size=k - 1))
@@ -97,7 +97,7 @@ def test_a_vote_of_three_begins_with_two_draws() -> None:
     assert needed(["A", None], 3) == 1
 
 
-def test_a_tie_draws_up_to_two_more_and_then_falls_to_the_label_seen_first() -> None:
+def test_a_tie_draws_two_more_then_takes_the_label_seen_first() -> None:
     assert needed(["A", "B"], 2) == 1
     assert needed(["A", "B", "B"], 2) == 0
     assert needed(["A", "B", None], 2) == 1
@@ -117,12 +117,12 @@ def test_invalid_samples_do_not_vote() -> None:
     )
 
 
-def test_a_question_without_a_valid_sample_has_no_winner_and_draws_no_tie_breaks() -> None:
+def test_a_vote_without_valid_samples_has_no_winner_and_no_tie() -> None:
     assert result([None, None, None], 3).answer is None
     assert needed([None, None, None], 3) == 0
 
 
-def test_a_weighted_vote_goes_to_the_most_probable_replies() -> None:
+def test_the_most_probable_replies_win_a_weighted_vote() -> None:
     sure, unsure = weight_of(math.log(0.9)), weight_of(math.log(0.3))
     slots = [Slot("B", unsure), Slot("B", unsure), Slot("A", sure)]
     found = outcome(slots, 3)

@@ -68,7 +68,7 @@ def of_first_question(response: Response) -> Fail:
 
 
 @pytest.mark.parametrize("status", [500, 501, 200])
-def test_n_is_given_up_where_the_same_request_works_with_one(
+def test_n_is_given_up_if_the_same_request_works_with_n_1(
     settings: Settings, server: StubServer, status: int
 ) -> None:
     """llama.cpp's server answers 500 to n > 1."""
@@ -80,7 +80,7 @@ def test_n_is_given_up_where_the_same_request_works_with_one(
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_n_is_given_up_where_it_fails_again_and_again(
+def test_n_is_given_up_if_it_keeps_failing(
     settings: Settings, server: StubServer, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some servers and proxies call everything that went wrong an overload."""
@@ -92,7 +92,7 @@ def test_n_is_given_up_where_it_fails_again_and_again(
     )
 
 
-def test_a_server_that_is_overloaded_is_still_asked_for_several(
+def test_an_overloaded_server_is_still_asked_for_several_samples(
     settings: Settings, server: StubServer
 ) -> None:
     server.fail = lambda body: JSONResponse({}, 503) if len(server.requests) == 1 else None
@@ -101,7 +101,7 @@ def test_a_server_that_is_overloaded_is_still_asked_for_several(
 
 
 @pytest.mark.parametrize("status", [500, 503, 200])
-def test_what_one_question_alone_meets_is_given_up_and_told(
+def test_a_request_that_alone_keeps_failing_is_given_up(
     settings: Settings, server: StubServer, status: int
 ) -> None:
     broken = JSONResponse({"error": {"message": "NaN in logits"}}, status)
@@ -113,7 +113,7 @@ def test_what_one_question_alone_meets_is_given_up_and_told(
     assert second.answer
 
 
-def test_nothing_is_given_up_while_the_server_answers_nobody(
+def test_nothing_is_given_up_while_the_server_answers_nothing(
     settings: Settings, server: StubServer
 ) -> None:
     server.reply = lambda prompt, seed: "答案是：A"
@@ -122,7 +122,7 @@ def test_nothing_is_given_up_while_the_server_answers_nobody(
     assert answer.answer == "A"
 
 
-def test_a_way_to_hold_replies_that_fails_is_passed_over(
+def test_a_failing_way_to_restrict_replies_is_skipped(
     settings: Settings, server: StubServer
 ) -> None:
     unknown = JSONResponse({"error": "no grammar"}, 500)
@@ -145,7 +145,7 @@ WAITS = {
 
 
 @pytest.mark.parametrize("kind", WAITS)
-def test_each_wait_is_told_with_the_servers_words(
+def test_each_wait_is_reported_in_the_servers_words(
     settings: Settings, server: StubServer, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoint, "SILENT_FAILURE_S", 0.0)
@@ -166,7 +166,7 @@ def test_each_wait_is_told_with_the_servers_words(
     assert asyncio.run(run()).answer
 
 
-def test_a_reply_that_does_not_come_is_told(
+def test_a_missing_reply_is_reported(
     settings: Settings, server: StubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoint, "SILENCE_S", 0.1)
@@ -194,7 +194,7 @@ def dripping(part: bytes) -> Fail:
     return lambda body: of_first_question(StreamingResponse(drip()))(body)
 
 
-def test_a_reply_that_only_drips_is_given_up(settings: Settings, server: StubServer) -> None:
+def test_an_endless_reply_is_given_up(settings: Settings, server: StubServer) -> None:
     """Some servers send blank lines for as long as a request waits."""
     server.fail = dripping(b"\n")
     limited = settings.model_copy(update={"request_timeout_s": 0.3})
@@ -203,7 +203,7 @@ def test_a_reply_that_only_drips_is_given_up(settings: Settings, server: StubSer
     assert second.answer
 
 
-def test_a_reply_that_no_memory_holds_is_broken_off(
+def test_a_reply_too_large_for_memory_is_aborted(
     settings: Settings, server: StubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "LONGEST_BODY", 1 << 20)
@@ -231,7 +231,7 @@ def test_a_jobs_note_says_what_its_worker_waits_for(
     until(lambda: read_waits(bench.redis) == {})
 
 
-def test_a_word_is_said_again_and_taken_back(bench: Bench) -> None:
+def test_a_workers_note_is_replaced_and_withdrawn(bench: Bench) -> None:
     word = Word(bench.redis, "job_1", 0)
     Word(bench.redis, "job_1", 1).say("later")
     word.say("the model")
@@ -241,7 +241,7 @@ def test_a_word_is_said_again_and_taken_back(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("way", ["hangs", "fails"])
-def test_a_job_that_hangs_lets_those_behind_it_finish(
+def test_a_hanging_job_lets_later_jobs_finish(
     bench: Bench, server: StubServer, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One worker; the first job's questions get no reply, three good jobs wait behind it."""

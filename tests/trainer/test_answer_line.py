@@ -15,7 +15,7 @@ from trainer.training.metrics import read_metrics
 
 
 @pytest.mark.long
-def test_a_label_behind_a_space_is_trained_validated_and_published(
+def test_a_label_after_a_space_is_trained_and_published(
     root: Path,
     tmp_path: Path,
     smol_tokenizer: Any,

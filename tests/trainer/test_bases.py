@@ -17,7 +17,7 @@ from trainer.bases import find_base
 from trainer.errors import TrainerError
 
 
-def test_a_directory_is_taken_whatever_the_source(tiny_base: Path) -> None:
+def test_a_directory_is_used_whatever_the_source(tiny_base: Path) -> None:
     for source in ("local", "huggingface", "modelscope"):
         assert find_base(str(tiny_base), source) == tiny_base
 
@@ -27,7 +27,7 @@ def test_a_directory_without_a_model_is_named(tmp_path: Path) -> None:
         find_base(str(tmp_path), "local")
 
 
-def test_a_hub_id_with_local_as_source_says_which_variable_to_set() -> None:
+def test_a_hub_id_with_a_local_source_names_the_variable_to_set() -> None:
     with pytest.raises(TrainerError, match="MODEL_SOURCE is local, and there is no directory Q/W"):
         find_base("Q/W", "local")
 
@@ -121,7 +121,7 @@ class FlakyHub(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
-def test_a_flaky_hub_is_tried_again_and_lines_tell_how_far_it_is(tmp_path: Path) -> None:
+def test_a_failing_download_is_retried_and_reports_progress(tmp_path: Path) -> None:
     program = (
         "import logging, sys, time; from trainer import bases, progress\n"
         "logging.basicConfig(level='INFO', stream=sys.stdout)\n"
@@ -164,7 +164,7 @@ def test_a_flaky_hub_is_tried_again_and_lines_tell_how_far_it_is(tmp_path: Path)
         (TimeoutError("timed out"), False),
     ],
 )
-def test_a_full_disk_is_not_tried_again(error: Exception, final: bool) -> None:
+def test_a_download_to_a_full_disk_is_not_retried(error: Exception, final: bool) -> None:
     assert bases.is_final(error) is final
     wrapped = ValueError("inside")
     wrapped.__cause__ = error
@@ -172,7 +172,7 @@ def test_a_full_disk_is_not_tried_again(error: Exception, final: bool) -> None:
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://127.0.0.1:port"])
-def test_a_proxy_that_cannot_be_used_is_told_at_once(tmp_path: Path, proxy: str) -> None:
+def test_an_unusable_proxy_is_reported_at_once(tmp_path: Path, proxy: str) -> None:
     """By the Hugging Face hub's library; ModelScope's tries again by itself first."""
     code = (
         "import logging, sys\n"

@@ -38,7 +38,7 @@ def test_a_problem_file_gives_one_example_a_labelled_question(tmp_path: Path) ->
     assert examples.rows[0].source == "a.jsonl, p0, question 1"
 
 
-def test_an_instruction_row_is_taken_apart_again(tmp_path: Path) -> None:
+def test_an_instruction_row_is_split_into_its_parts(tmp_path: Path) -> None:
     (example,) = load(write(tmp_path, "甲比乙高，选甲。\n\n答案是：A. 甲")).rows
     assert example.problem.text == "甲比乙高。"
     assert example.question.text == "选择题 1：\n谁高？"
@@ -89,7 +89,7 @@ def test_an_announced_answer_line_is_read(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("where", ["instruction", "input"])
-def test_what_a_prompt_asks_for_at_its_end_is_no_option(
+def test_a_request_at_the_end_of_a_prompt_is_no_option(
     tmp_path: Path, request_behind: str, where: str
 ) -> None:
     asked = "### 题目:\n甲比乙高。\n\n### 问题:\n谁高？\nA. 甲\nB. 乙"
@@ -121,7 +121,7 @@ def test_rows_of_other_types_are_left_out_with_their_reason(tmp_path: Path) -> N
     assert loaded.dropped == {"no instruction and output": 4}
 
 
-def test_an_answer_at_the_end_of_a_written_analysis_is_not_trained_twice(tmp_path: Path) -> None:
+def test_an_answer_that_ends_an_analysis_is_not_trained_twice(tmp_path: Path) -> None:
     analyses = ["甲高，因此答案是：A", "先看甲。答案是：B？不对，应选甲。", "甲高。"]
     questions = [
         {"question": f"问{i}", "options": ["甲", "乙"], "answer": "A", "analysis": analysis}
@@ -143,7 +143,7 @@ def test_an_answer_at_the_end_of_a_written_analysis_is_not_trained_twice(tmp_pat
         ("答案是：A", "### 题目:\n题\n\n### 问题:\n问", "no options found"),
     ],
 )
-def test_a_row_that_cannot_be_used_is_named_with_its_reason(
+def test_an_unusable_row_is_named_with_its_reason(
     tmp_path: Path, output: str, instruction: str, reason: str
 ) -> None:
     with pytest.raises(TrainerError, match=reason):
@@ -172,7 +172,7 @@ def test_a_broken_list_of_rows_names_the_place(tmp_path: Path, text: bytes, said
         load(str(tmp_path / "ana.json"))
 
 
-def test_a_byte_order_mark_before_a_list_of_rows_is_fine(tmp_path: Path) -> None:
+def test_a_byte_order_mark_before_a_list_of_rows_is_accepted(tmp_path: Path) -> None:
     path = Path(write(tmp_path, "答案是：A"))
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert len(load(str(path)).rows) == 1
@@ -189,7 +189,7 @@ def test_a_bare_label_is_read_as_one(tmp_path: Path, output: str) -> None:
     assert (example.label, example.question.analysis) == ("B", None)
 
 
-def test_a_prompt_in_the_recipes_own_template_is_not_wrapped_twice(tmp_path: Path) -> None:
+def test_a_prompt_in_the_recipes_template_is_not_wrapped_twice(tmp_path: Path) -> None:
     fmt = PromptFormat(user_template="材料：{problem}\n问：{question}\n可选：\n{options}")
     own = "做题。\n材料：甲比乙高。\n问：谁高？\n可选：\nA. 甲\nB. 乙"
     loaded = load(write(tmp_path, "答案是：A", own), fmt=fmt)
@@ -203,7 +203,7 @@ def test_a_prompt_in_the_recipes_own_template_is_not_wrapped_twice(tmp_path: Pat
     ]
 
 
-def test_what_was_recognized_is_said(tmp_path: Path) -> None:
+def test_recognized_templates_are_reported(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(problem_file(2))
     loaded = load(str(tmp_path / "a.jsonl"), write(tmp_path, "甲高。\n答案是：A"))
     assert loaded.recognized == {
@@ -226,7 +226,7 @@ def test_reasoning_names_no_label_in_training_data(tmp_path: Path) -> None:
     assert example.question.analysis == "<think>假设答案是：A。</think>\n乙高。"
 
 
-def test_a_row_whose_reply_could_not_be_read_is_left_out(tmp_path: Path) -> None:
+def test_a_row_with_an_unreadable_reply_is_left_out(tmp_path: Path) -> None:
     rows = problem_file(2).splitlines()
     row = json.loads(rows[0])
     row["questions"][0]["analysis"] = "<think>甲高"
@@ -242,7 +242,7 @@ def test_a_format_that_cannot_read_its_own_answers_is_refused(tmp_path: Path) ->
         load(write(tmp_path, "答案是：A"), fmt=fmt)
 
 
-def test_a_files_weight_is_its_rows_weight_and_part_of_the_digest(tmp_path: Path) -> None:
+def test_a_files_weight_applies_to_its_rows_and_the_digest(tmp_path: Path) -> None:
     path = write(tmp_path, "答案是：A")
     heavy = load_examples([DataFile(file=path, weight=2.5)], PromptFormat())
     assert [example.weight for example in heavy.rows] == [2.5]
@@ -250,7 +250,7 @@ def test_a_files_weight_is_its_rows_weight_and_part_of_the_digest(tmp_path: Path
 
 
 @pytest.mark.skipif("QUORUM_REAL_DATA" not in os.environ, reason="QUORUM_REAL_DATA is not set")
-def test_every_real_file_loads_without_hand_work() -> None:
+def test_every_real_file_loads_unedited() -> None:
     folder = Path(os.environ["QUORUM_REAL_DATA"])
     problems = load(str(folder / "train.jsonl"))
     assert len(problems.rows) == 980

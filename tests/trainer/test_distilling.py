@@ -100,7 +100,7 @@ def test_the_yield_of_every_question_is_written_down(
     assert "3 questions helped by the hint, 0 without any" in said
 
 
-def test_only_questions_never_right_are_asked_again_with_their_key(
+def test_only_questions_never_right_are_asked_with_their_key(
     teach: Callable[..., list[Yield]], server: StubServer
 ) -> None:
     teach(hint=True)
@@ -110,7 +110,7 @@ def test_only_questions_never_right_are_asked_again_with_their_key(
     assert [m["role"] for m in hinted[0]["messages"]] == ["system", "user"]
 
 
-def test_what_was_drawn_is_never_drawn_again(
+def test_a_drawn_analysis_is_never_drawn_again(
     teach: Callable[..., list[Yield]], server: StubServer
 ) -> None:
     first = teach(samples=4)
@@ -170,7 +170,7 @@ STRANGE = [
         (451, "too long for me"),
     ],
 )
-def test_a_refused_question_is_its_own_failure_and_asked_again(
+def test_a_refused_question_fails_alone_and_is_asked_again(
     teach: Callable[..., list[Yield]],
     server: StubServer,
     tmp_path: Path,
@@ -222,7 +222,7 @@ def test_a_reply_without_a_completion_fails_that_question(
     assert [y.right for y in yields] == [3, 0, 3, 0, 0, 0]
 
 
-def test_a_teacher_that_answers_nothing_readable_ends_the_run_with_its_words(
+def test_a_teacher_without_readable_replies_ends_the_run(
     server: StubServer, tmp_path: Path
 ) -> None:
     server.fail = lambda body: JSONResponse({"error": {"message": "Insufficient balance"}})
@@ -246,7 +246,7 @@ def test_a_teacher_that_answers_nothing_readable_ends_the_run_with_its_words(
         ({"content": "甲\ud800"}, ("甲?", "stop")),
     ],
 )
-def test_what_can_be_used_of_a_reply_is_used(reply: dict[str, Any], read: tuple[str, str]) -> None:
+def test_the_usable_part_of_a_reply_is_used(reply: dict[str, Any], read: tuple[str, str]) -> None:
     for reason in ({}, {"finish_reason": None}, {"finish_reason": "eos"}):
         body = {"choices": [{"message": reply} | reason], "usage": {}}
         assert read_reply(json.dumps(body).encode()) == read
@@ -278,7 +278,9 @@ def test_a_damaged_line_of_the_journal_is_drawn_again(
     assert len(server.requests) == 36 + 2
 
 
-def test_a_journal_of_other_settings_is_not_mixed_in(teach: Callable[..., list[Yield]]) -> None:
+def test_a_journal_written_with_other_settings_is_refused(
+    teach: Callable[..., list[Yield]],
+) -> None:
     teach()
     with pytest.raises(TrainerError, match="was written with other settings"):
         teach(temperature=0.5)
@@ -299,7 +301,7 @@ def test_a_journal_of_other_settings_is_not_mixed_in(teach: Callable[..., list[Y
         ("由提示可知选甲。\n答案是：A", "stop", False, "由提示可知选甲。"),
     ],
 )
-def test_what_a_sample_teaches(
+def test_a_sample_is_kept_or_dropped_for_a_reason(
     examples: list[Example], text: str, reason: str, hinted: bool, analysis: str | None
 ) -> None:
     drawn = Drawn("key", 0, hinted, text, reason)
@@ -319,7 +321,9 @@ def test_a_question_without_samples_yields_nothing(examples: list[Example]) -> N
     assert [found.asked for found in yields] == [0] * 6
 
 
-def test_only_what_a_job_missed_is_asked(examples: list[Example], tmp_path: Path) -> None:
+def test_only_questions_that_a_job_missed_are_asked(
+    examples: list[Example], tmp_path: Path
+) -> None:
     answers = [
         {"id": e.problem.id, "index": i % 2, "answer": "A" if i else "B"}
         for i, e in enumerate(examples[:4])
@@ -334,7 +338,7 @@ def test_only_what_a_job_missed_is_asked(examples: list[Example], tmp_path: Path
         job_answers(str(tmp_path / "nowhere"), "")
 
 
-def test_a_jobs_answers_come_from_an_api_with_its_key() -> None:
+def test_a_jobs_answers_are_fetched_from_an_api_with_its_key() -> None:
     class Api(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             allowed = self.headers["Authorization"] == "Bearer secret"
@@ -354,7 +358,7 @@ def test_a_jobs_answers_come_from_an_api_with_its_key() -> None:
         server.shutdown()
 
 
-def test_a_recipe_that_trains_bare_labels_cannot_be_distilled_for(
+def test_distilling_is_refused_for_a_recipe_of_bare_labels(
     examples: list[Example], tmp_path: Path
 ) -> None:
     teacher = Teacher("http://127.0.0.1:9/v1", "m", "none", 1, 1.0, 8, 0, 1, 1.0)
@@ -365,7 +369,7 @@ def test_a_recipe_that_trains_bare_labels_cannot_be_distilled_for(
         )
 
 
-def test_a_teacher_that_is_near_is_asked_without_the_proxy(
+def test_a_near_teacher_is_asked_without_the_proxy(
     teach: Callable[..., list[Yield]], server: StubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with stub_proxy() as proxy:
@@ -375,7 +379,7 @@ def test_a_teacher_that_is_near_is_asked_without_the_proxy(
     assert proxy.asked == []
 
 
-def test_a_proxy_that_a_teacher_cannot_be_asked_by_is_named(
+def test_an_unusable_proxy_before_the_teacher_is_named(
     teach: Callable[..., list[Yield]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_proxies(monkeypatch, all_proxy="gopher://127.0.0.1:1")

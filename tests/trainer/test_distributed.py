@@ -55,7 +55,7 @@ def curve(published: Path, key: str = "loss") -> list[float]:
     ],
     ids=["ddp", "ddp, LoRA-Pro", "fsdp, full"],
 )
-def test_two_processes_have_the_loss_curve_of_one_with_as_many_rows_a_step(
+def test_two_processes_have_the_loss_curve_of_one(
     recipe_file: Callable[..., Path], tmp_path: Path, top: str, training: str
 ) -> None:
     recipe = recipe_file(top=top, training=training)
@@ -69,7 +69,7 @@ def test_two_processes_have_the_loss_curve_of_one_with_as_many_rows_a_step(
         torch.testing.assert_close(tensor, weights[1][name], rtol=0, atol=2e-3)
 
 
-def test_spread_weights_go_on_from_a_checkpoint(
+def test_sharded_weights_continue_from_a_checkpoint(
     recipe_file: Callable[..., Path], tmp_path: Path
 ) -> None:
     training = "dtype = 'float32'\nfsdp = true\ncheckpoint_every_s = 0\nepochs = 3"
@@ -89,7 +89,7 @@ def test_spread_weights_go_on_from_a_checkpoint(
     assert curve(resumed) == pytest.approx(curve(whole), rel=1e-5)
 
 
-def test_spread_weights_are_left_at_the_best_validation(
+def test_sharded_training_ends_with_the_best_weights(
     recipe_file: Callable[..., Path], tmp_path: Path
 ) -> None:
     """At this learning rate the loss soon gets worse; kept is a run that ends at its best."""

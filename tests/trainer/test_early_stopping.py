@@ -3,7 +3,7 @@
 from trainer.training.early_stopping import EarlyStopping
 
 
-def test_training_ends_after_patience_validations_without_a_better_loss() -> None:
+def test_training_ends_after_patience_runs_out() -> None:
     stopping = EarlyStopping(patience=2)
     losses = {0: 0.1, 1: 3.0, 2: 2.0, 3: 2.5, 4: 1.0, 5: 1.0}
     best = [step for step, loss in losses.items() if stopping.is_best(step, loss)]

@@ -16,7 +16,7 @@ from trainer.settings import Settings
 from trainer.training.finite import check_finite, overflow_is_skipped
 
 
-def test_a_loss_without_bounds_stops_training_and_names_step_and_remedies(
+def test_a_loss_that_is_nan_stops_training_and_names_remedies(
     tiny_recipe: Callable[..., Recipe], settings: Settings
 ) -> None:
     recipe = tiny_recipe(training='checkpoint_every_s = 0\ndtype = "bfloat16"')
@@ -31,7 +31,7 @@ def test_a_loss_without_bounds_stops_training_and_names_step_and_remedies(
     assert [path.name for path in settings.runs_dir.glob("*/*/checkpoints/*")] == ["step-00000001"]
 
 
-def test_a_base_that_gives_no_numbers_is_not_trained(
+def test_a_base_with_a_loss_of_nan_is_not_trained(
     root: Path, tmp_path: Path, tiny_recipe: Callable[..., Recipe], settings: Settings
 ) -> None:
     base = make_model(root, tmp_path / "broken")
@@ -43,7 +43,7 @@ def test_a_base_that_gives_no_numbers_is_not_trained(
     assert "no checkpoint was saved yet" in str(raised.value)
 
 
-def test_a_gradient_without_bounds_is_an_error_in_bfloat16(
+def test_an_infinite_gradient_is_an_error_in_bfloat16(
     tiny_recipe: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     in_bfloat16 = Run(tiny_recipe(), tmp_path, "", "", "", "bfloat16", tmp_path)
@@ -52,7 +52,7 @@ def test_a_gradient_without_bounds_is_an_error_in_bfloat16(
         check_finite("the gradient's norm in step 3", torch.inf, in_bfloat16)
 
 
-def test_float16_skips_a_step_until_its_scale_has_come_down() -> None:
+def test_float16_skips_steps_until_its_loss_scale_fits() -> None:
     assert overflow_is_skipped(torch.amp.GradScaler("cpu"))
     assert not overflow_is_skipped(torch.amp.GradScaler("cpu", init_scale=0.5))
     assert not overflow_is_skipped(torch.amp.GradScaler("cpu", enabled=False))

@@ -15,7 +15,7 @@ from trainer.settings import Settings
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="this host has a GPU")
 
 
-def test_a_gpu_stack_without_a_gpu_is_refused_before_anything_is_fetched(
+def test_a_gpu_stack_without_a_gpu_is_refused_before_downloads(
     tiny_recipe: Callable[..., Recipe], settings: Settings
 ) -> None:
     recipe = tiny_recipe().model_copy(update={"base": "nobody/nothing"})
@@ -29,7 +29,7 @@ def test_the_cpu_stack_trains_on_the_cpu(caplog: pytest.LogCaptureFixture) -> No
     assert not caplog.messages
 
 
-def test_without_a_stack_the_cpu_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_stack_training_on_the_cpu_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     check_device(None)
     (said,) = caplog.messages
     assert "training on the CPU" in said

@@ -33,7 +33,7 @@ def equivalent(
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_update_is_the_least_squares_image_of_the_full_gradient(seed: int) -> None:
+def test_the_update_is_the_least_squares_fit_of_the_gradient(seed: int) -> None:
     a, b, full = factors(seed)
     adjusted = adjust(a, b, *plain_gradients(a, b, full), SCALE)
     # every update the factors can reach, as the columns of one matrix
@@ -50,7 +50,7 @@ def test_the_update_is_the_least_squares_image_of_the_full_gradient(seed: int) -
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_of_all_pairs_with_that_update_it_is_the_closest_to_the_plain_gradients(seed: int) -> None:
+def test_it_is_the_solution_closest_to_the_plain_gradients(seed: int) -> None:
     a, b, full = factors(seed)
     plain = plain_gradients(a, b, full)
     adjusted = adjust(a, b, *plain, SCALE)
@@ -62,14 +62,14 @@ def test_of_all_pairs_with_that_update_it_is_the_closest_to_the_plain_gradients(
     torch.testing.assert_close(x.grad, torch.zeros_like(x), atol=1e-8, rtol=0)
 
 
-def test_it_is_never_farther_from_the_full_gradient_than_plain_lora() -> None:
+def test_it_is_closer_to_the_full_gradient_than_plain_lora() -> None:
     a, b, full = factors()
     plain = plain_gradients(a, b, full)
     adjusted = adjust(a, b, *plain, SCALE)
     assert (equivalent(a, b, *adjusted) - full).norm() < (equivalent(a, b, *plain) - full).norm()
 
 
-def test_a_zero_b_as_at_the_start_moves_b_alone() -> None:
+def test_at_the_start_with_b_zero_only_b_moves() -> None:
     a, b, full = factors()
     b = torch.zeros_like(b)
     grad_a, grad_b = adjust(a, b, *plain_gradients(a, b, full), SCALE)

@@ -76,7 +76,7 @@ def report_row(published: Path) -> Any:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_no_architectures_names_are_built_in(
+def test_every_model_family_trains_without_built_in_names(
     family: str,
     root: Path,
     tmp_path: Path,
@@ -99,7 +99,7 @@ def prepared(recipe: Recipe) -> Any:
     return prepare_model(recipe, Path(recipe.base), "bfloat16", torch.device("cpu"))
 
 
-def test_the_base_is_frozen_in_the_dtype_served_and_what_is_trained_is_fp32(
+def test_the_base_has_the_served_dtype_and_the_adapter_float32(
     tiny_recipe: Callable[..., Recipe],
 ) -> None:
     model = prepared(tiny_recipe())
@@ -127,7 +127,9 @@ def test_lora_pro_pairs_every_a_with_its_b(tiny_recipe: Callable[..., Recipe]) -
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what is missing without a GPU")
-def test_what_needs_a_gpu_says_so_before_weights_load(tiny_recipe: Callable[..., Recipe]) -> None:
+def test_a_method_that_needs_a_gpu_says_so_before_loading(
+    tiny_recipe: Callable[..., Recipe],
+) -> None:
     with pytest.raises(TrainerError, match='quantize = "nf4" needs an NVIDIA GPU, and none is'):
         prepared(tiny_recipe(top='[lora]\nquantize = "nf4"'))
     with pytest.raises(TrainerError, match="float16 is for GPUs"):
@@ -168,7 +170,7 @@ def test_a_cpu_without_bfloat16_computes_in_float32(
     assert compute_dtype("bfloat16") == "bfloat16"
 
 
-def test_a_target_the_base_has_not_is_named_with_those_it_has(
+def test_an_unknown_lora_target_is_named_with_the_known_ones(
     tiny_recipe: Callable[..., Recipe],
 ) -> None:
     with pytest.raises(TrainerError, match=r"names Wqkv, which .* down_proj, gate_proj, k_proj"):

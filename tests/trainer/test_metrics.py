@@ -13,7 +13,7 @@ def not_json(text: str) -> float:
     raise AssertionError(f"{text} is no JSON")
 
 
-def test_a_gradient_norm_that_overflowed_is_left_out(tmp_path: Path) -> None:
+def test_an_overflowed_gradient_norm_is_left_out(tmp_path: Path) -> None:
     metrics = Metrics(tmp_path, 0, 2, torch.device("cpu"), tensorboard=False)
     for step, norm in ((1, float("inf")), (2, 0.5)):
         values = {"loss": 1.0, "learning_rate": 1e-3, "gradient_norm": norm}

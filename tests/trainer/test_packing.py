@@ -10,7 +10,7 @@ from trainer.data.packing import Order, pack, steps_of
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("devices", [1, 2, 3])
-def test_every_row_is_in_one_pack_and_no_pack_is_too_full(seed: int, devices: int) -> None:
+def test_every_row_is_in_one_pack_and_no_pack_overflows(seed: int, devices: int) -> None:
     rng = random.Random(seed)
     lengths = [rng.randint(1, 100) for _ in range(rng.randint(1, 40))]
     packs = pack(lengths, 100, devices)
@@ -40,7 +40,7 @@ def test_an_epoch_draws_every_row_as_often_as_its_weight_says() -> None:
         assert all(drawn[i] <= 1 for i in range(15, 23))
 
 
-def test_epochs_differ_in_order_and_any_place_can_be_asked_for_alone() -> None:
+def test_epochs_differ_in_order_and_can_be_read_at_any_place() -> None:
     order, again = Order([1.0] * 20, seed=1), Order([1.0] * 20, seed=1)
     whole = order.rows(0, 60)
     assert whole[:20] != whole[20:40]

@@ -32,7 +32,7 @@ def test_label_and_letters_move_with_their_options() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_undoing_an_order_gives_the_example_back(seed: int) -> None:
+def test_reversing_a_permutation_restores_the_example(seed: int) -> None:
     before = example("先看A，再看B、C，D最后。答案在B。")
     order = random.Random(seed).sample(range(4), 4)
     inverse = sorted(range(4), key=order.__getitem__)
@@ -60,12 +60,12 @@ def test_undoing_an_order_gives_the_example_back(seed: int) -> None:
         example("前两个选项都不对。"),
     ],
 )
-def test_a_question_that_another_order_would_spoil_is_left_as_it_is(spoiled: Example) -> None:
+def test_a_question_that_another_order_would_spoil_is_unchanged(spoiled: Example) -> None:
     assert not can_permute(spoiled)
     assert balanced_copies([spoiled], 3, seed=0) == []
 
 
-def test_an_english_article_is_no_letter_and_does_not_move() -> None:
+def test_an_english_article_is_not_moved_as_a_letter() -> None:
     before = example("A red box holds it. A is wrong, so B.")
     assert permuted(before, (1, 0, 2, 3)).question.analysis == (
         "A red box holds it. B is wrong, so A."
@@ -78,7 +78,7 @@ def test_letters_inside_words_and_names_are_no_labels(text: str) -> None:
     assert permuted(example(text), (1, 0, 2, 3)).question.analysis == text
 
 
-def test_copies_balance_the_keys() -> None:
+def test_permuted_copies_balance_the_keys() -> None:
     before = [example(label="B") for _ in range(60)] + [example(label="A") for _ in range(40)]
     copies = balanced_copies(before, 3, seed=0)
     keys = Counter(e.label for e in [*before, *copies])
@@ -86,7 +86,7 @@ def test_copies_balance_the_keys() -> None:
     assert max(keys.values()) - min(keys.values()) <= 4
 
 
-def test_no_order_is_made_twice() -> None:
+def test_no_permutation_is_made_twice() -> None:
     copies = balanced_copies([example(options=("是", "否"))], 8, seed=0)
     assert [copy.question.options for copy in copies] == [("否", "是")]
     orders = [copy.question.options for copy in balanced_copies([example()], 8, seed=0)]

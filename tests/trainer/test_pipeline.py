@@ -54,7 +54,7 @@ def published(recipe: Recipe, settings: Settings, log: io.StringIO) -> Path:
     return run(recipe, settings)
 
 
-def test_the_log_tells_data_progress_and_agreement(published: Path, log: io.StringIO) -> None:
+def test_the_log_reports_data_progress_and_verification(published: Path, log: io.StringIO) -> None:
     said = log.getvalue()
     assert "read from train.jsonl: problem file with analyses: 3477" in said
     assert "questions held out: 136 of 60 problems" in said
@@ -117,7 +117,7 @@ def test_generation_stops_at_the_templates_end_token(published: Path) -> None:
     assert tokenizer.eos_token_id == end
 
 
-def test_the_metrics_tell_every_step_and_validation(settings: Settings, published: Path) -> None:
+def test_the_metrics_hold_every_step_and_validation(settings: Settings, published: Path) -> None:
     path = settings.runs_dir / "quorum-demo" / published.name / "metrics.jsonl"
     untrained, *entries = read_metrics(path)
     assert [entry["step"] for entry in entries] == [1, 2, 3, 4, 5, 6]
@@ -133,7 +133,7 @@ def test_the_metrics_tell_every_step_and_validation(settings: Settings, publishe
     assert 0 <= entries[-1]["label_accuracy"] <= 1
 
 
-def test_the_card_says_where_the_model_comes_from_and_what_was_checked(published: Path) -> None:
+def test_the_model_card_names_origin_and_checks(published: Path) -> None:
     card = (published / "README.md").read_text()
     front = json.loads(card.split("---")[1])
     assert front["base_model"] == "base"
@@ -153,7 +153,7 @@ def test_the_card_says_where_the_model_comes_from_and_what_was_checked(published
     assert Image.open(published / "curves.png").size[0] > 1000
 
 
-def test_a_second_run_of_the_same_has_nothing_to_do(
+def test_a_repeated_run_has_nothing_to_do(
     published: Path, recipe: Recipe, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     weights = published / "model.safetensors"
@@ -173,7 +173,7 @@ def test_current_moves_to_a_model_published_before(published: Path) -> None:
     assert (published.parent / "current").resolve() == published.resolve()
 
 
-def test_a_run_that_has_nothing_to_do_leaves_another_model_current(
+def test_a_run_with_nothing_to_do_leaves_another_model_current(
     recipe: Recipe, settings: Settings, published: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = published.parent / "other"
@@ -192,7 +192,7 @@ def test_a_missing_base_is_named(recipe: Recipe, settings: Settings) -> None:
         run(gone, settings)
 
 
-def test_the_base_is_asked_with_its_letter_forced(
+def test_the_base_is_asked_with_forced_letters(
     root: Path, recipe: Recipe, settings: Settings, tmp_path: Path
 ) -> None:
     file = root / "examples" / "demo" / "validation.jsonl"
@@ -204,7 +204,7 @@ def test_the_base_is_asked_with_its_letter_forced(
 
 
 @pytest.mark.long
-def test_early_stopping_takes_the_best_weights(
+def test_early_stopping_publishes_the_best_weights(
     tiny_recipe: Callable[..., Recipe], settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At this learning rate the loss soon gets worse; kept is a run that ends at its best."""

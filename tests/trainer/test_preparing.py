@@ -66,7 +66,7 @@ def test_near_duplicates_stay_together(prepared: Callable[..., Prepared]) -> Non
     assert made.report.leaking == 0
 
 
-def test_bare_keys_are_not_trained_as_replies_of_a_model_told_to_reason(
+def test_bare_keys_are_not_trained_for_a_model_told_to_reason(
     prepared: Callable[..., Prepared],
 ) -> None:
     rows = [row(i, analysis=None if i < 5 else "甲高。") for i in range(20)]
@@ -81,7 +81,7 @@ def test_bare_keys_are_not_trained_as_replies_of_a_model_told_to_reason(
     ("worked", "total", "style"),
     [(0, 20, "answer"), (9, 20, "answer"), (10, 20, "analysis"), (20, 20, "analysis")],
 )
-def test_the_style_follows_the_data_and_is_said(
+def test_the_style_follows_the_data_and_is_reported(
     prepared: Callable[..., Prepared], worked: int, total: int, style: str
 ) -> None:
     rows = [row(i, analysis="甲高。" if i < worked else None) for i in range(total)]
@@ -93,7 +93,7 @@ def test_the_style_follows_the_data_and_is_said(
     assert ("python -m trainer distill" in said) == (style == "answer")
 
 
-def test_five_hundred_analyses_are_enough_among_any_number_of_keys(
+def test_500_analyses_are_enough_for_any_number_of_questions(
     prepared: Callable[..., Prepared],
 ) -> None:
     rows = [row(i, analysis="甲高。" if i < 250 else None) for i in range(700)]
@@ -102,7 +102,7 @@ def test_five_hundred_analyses_are_enough_among_any_number_of_keys(
     assert made.report.dropped == {'no analysis, which format.style = "analysis" trains': 900}
 
 
-def test_an_analysis_elsewhere_counts_for_the_same_question(
+def test_an_analysis_in_another_row_counts_for_the_same_question(
     prepared: Callable[..., Prepared],
 ) -> None:
     keys = [row(i, analysis=None) for i in range(10)]
@@ -112,7 +112,7 @@ def test_an_analysis_elsewhere_counts_for_the_same_question(
     assert "16 of 20 questions have an analysis" in made.report.replies
 
 
-def test_a_style_that_the_recipe_names_stays(prepared: Callable[..., Prepared]) -> None:
+def test_a_style_named_in_the_recipe_is_kept(prepared: Callable[..., Prepared]) -> None:
     made = prepared([row(i) for i in range(10)], style="answer")
     assert made.recipe.format.style == "answer"
     assert made.report.replies == (
@@ -121,7 +121,7 @@ def test_a_style_that_the_recipe_names_stays(prepared: Callable[..., Prepared]) 
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in RECIPES.glob("*.toml")))
-def test_every_recipe_takes_a_file_of_keys_alone(name: str, tmp_path: Path) -> None:
+def test_every_recipe_accepts_a_file_with_keys_alone(name: str, tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     rows = [row(i, analysis=None) for i in range(40)]
     real = os.environ.get("QUORUM_REAL_DATA")
@@ -149,7 +149,7 @@ def test_repeats_are_counted_and_kept(prepared: Callable[..., Prepared]) -> None
     assert made.report.trained + made.report.held_out == 42
 
 
-def test_validation_files_that_leak_are_found_and_left_out(
+def test_leaked_validation_questions_are_left_out(
     tiny_recipe: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     recipe = tiny_recipe()
@@ -164,7 +164,7 @@ def test_validation_files_that_leak_are_found_and_left_out(
     assert {e.problem.id for e in made.held_out} == {"1"}
 
 
-def test_permuted_copies_balance_what_is_trained_and_nothing_else(
+def test_permuted_copies_balance_only_training_rows(
     prepared: Callable[..., Prepared],
 ) -> None:
     made = prepared([row(i, label="B") for i in range(40)], permuted_copies=1)
@@ -175,7 +175,7 @@ def test_permuted_copies_balance_what_is_trained_and_nothing_else(
     assert sum(keys.values()) == made.report.trained == 128
 
 
-def test_written_examples_are_read_back_the_same(
+def test_written_examples_are_read_back_unchanged(
     prepared: Callable[..., Prepared], tmp_path: Path
 ) -> None:
     made = prepared([row(i) for i in range(10)], permuted_copies=1)
@@ -203,7 +203,7 @@ def test_the_report_is_saved_with_a_picture(
 
 
 @pytest.mark.skipif("QUORUM_REAL_DATA" not in os.environ, reason="QUORUM_REAL_DATA is not set")
-def test_real_keys_come_out_balanced_and_sides_apart(tiny_recipe: Callable[..., Recipe]) -> None:
+def test_real_keys_are_balanced_and_the_split_is_clean(tiny_recipe: Callable[..., Recipe]) -> None:
     recipe = tiny_recipe()
     folder = Path(os.environ["QUORUM_REAL_DATA"])
     data = recipe.data.model_copy(update={"validation_share": 0.1, "permuted_copies": 2})

@@ -38,7 +38,7 @@ def digests(found: list[Published]) -> list[str]:
     return [model.contract.digest for model in found]
 
 
-def test_the_list_is_by_name_and_newest_first_and_says_what_is_current(models: Path) -> None:
+def test_models_are_listed_by_name_newest_first_with_the_current(models: Path) -> None:
     found = list_published(models)
     assert digests(found) == ["ddd4", "ccc3", "aab2", "aaa1", "other"]
     assert digests([model for model in found if model.current]) == ["ddd4", "other"]
@@ -57,7 +57,7 @@ def test_an_older_model_is_made_current_again(models: Path) -> None:
         ("zz", "no published models .* published are: m ddd4, m ccc3"),
     ],
 )
-def test_a_digest_that_is_not_one_models_names_the_candidates(
+def test_an_ambiguous_digest_is_refused_with_the_candidates(
     models: Path, digest: str, why: str
 ) -> None:
     with pytest.raises(TrainerError, match=why):
@@ -78,7 +78,7 @@ def test_pruning_keeps_the_newest_and_the_current(models: Path) -> None:
     assert prune(models, keep=2) == []
 
 
-def test_the_contract_comes_last_and_everything_can_be_read_by_others(models: Path) -> None:
+def test_the_contract_is_written_last_and_all_files_are_readable(models: Path) -> None:
     target = models / "m" / "ddd4"
     assert all(p.stat().st_mode & 0o044 == 0o044 for p in target.rglob("*"))
     assert (target / "adapter").stat().st_mode & 0o055 == 0o055

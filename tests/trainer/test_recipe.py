@@ -16,13 +16,13 @@ def load(folder: Path, text: str) -> Recipe:
     return Recipe.load(path)
 
 
-def test_paths_start_at_the_recipes_own_folder_and_hub_ids_stay(tmp_path: Path) -> None:
+def test_paths_are_relative_to_the_recipes_folder(tmp_path: Path) -> None:
     assert load(tmp_path, GOOD).base == str(tmp_path / "base")
     assert load(tmp_path, GOOD).train == (DataFile(file=str(tmp_path / "train.jsonl")),)
     assert load(tmp_path, GOOD.replace("./base", "Qwen/Qwen2-7B")).base == "Qwen/Qwen2-7B"
 
 
-def test_moving_base_and_data_does_not_change_the_digest(tmp_path: Path) -> None:
+def test_moving_base_and_data_keeps_the_digest(tmp_path: Path) -> None:
     moved = GOOD.replace("./base", "./elsewhere").replace("train.jsonl", "other.jsonl")
     assert load(tmp_path, GOOD).sha256() == load(tmp_path, moved).sha256()
     assert load(tmp_path, GOOD).sha256() != load(tmp_path, GOOD.replace("1e-4", "2e-4")).sha256()
@@ -68,7 +68,7 @@ def test_a_file_may_have_a_weight(tmp_path: Path) -> None:
     assert weights == [("a.jsonl", 1.0), ("b.jsonl", 2.0)]
 
 
-def test_what_changes_memory_alone_leaves_the_digest_so_that_a_run_can_go_on(
+def test_settings_that_change_only_memory_keep_the_digest(
     tmp_path: Path,
 ) -> None:
     digest = load(tmp_path, GOOD).sha256()
@@ -81,7 +81,7 @@ def test_what_changes_memory_alone_leaves_the_digest_so_that_a_run_can_go_on(
     assert load(tmp_path, f"{GOOD}batch_rows = 8\n").sha256() != digest
 
 
-def test_the_default_system_prompt_asks_for_what_the_style_trains(tmp_path: Path) -> None:
+def test_the_default_system_prompt_fits_the_style(tmp_path: Path) -> None:
     worked = load(tmp_path, GOOD).with_style("analysis").format
     bare = load(tmp_path, GOOD + '[format]\nstyle = "answer"\n').format
     assert "逐步推理" in worked.system_prompt
@@ -90,7 +90,7 @@ def test_the_default_system_prompt_asks_for_what_the_style_trains(tmp_path: Path
     assert (own.style, own.system_prompt) == ("answer", "x")
 
 
-def test_a_settled_style_is_as_good_as_a_named_one(tmp_path: Path) -> None:
+def test_an_automatic_style_equals_the_named_one(tmp_path: Path) -> None:
     for style in ("analysis", "answer"):
         named = load(tmp_path, GOOD + f'[format]\nstyle = "{style}"\n')
         assert load(tmp_path, GOOD).with_style(style) == named

@@ -31,15 +31,13 @@ def examples(tmp_path: Path) -> list[Example]:
     return load_examples([DataFile(file=str(tmp_path / "a.jsonl"))], FMT).rows
 
 
-def test_a_reply_ends_with_the_templates_own_end_token_and_not_the_pad_token(
-    tokenizer: Any, examples: list[Example]
-) -> None:
+def test_a_reply_ends_with_the_templates_end_token(tokenizer: Any, examples: list[Example]) -> None:
     rows = render(examples, FMT, tokenizer, 2048).rows
     assert tokenizer.convert_ids_to_tokens(rows[0].reply[-1]) == "<|im_end|>"
     assert end_token(tokenizer) != tokenizer.pad_token_id
 
 
-def test_prompt_and_reply_together_are_what_the_template_makes_of_the_conversation(
+def test_a_row_is_the_templates_rendering_of_the_conversation(
     tokenizer: Any, examples: list[Example]
 ) -> None:
     rows = render(examples, FMT, tokenizer, 2048).rows
@@ -49,7 +47,7 @@ def test_prompt_and_reply_together_are_what_the_template_makes_of_the_conversati
     assert ids[: len(rows[0].prompt) + len(rows[0].reply)] == rows[0].prompt + rows[0].reply
 
 
-def test_the_probe_is_what_a_server_must_make_of_its_messages(
+def test_the_probe_holds_the_token_ids_a_server_must_produce(
     tokenizer: Any, examples: list[Example]
 ) -> None:
     made = probe(examples[0], FMT, tokenizer)
@@ -77,16 +75,14 @@ def test_up_to_one_row_in_a_hundred_may_be_dropped_and_is_named(
     assert rendered.too_long == ["the long one"]
 
 
-def test_the_answer_lines_place_in_a_reply_is_known(
-    tokenizer: Any, examples: list[Example]
-) -> None:
+def test_a_row_knows_where_its_answer_line_begins(tokenizer: Any, examples: list[Example]) -> None:
     question = replace(examples[0].question, analysis="甲比乙高，选甲。")
     (row,) = render([replace(examples[0], question=question)], FMT, tokenizer, 2048).rows
     assert tokenizer.decode(row.reply[row.label_start :]).strip() == "答案是：A<|im_end|>"
     assert tokenizer.decode(row.reply[: row.label_start]).strip() == "甲比乙高，选甲。"
 
 
-def test_a_choice_is_the_rows_own_tokens_up_to_its_label(
+def test_a_choice_has_the_rows_tokens_up_to_its_label(
     tokenizer: Any, examples: list[Example]
 ) -> None:
     question = replace(examples[0].question, analysis="甲比乙高，选甲。")
@@ -98,7 +94,7 @@ def test_a_choice_is_the_rows_own_tokens_up_to_its_label(
     assert tokenizer.convert_ids_to_tokens(forced.label_ids) == list(question.labels)
 
 
-def test_the_demos_tokenizer_reads_as_it_was_trained(root: Path, tokenizer: Any) -> None:
+def test_the_demos_tokenizer_tokenizes_as_it_was_trained(root: Path, tokenizer: Any) -> None:
     """Loading it as a Qwen2 tokenizer puts another pre-tokenizer in; no text may change by that."""
     trained = Tokenizer.from_file(str(root / "examples" / "demo" / "base" / "tokenizer.json"))
     text = (root / "examples" / "demo" / "train.jsonl").read_text(encoding="utf-8")
@@ -119,7 +115,7 @@ JOINED = [
 
 
 @pytest.mark.parametrize(("line", "lead", "label"), JOINED)
-def test_a_label_begins_where_the_tokens_of_two_labels_part(
+def test_a_label_begins_where_the_tokens_of_two_labels_differ(
     smol_tokenizer: Any, examples: list[Example], line: str, lead: str, label: str
 ) -> None:
     fmt = PromptFormat(answer_line=line)
@@ -135,7 +131,7 @@ def test_a_label_begins_where_the_tokens_of_two_labels_part(
 
 
 @pytest.mark.parametrize(("line", "lead", "label"), JOINED)
-def test_a_held_reply_has_the_tokens_that_were_trained(
+def test_a_restricted_reply_has_the_trained_tokens(
     smol_tokenizer: Any, line: str, lead: str, label: str
 ) -> None:
     held = held_line(PromptFormat(answer_line=line), smol_tokenizer)
@@ -146,11 +142,11 @@ def test_a_held_reply_has_the_tokens_that_were_trained(
         assert trained["input_ids"][: len(begun) + 1] == [*begun, *chosen]
 
 
-def test_the_demos_tokenizer_joins_no_label(tokenizer: Any) -> None:
+def test_the_demos_tokenizer_joins_no_label_to_its_space(tokenizer: Any) -> None:
     assert held_line(FMT, tokenizer) == HeldLine.of(FMT)
 
 
-def test_a_tokenizer_that_tells_no_labels_apart_is_refused() -> None:
+def test_a_tokenizer_that_cannot_distinguish_labels_is_refused() -> None:
     words = Tokenizer(WordLevel({"?": 0, "Answer:": 1, "A": 2}, unk_token="?"))
     words.pre_tokenizer = WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?")

@@ -37,7 +37,7 @@ def reference_loss(base: Path, row: Row) -> float:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_packed_rows_have_the_loss_that_each_has_alone(
+def test_packed_rows_have_the_same_losses_as_rows_alone(
     root: Path, tmp_path: Path, family: str
 ) -> None:
     base = make_model(root, tmp_path, family)
@@ -47,7 +47,7 @@ def test_packed_rows_have_the_loss_that_each_has_alone(
     assert alone == pytest.approx([reference_loss(base, row) for row in ROWS], rel=1e-4)
 
 
-def test_packed_rows_have_the_gradient_of_their_sum(tiny_base: Path) -> None:
+def test_packed_rows_have_the_sum_of_their_gradients(tiny_base: Path) -> None:
     packed, alone = module_of(tiny_base), module_of(tiny_base)
     packed(make_pack(ROWS, 1.0, CPU)).backward()
     for row in ROWS:
@@ -64,7 +64,7 @@ def test_a_row_does_not_see_its_neighbours(tiny_base: Path) -> None:
         torch.testing.assert_close(module.label_scores(asked)[1], module.label_scores(other)[1])
 
 
-def test_a_sliding_window_is_kept_inside_a_row(root: Path, tmp_path: Path) -> None:
+def test_a_sliding_window_stays_inside_its_row(root: Path, tmp_path: Path) -> None:
     base = make_model(root, tmp_path, "mistral", sliding_window=4)
     module = module_of(base)
     row = Row(list(range(5, 17)), [20, 21, 22])
@@ -87,7 +87,7 @@ def test_logits_made_in_chunks_give_the_same_loss_and_gradient(
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-6)
 
 
-def test_loss_falls_on_replies_alone_and_analyses_count_what_they_are_told(
+def test_the_loss_covers_replies_alone_with_weighted_analyses(
     tiny_base: Path,
 ) -> None:
     pack = make_pack(ROWS[:2], 0.25, CPU)
@@ -107,7 +107,7 @@ def test_neftune_noise_is_bounded_by_its_rows_own_length() -> None:
         assert 0.8 * bound < float(part.abs().max()) <= bound
 
 
-def test_neftune_is_for_training_alone(tiny_base: Path) -> None:
+def test_neftune_is_off_outside_training(tiny_base: Path) -> None:
     module = ReplyLoss(load_base(tiny_base, "float32", CPU), precision("float32", CPU), 5.0)
     pack = make_pack(ROWS, 1.0, CPU)
     module.eval()

@@ -62,9 +62,7 @@ def recipe(recipe_file: Callable[..., Path]) -> Path:
 
 
 @pytest.mark.long
-def test_a_run_killed_again_and_again_ends_with_the_weights_of_one_left_alone(
-    recipe: Path, tmp_path: Path
-) -> None:
+def test_a_run_killed_repeatedly_ends_with_the_same_weights(recipe: Path, tmp_path: Path) -> None:
     alone = finish(recipe, tmp_path / "alone")
     killed = tmp_path / "killed"
     for step in (5, 22, 41):
@@ -86,7 +84,7 @@ def test_a_run_killed_again_and_again_ends_with_the_weights_of_one_left_alone(
 
 
 @pytest.mark.long
-def test_a_stopped_run_saves_a_checkpoint_and_says_how_to_go_on(
+def test_a_stopped_run_saves_a_checkpoint_and_says_how_to_resume(
     recipe: Path, tmp_path: Path
 ) -> None:
     recipe.write_text(recipe.read_text().replace("checkpoint_every_s = 0", ""))
@@ -109,7 +107,7 @@ def state(value: float) -> dict[str, torch.Tensor]:
     return {"weights": torch.full((64, 64), value)}
 
 
-def test_a_truncated_checkpoint_is_left_aside_for_the_one_before(
+def test_a_truncated_checkpoint_is_skipped_for_the_one_before(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     checkpoints.save_step(tmp_path, 1, state(1.0))
@@ -122,7 +120,7 @@ def test_a_truncated_checkpoint_is_left_aside_for_the_one_before(
     assert "state.pt changed since it was saved" in caplog.text
 
 
-def test_a_checkpoint_without_its_files_or_manifest_is_left_aside(tmp_path: Path) -> None:
+def test_a_checkpoint_without_its_files_or_manifest_is_skipped(tmp_path: Path) -> None:
     checkpoints.save_step(tmp_path, 1, state(1.0))
     checkpoints.save_step(tmp_path, 2, state(2.0))
     (tmp_path / "step-00000002" / "state.pt").unlink()
@@ -153,9 +151,7 @@ def test_a_full_disk_is_explained_and_the_last_checkpoint_stays(tmp_path: Path) 
 
 
 @pytest.mark.long
-def test_a_run_without_room_for_a_checkpoint_ends_with_that_explanation(
-    recipe: Path, tmp_path: Path
-) -> None:
+def test_a_run_without_room_for_a_checkpoint_says_why_it_ends(recipe: Path, tmp_path: Path) -> None:
     """As above, for a whole run: the process may write no file above 100 kB."""
     program = (
         "import resource, sys; from trainer.__main__ import main;"

@@ -14,7 +14,7 @@ def jaccard(one: str, other: str) -> float:
     return len(a & b) / len(a | b)
 
 
-def test_pairs_are_those_of_the_definition() -> None:
+def test_near_duplicate_pairs_match_the_definition() -> None:
     rng = random.Random(0)
     texts = ["".join(rng.choice("甲乙丙") for _ in range(12)) for _ in range(60)]
     expected = [
@@ -24,21 +24,21 @@ def test_pairs_are_those_of_the_definition() -> None:
     assert expected
 
 
-def test_width_case_and_white_space_make_no_other_text() -> None:
+def test_width_case_and_white_space_do_not_distinguish_texts() -> None:
     assert near_duplicates(["ABC，甲乙 丙", "ａｂｃ, 甲乙丙\n"], 1.0) == [(0, 1)]
 
 
-def test_one_changed_word_is_near_and_another_problem_is_not() -> None:
+def test_one_changed_word_is_near_but_another_problem_is_not() -> None:
     assert groups([LONG, LONG.replace("整数", "小数"), LONG[::-1]], 0.6) == [0, 0, 1]
 
 
-def test_nearness_passes_on() -> None:
+def test_nearness_is_transitive_in_groups() -> None:
     chain = [LONG, LONG[3:] + "完毕。", LONG[6:] + "完毕。好的。"]
     assert not near_duplicates([chain[0], chain[2]], 0.8)
     assert len(set(groups(chain, 0.8))) == 1
 
 
-def test_two_lists_are_compared_with_one_another_alone() -> None:
+def test_two_lists_are_compared_only_with_each_other() -> None:
     assert near_duplicates([LONG, "另一题"], 0.8, ["无关的题目", LONG]) == [(0, 1)]
 
 
@@ -55,7 +55,7 @@ def test_a_group_too_large_for_the_share_stays_in_training() -> None:
     assert held_out([0] * 50 + [1, 2, 3], 0.05, 0) <= {50, 51, 52}
 
 
-def test_there_is_something_to_hold_out_where_there_are_two_groups() -> None:
+def test_of_two_groups_one_is_held_out() -> None:
     assert len(held_out([0, 1], 0.05, 0)) == 1
     assert held_out([0, 0], 0.5, 0) == set()
     assert held_out([0, 1], 0.0, 0) == set()

@@ -17,7 +17,7 @@ from trainer.settings import Settings
 
 
 @pytest.mark.skipif(version("transformers")[:2] != "4.", reason="volta trains with transformers 4")
-def test_the_volta_server_reads_what_the_volta_trainer_publishes(
+def test_the_volta_server_reads_the_volta_trainers_models(
     root: Path, tiny_recipe: Callable[..., Recipe], settings: Settings
 ) -> None:
     published = run(tiny_recipe(), settings)

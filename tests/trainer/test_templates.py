@@ -95,7 +95,9 @@ def test_a_date_is_written_into_the_template(
         "{{ ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'] | random }}" * 20,
     ],
 )
-def test_what_cannot_be_pinned_is_refused(printed: str, base: Callable[[str], Path]) -> None:
+def test_a_template_whose_date_cannot_be_fixed_is_refused(
+    printed: str, base: Callable[[str], Path]
+) -> None:
     with pytest.raises(TrainerError, match="gives another prompt at another time") as raised:
         load_tokenizer(base(printed + TURNS), MESSAGES)
     assert "\n" not in str(raised.value)
@@ -130,7 +132,7 @@ def test_a_template_without_system_messages_names_the_setting(
     assert load_tokenizer(folder, MESSAGES[1:]).chat_template == template
 
 
-def test_a_system_message_inside_the_users_turn_is_fine(base: Callable[[str], Path]) -> None:
+def test_a_system_message_inside_the_users_turn_is_accepted(base: Callable[[str], Path]) -> None:
     """As Gemma 3 has it."""
     template = (
         "<|im_start|>user\n{% for m in messages %}{{ m.content | trim }}\n\n{% endfor %}<|im_end|>"
@@ -156,14 +158,14 @@ def test_a_template_that_spoils_a_question_is_refused(
     assert "\n" not in str(raised.value)
 
 
-def test_an_opened_think_block_is_said(
+def test_an_opened_think_block_is_reported(
     base: Callable[[str], Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     load_tokenizer(base(TURNS.replace("assistant\n", "assistant\n<think>\n")), MESSAGES)
     assert "opens a <think> block for every reply" in caplog.text
 
 
-def test_preparing_refuses_what_a_run_would_refuse(
+def test_prepare_refuses_a_template_that_a_run_refuses(
     base: Callable[[str], Path], recipe_file: Callable[..., Path], tmp_path: Path
 ) -> None:
     recipe = recipe_file(base=base(NO_SYSTEM + TURNS))

@@ -95,13 +95,13 @@ def other_settings(
     return spoiled_run(recipe_in(folder), folder, spoil)
 
 
-def test_another_rope_base_is_found_by_reading_the_config_back(other_settings: Spoiled) -> None:
+def test_another_rope_base_is_found_by_reading_the_config(other_settings: Spoiled) -> None:
     said = "rope_theta is read back as 10000.0, and was 50000.0 in training"
     assert said in other_settings.said
     assert said in other_settings.report["faults"]
 
 
-def test_another_chat_template_is_found_by_rendering_the_probe_again(
+def test_another_chat_template_is_found_by_rendering_the_probe(
     other_settings: Spoiled,
 ) -> None:
     assert "chat_template_sha256 is read back as" in other_settings.said
@@ -113,12 +113,12 @@ def test_another_end_of_reply_is_found(other_settings: Spoiled) -> None:
     assert said in other_settings.said
 
 
-def test_one_model_is_held_at_a_time(other_settings: Spoiled) -> None:
+def test_one_model_is_in_memory_at_a_time(other_settings: Spoiled) -> None:
     """When the base is loaded, the trained model has left the memory."""
     assert other_settings.models_held == 0
 
 
-def test_what_was_refused_can_be_published_despite_its_report(other_settings: Spoiled) -> None:
+def test_a_refused_model_can_be_published_despite_its_report(other_settings: Spoiled) -> None:
     path, models = other_settings.path, other_settings.models_dir
     assert f"publish --despite {path}" in other_settings.said
     CliRunner().invoke(
@@ -168,19 +168,21 @@ def test_an_adapter_lost_in_merging_is_found(
     assert report["comparison"]["floor"] == 0
 
 
-def test_pruning_removes_what_was_refused(tmp_path: Path) -> None:
+def test_pruning_removes_refused_models(tmp_path: Path) -> None:
     (tmp_path / "tiny" / ".refused-0").mkdir(parents=True)
     prune(tmp_path, 1)
     assert not list((tmp_path / "tiny").iterdir())
 
 
-def test_a_file_that_is_no_report_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_report_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match="is no verification report"):
         publish_refused(tmp_path, tmp_path / "missing.json")
 
 
 @pytest.mark.parametrize("family", ["qwen2", "llama"])
-def test_a_layer_at_a_time_gives_float32s_numbers(family: str, root: Path, tmp_path: Path) -> None:
+def test_casting_layer_by_layer_gives_float32_results(
+    family: str, root: Path, tmp_path: Path
+) -> None:
     base = make_model(root, tmp_path, family, tie_word_embeddings=family == "llama")
     rows = [Row([5, 6, 7, 8], [9, 10, 11], 1)]
     narrow = load_base(base, "bfloat16", torch.device("cpu"), attention="sdpa")
@@ -199,7 +201,7 @@ def test_a_layer_at_a_time_gives_float32s_numbers(family: str, root: Path, tmp_p
     assert {p.dtype for p in narrow.parameters()} == {torch.bfloat16}
 
 
-def test_progress_speaks_while_one_piece_takes_long(caplog: pytest.LogCaptureFixture) -> None:
+def test_progress_is_reported_during_a_long_piece(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "trainer"), Progress("verifying", every_s=0.02) as progress:
         with progress.part("loading the base"):
             wait_for(lambda: "verifying: loading the base" in caplog.text)
@@ -228,7 +230,7 @@ def verdict(
     return Verdict(Comparison(32, 512, nats, nats, "here", 1.0), floor, lost, "bfloat16")
 
 
-def test_weights_that_are_no_numbers_never_pass() -> None:
+def test_weights_that_are_nan_never_pass() -> None:
     trained = readings([torch.zeros(2, 5).log_softmax(-1)])
     saved = readings([torch.full((2, 5), torch.nan)], torch.nan)
     compared = compare(trained, saved, ["here"])
@@ -237,7 +239,7 @@ def test_weights_that_are_no_numbers_never_pass() -> None:
     assert json.loads(json.dumps(one.report(), allow_nan=False))["comparison"]["nats"] is None
 
 
-def test_the_largest_difference_names_its_row() -> None:
+def test_the_largest_difference_is_reported_with_its_row() -> None:
     trained = [torch.zeros(1, 4).log_softmax(-1)] * 3
     other = [trained[0], torch.tensor([[1.0, 0, 0, 0]]).log_softmax(-1), trained[0]]
     compared = compare(readings(trained), readings(other), ["one", "two", "three"])
@@ -246,7 +248,7 @@ def test_the_largest_difference_names_its_row() -> None:
     assert compared.largest == pytest.approx(3 * compared.nats)
 
 
-def test_the_distance_is_judged_by_the_models_own_floor() -> None:
+def test_the_distance_is_judged_against_the_models_own_floor() -> None:
     """The first are SmolLM2's numbers after six steps, which a fixed 0.05 refused."""
     assert not verdict(nats=0.0507, floor=0.035, gain=0.2).faults()
     (fault,) = verdict(nats=0.106, floor=0.035, gain=0.2).faults()
@@ -260,18 +262,18 @@ def test_merging_may_cost_a_twentieth_of_the_gain() -> None:
     assert "a twentieth of the 1.0000 that training gained" in fault
 
 
-def test_a_cost_that_chance_explains_is_no_fault() -> None:
+def test_a_cost_within_its_standard_error_is_no_fault() -> None:
     assert not verdict(gain=0.1, cost=0.02, error=0.01).faults()
     assert verdict(gain=0.1, cost=0.02, error=0.001).faults()
 
 
 @pytest.mark.parametrize("gain", [0.0, -0.3])
-def test_where_training_gained_nothing_rounding_passes(gain: float) -> None:
+def test_rounding_passes_if_training_gained_nothing(gain: float) -> None:
     assert not verdict(nats=1e-6, floor=0.0, gain=gain, cost=1e-6).faults()
     assert len(verdict(nats=0.01, floor=0.0, gain=gain, cost=0.01).faults()) == 2
 
 
-def test_rows_in_which_all_cost_the_same_leave_no_error() -> None:
+def test_rows_of_equal_relative_cost_have_no_standard_error() -> None:
     before = [Reading(torch.zeros(1, 2), 4.0, 2.0), Reading(torch.zeros(1, 2), 8.0, 4.0)]
     trained = [Reading(torch.zeros(1, 2), 2.0, 2.0), Reading(torch.zeros(1, 2), 4.0, 4.0)]
     merged = [Reading(torch.zeros(1, 2), 2.2, 2.0), Reading(torch.zeros(1, 2), 4.4, 4.0)]
@@ -281,13 +283,13 @@ def test_rows_in_which_all_cost_the_same_leave_no_error() -> None:
     assert lost.error == pytest.approx(0, abs=1e-9)
 
 
-def test_losses_are_of_held_out_rows_where_there_are_eight() -> None:
+def test_losses_use_only_held_out_rows_if_there_are_eight() -> None:
     one = readings([torch.zeros(1, 2)] * 32)
     assert losses(one, one, one, 8).rows == 8
     assert (losses(one, one, one, 7).rows, losses(one, one, one, 7).held_out) == (32, 7)
 
 
-def test_held_out_rows_are_compared_first_and_training_rows_fill_up() -> None:
+def test_held_out_rows_are_compared_before_training_rows() -> None:
     assert len(verified_rows(range(100), range(200, 205))) == 32
     assert verified_rows(range(100), range(200, 205))[:5] == [200, 201, 202, 203, 204]
     assert len(verified_rows(range(100), range(200, 300))) == 32
