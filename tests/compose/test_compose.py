@@ -244,7 +244,7 @@ def services(
     return found
 
 
-def test_the_gpu_stack_reserves_gpus_and_publishes_on_the_loopback_alone(idle: Stack) -> None:
+def test_the_gpu_stack_reserves_gpus_and_publishes_on_loopback(idle: Stack) -> None:
     config = services(idle, GPU, "train,serve")
     for name in ("trainer", "inference"):
         devices = config[name]["deploy"]["resources"]["reservations"]["devices"]
@@ -259,7 +259,7 @@ def test_the_gpu_stack_reserves_gpus_and_publishes_on_the_loopback_alone(idle: S
 ALL = "train,serve,monitoring"
 
 
-def test_up_waits_for_nothing_but_redis(idle: Stack) -> None:
+def test_up_waits_for_redis_alone(idle: Stack) -> None:
     for name, service in services(idle, GPU, ALL).items():
         for other, how in service.get("depends_on", {}).items():
             assert (how["condition"] == "service_started") != (other == "redis"), (name, other)
@@ -271,7 +271,7 @@ def test_every_service_rotates_its_log_and_knows_the_host(idle: Stack) -> None:
         assert service["extra_hosts"] == ["host.docker.internal=host-gateway"], name
 
 
-def test_proxies_reach_who_calls_the_internet_and_stand_before_nobody_else(idle: Stack) -> None:
+def test_only_services_that_call_the_internet_get_proxies(idle: Stack) -> None:
     proxy = {"HTTP_PROXY": "http://p:1", "https_proxy": "http://p:2", "NO_PROXY": "mirror.example"}
     proxy["no_proxy"] = "other.example"
     found = services(idle, GPU, ALL, **proxy)
@@ -292,7 +292,7 @@ def test_proxies_reach_who_calls_the_internet_and_stand_before_nobody_else(idle:
     assert unset["HTTP_PROXY"] is None  # not an empty one, which would hide Docker's own
 
 
-def test_what_downloads_need_reaches_the_trainer(idle: Stack) -> None:
+def test_settings_for_downloads_reach_the_trainer(idle: Stack) -> None:
     wanted = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "MODELSCOPE_DOMAIN": "m.example"}
     environment = services(idle, GPU, "train", **wanted)["trainer"]["environment"]
     assert wanted.items() <= environment.items()
@@ -325,7 +325,9 @@ def test_the_settings_of_the_cpu_stack_name_both_files(root: Path, tmp_path: Pat
         ),
     ],
 )
-def test_a_profile_says_what_runs(idle: Stack, profile: str, running: set[str]) -> None:
+def test_a_profile_selects_the_services_that_run(
+    idle: Stack, profile: str, running: set[str]
+) -> None:
     assert set(services(idle, GPU, profile)) == running
 
 
@@ -347,7 +349,7 @@ def test_the_server_waits_for_the_trainer_and_says_so(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("service", ["trainer", "inference"])
-def test_what_is_compiled_can_be_loaded_from_every_cache_folder(stack: Stack, service: str) -> None:
+def test_compiled_code_can_be_loaded_from_every_cache_folder(stack: Stack, service: str) -> None:
     command = ("run", "--rm", "--no-deps", "-T", service, "python", "-c", LOAD)
     assert {"HOME", "TRITON_CACHE_DIR", "XDG_CACHE_HOME"} <= set(stack.do(*command).split())
 
@@ -363,7 +365,7 @@ def test_twenty_problems_come_back_complete(stack: Stack, problems: list[Problem
     check_complete(stack, stack.post(data_of(problems)), problems)
 
 
-def test_the_server_says_what_it_decided_and_that_it_serves_what_was_trained(stack: Stack) -> None:
+def test_the_server_logs_its_decisions_and_passed_checks(stack: Stack) -> None:
     log = stack.do("logs", "--no-log-prefix", "inference")
     assert "room for a prompt of 4096 tokens" in log
     assert "is served as it was trained, 3 recorded replies asked" in log
@@ -377,7 +379,7 @@ def test_the_page_and_its_files_are_in_the_image(stack: Stack) -> None:
     assert "quorum_workers 2.0" in stack.api.get("/metrics").text
 
 
-def test_no_process_is_root_and_no_root_file_system_can_be_written(stack: Stack) -> None:
+def test_no_container_is_root_or_can_write_its_root_file_system(stack: Stack) -> None:
     for service in ("redis", "inference", "api", "worker"):
         for container in stack.containers(service):
             lines = run("docker", "top", container, "-eo", "pid,uid").splitlines()[1:]
@@ -437,7 +439,7 @@ def test_a_trainer_started_again_has_nothing_to_do(stack: Stack) -> None:
     assert "nothing to do" in stack.do("run", "--rm", "-T", "trainer")
 
 
-def test_an_open_api_without_a_key_fails_its_health_check_and_says_why(stack: Stack) -> None:
+def test_an_open_api_without_a_key_is_unhealthy_and_says_why(stack: Stack) -> None:
     name = f"{PROJECT}-open"
     open_api = ("run", "-d", "--no-deps", "--name", name, "-e", "API_PUBLISHED_ON=0.0.0.0", "api")
     stack.do(*open_api)
@@ -478,7 +480,7 @@ def test_workers_come_and_go_while_a_job_runs(stack: Stack, problems: list[Probl
     check_complete(stack, job_id, problems)
 
 
-def test_a_second_model_is_taken_up_and_no_job_mixes_the_two(
+def test_a_second_model_is_served_and_no_job_mixes_the_two(
     stack: Stack, problems: list[Problem]
 ) -> None:
     first = stack.api.get("/model").json()["digest"]
@@ -502,7 +504,7 @@ def test_a_second_model_is_taken_up_and_no_job_mixes_the_two(
         assert stack.api.get("/model").json()["digest"] == digest
 
 
-def test_a_stopped_stack_ends_in_time_and_goes_on_where_it_was(
+def test_a_stopped_stack_ends_in_time_and_continues_later(
     stack: Stack, problems: list[Problem]
 ) -> None:
     job_id = stack.post(data_of(problems), **LONG)
@@ -537,7 +539,7 @@ def test_a_stopped_trainer_keeps_its_checkpoint(stack: Stack) -> None:
         subprocess.run(["docker", "rm", "-f", container], capture_output=True)
 
 
-def test_the_data_volume_is_all_that_moves_a_job_to_another_host(
+def test_a_job_moves_to_another_host_with_the_data_volume_alone(
     stack: Stack, problems: list[Problem]
 ) -> None:
     job_id = stack.post(data_of(problems), **LONG)

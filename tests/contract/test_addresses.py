@@ -23,7 +23,7 @@ from stub_proxy import set_proxies, stub_proxy
         "http://host.docker.internal:8000/v1",
     ],
 )
-def test_this_machine_and_composes_names_are_near(url: str) -> None:
+def test_this_machine_and_compose_services_are_near(url: str) -> None:
     assert is_near(url)
 
 
@@ -40,11 +40,11 @@ def test_this_machine_and_composes_names_are_near(url: str) -> None:
         "",
     ],
 )
-def test_everything_else_is_far(url: str) -> None:
+def test_every_other_address_is_far(url: str) -> None:
     assert not is_near(url)
 
 
-def test_a_proxy_is_asked_for_what_is_far_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_far_addresses_use_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with stub_proxy() as proxy, stub_proxy() as near:
         set_proxies(monkeypatch, http_proxy=proxy.url)
         for url in (near.url, "http://far.example"):

@@ -20,7 +20,7 @@ QUESTION = Question("谁最高？", ("甲", "乙"), "B")
 PROBLEM = Problem("1", "甲比乙矮。", (QUESTION,), {})
 
 
-def test_a_prompt_holds_the_problem_the_question_and_the_labelled_options() -> None:
+def test_a_prompt_holds_problem_question_and_labelled_options() -> None:
     fmt = PromptFormat(system_prompt="S", user_template="{problem}|{question}|{options}")
     system, user = fmt.messages(PROBLEM, QUESTION)
     assert system == {"role": "system", "content": "S"}
@@ -69,7 +69,7 @@ def test_a_label_pattern_has_one_group(patterns: tuple[str, ...]) -> None:
         ("选{label}", ("我选{}。",)),
     ],
 )
-def test_an_answer_line_of_ones_own_is_read(line: str, replies: tuple[str, ...]) -> None:
+def test_a_custom_answer_line_is_read(line: str, replies: tuple[str, ...]) -> None:
     fmt = PromptFormat(answer_line=line)
     options = [f"text {label}" for label in LABELS]
     for said in (line.replace("{label}", "{}"), *replies):
@@ -78,7 +78,7 @@ def test_an_answer_line_of_ones_own_is_read(line: str, replies: tuple[str, ...])
             assert extract_label(reply, options, fmt.label_patterns) == label, reply
 
 
-def test_patterns_that_are_given_are_kept() -> None:
+def test_given_label_patterns_are_kept() -> None:
     fmt = PromptFormat(answer_line="Answer: {label}", label_patterns=("选(.)",))
     assert (fmt.label_patterns, fmt.is_read) == (("选(.)",), False)
 
@@ -89,7 +89,7 @@ def test_an_answer_line_holds_its_label_once(line: str) -> None:
         PromptFormat(answer_line=line)
 
 
-def test_a_contract_from_before_held_lines_is_read_as_it_was(tmp_path: Path) -> None:
+def test_a_contract_without_a_held_line_is_still_read(tmp_path: Path) -> None:
     older = json.loads(make_contract().dump())
     del older["held"]
     (tmp_path / "contract.json").write_text(json.dumps(older))

@@ -45,7 +45,7 @@ def misread(options: Sequence[str]) -> list[tuple[str, str | None, str]]:
 
 @settings(deadline=None)  # a slow machine is no fault
 @given(st.lists(TEXTS, min_size=1, max_size=9, unique_by=str.strip))
-def test_each_of_made_up_options_is_read_as_itself(options: list[str]) -> None:
+def test_each_generated_option_is_read_as_itself(options: list[str]) -> None:
     assert misread(options) == []
 
 

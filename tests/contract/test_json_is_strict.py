@@ -24,6 +24,6 @@ def writes_nan(path: Path) -> list[str]:
     ]
 
 
-def test_every_writer_of_json_refuses_what_json_has_no_word_for() -> None:
+def test_every_writer_of_json_refuses_nan() -> None:
     assert len(SOURCES) > 80
     assert [place for path in SOURCES for place in writes_nan(path)] == []

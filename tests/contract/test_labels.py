@@ -100,7 +100,7 @@ REPLIES = [
 ]
 
 
-def test_the_table_is_long_enough_to_mean_something() -> None:
+def test_the_table_has_enough_replies() -> None:
     assert len(REPLIES) >= 60
 
 
@@ -110,13 +110,13 @@ def test_a_reply_gives_its_label(reply: str, options: tuple[str, ...], label: st
 
 
 @given(reply=st.text(), options=st.lists(st.text(), min_size=1, max_size=26))
-def test_a_label_is_always_one_of_the_questions_own(reply: str, options: list[str]) -> None:
+def test_a_label_is_always_one_of_the_questions_labels(reply: str, options: list[str]) -> None:
     label = extract_label(f"{reply}\n答案是：{reply}", options, PATTERNS)
     assert label is None or label in LABELS[: len(options)]
 
 
 @given(count=st.integers(1, 26), data=st.data())
-def test_what_the_contract_writes_the_extraction_reads(count: int, data: st.DataObject) -> None:
+def test_an_answer_line_the_contract_writes_is_read_back(count: int, data: st.DataObject) -> None:
     label = data.draw(st.sampled_from(LABELS[:count]))
     options = [f"选项文字{i}" for i in range(count)]
     reply = PromptFormat().reply(label, data.draw(st.text(alphabet="分析ABC\n，。", max_size=40)))

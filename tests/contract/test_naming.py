@@ -273,7 +273,7 @@ def test_an_answer_names_its_option(
 
 
 @pytest.mark.parametrize(("answer", "options", "label"), NAMED)
-def test_an_answer_that_names_none_has_no_place(
+def test_an_answer_that_names_no_option_has_no_place(
     answer: str, options: tuple[str, ...], label: str | None
 ) -> None:
     place = label_place(f"答案是：{answer}", options, PATTERNS)

@@ -67,11 +67,11 @@ def test_letters_or_numbers_on_every_option_are_taken_off(options: tuple[str, ..
         ("1) 红",),
     ],
 )
-def test_any_other_options_stay_as_they_are(options: tuple[str, ...]) -> None:
+def test_other_options_stay_unchanged(options: tuple[str, ...]) -> None:
     assert own_texts(options) == options
 
 
-def test_a_text_may_be_a_letter_behind_its_own() -> None:
+def test_an_options_text_may_itself_be_a_letter() -> None:
     assert own_texts(("A. B", "B. A")) == ("B", "A")
     assert own_texts(("(A)A brief", "(B)A long one\n(B) line")) == (
         "A brief",
@@ -95,7 +95,7 @@ def test_a_prompt_shows_each_letter_once_in_every_order() -> None:
     assert problem.row["questions"][0]["options"] == ["A. 红", "B. 绿", "C. 蓝"]
 
 
-def test_a_question_that_was_built_by_hand_shows_its_letters_once() -> None:
+def test_a_question_built_in_code_shows_its_letters_once() -> None:
     row = {"problem": "题", "questions": [{"question": "问", "options": ["x", "y"]}]}
     (problem,) = parse_problems(json.dumps(row).encode())
     question = replace(problem.questions[0], options=("(A)红", "(B)绿"))

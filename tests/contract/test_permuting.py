@@ -62,7 +62,7 @@ def may_move(*options: str, question: str = "什么颜色？", problem: str = "�
         "any of the other options",
     ],
 )
-def test_an_option_that_speaks_of_others_keeps_all_in_place(option: str) -> None:
+def test_an_option_that_refers_to_others_keeps_all_in_place(option: str) -> None:
     assert not may_move("甲", "乙", option, "丙")
 
 
@@ -96,11 +96,11 @@ def test_a_text_that_names_an_option_keeps_all_in_place(question: str, problem: 
         ("none", "one", "two", "three")[1:],
     ],
 )
-def test_options_of_their_own_may_move(options: tuple[str, ...]) -> None:
+def test_independent_options_may_move(options: tuple[str, ...]) -> None:
     assert may_move(*options)
 
 
-def test_letters_that_options_carry_themselves_do_not_hold_them() -> None:
+def test_options_with_letters_of_their_own_may_move() -> None:
     row = b'{"problem": "p", "questions": [{"question": "q", "options": ["(A)x", "(B)y"]}]}'
     (problem,) = parse_problems(row)
     assert options_may_move(problem.text, problem.questions[0])

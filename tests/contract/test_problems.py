@@ -21,7 +21,7 @@ def faults(data: bytes) -> list[FileFault]:
     return caught.value.faults
 
 
-def test_a_byte_order_mark_crlf_and_blank_lines_are_fine() -> None:
+def test_a_byte_order_mark_crlf_and_blank_lines_are_accepted() -> None:
     data = b"\xef\xbb\xbf" + line(id="a") + b"\r\n\r\n  \n" + line(id="b") + b"\r\n"
     assert [problem.id for problem in parse_problems(data)] == ["a", "b"]
 
@@ -90,7 +90,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("broken", "place", "reason"), BROKEN)
-def test_a_fault_is_reported_with_its_line_its_place_and_the_reason(
+def test_a_fault_is_reported_with_line_place_and_reason(
     broken: bytes, place: str, reason: str
 ) -> None:
     (fault,) = faults(line(id="first") + b"\n" + broken)

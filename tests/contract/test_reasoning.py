@@ -40,26 +40,28 @@ READ = [
 
 
 @pytest.mark.parametrize(("reply", "reasoning", "answer"), SPLIT)
-def test_a_reply_is_reasoning_and_then_an_answer(
+def test_a_reply_is_split_into_reasoning_and_answer(
     reply: str, reasoning: str, answer: str | None
 ) -> None:
     assert split_reasoning(reply) == (reasoning, answer)
 
 
 @pytest.mark.parametrize(("reply", "label", "marked"), READ)
-def test_only_the_answer_is_read(reply: str, label: str | None, marked: str | None) -> None:
+def test_labels_are_read_from_the_answer_alone(
+    reply: str, label: str | None, marked: str | None
+) -> None:
     assert extract_label(reply, PEOPLE, PATTERNS) == label
     place = label_place(reply, PEOPLE, PATTERNS)
     assert (place and reply[slice(*place)]) == marked
 
 
-def test_an_answer_may_be_in_a_box_alone() -> None:
+def test_a_boxed_answer_is_read() -> None:
     reply = "<think>所以答案是：A？不。</think>因此 $\\boxed{B}$"
     assert extract_label(reply, PEOPLE, PATTERNS) == "B"
     assert extract_label("由 $x=\\boxed{3}$\n答案是：C", PEOPLE, PATTERNS) == "C"
 
 
 @given(st.text(), st.text())
-def test_the_answer_is_the_replys_own_end(reasoning: str, rest: str) -> None:
+def test_the_answer_is_the_end_of_the_reply(reasoning: str, rest: str) -> None:
     _, answer = split_reasoning(f"<think>{reasoning}</think>{rest}")
     assert answer is None or rest.endswith(answer)

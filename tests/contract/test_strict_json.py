@@ -39,7 +39,7 @@ def faults(text: bytes) -> list[JsonFault]:
         (b'{"a": "\xff"}', "", "not UTF-8: byte 0xff at byte 8 of the line"),
     ],
 )
-def test_what_could_not_be_written_again_is_refused(text: bytes, place: str, reason: str) -> None:
+def test_json_that_cannot_be_written_again_is_refused(text: bytes, place: str, reason: str) -> None:
     ((line, found, why),) = faults(text)
     assert (line, found) == (1, place)
     assert reason in why
@@ -75,18 +75,18 @@ def test_a_fault_of_a_long_text_names_its_line() -> None:
         "[" * 100 + "]" * 100,
     ],
 )
-def test_what_keeps_its_meaning_is_taken(text: str) -> None:
+def test_json_that_keeps_its_meaning_is_accepted(text: str) -> None:
     value = read_json(text.encode())
     assert json.loads(write_json(value)) == json.loads(text) == value
 
 
-def test_a_figure_that_is_no_number_is_written_as_null() -> None:
+def test_a_measurement_that_is_nan_is_written_as_null() -> None:
     nan = float("nan")
     measured = {"nats": nan, "rows": [1.5, -float("inf"), "NaN"], "pair": (nan, 2)}
     assert finite(measured) == {"nats": None, "rows": [1.5, None, "NaN"], "pair": [None, 2]}
 
 
 @pytest.mark.parametrize("value", [float("nan"), {"a": [float("inf")]}])
-def test_no_file_gets_what_json_has_no_word_for(value: object) -> None:
+def test_writing_nan_as_json_is_an_error(value: object) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(value)

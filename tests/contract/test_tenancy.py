@@ -29,7 +29,7 @@ def test_a_trainer_is_seen_while_it_works_and_not_after(tmp_path: Path) -> None:
     assert what_trains(models) == NO_TRAINER
 
 
-def test_readers_do_not_take_one_another_for_a_trainer(tmp_path: Path) -> None:
+def test_a_reader_is_not_mistaken_for_a_trainer(tmp_path: Path) -> None:
     with trainer_at_work(tmp_path):
         pass
     with ThreadPoolExecutor(8) as readers:

@@ -44,7 +44,7 @@ def test_every_file_is_a_labelled_problem_file(root: Path, name: str) -> None:
     assert all(len(set(q.options)) == len(q.options) for p in problems for q in p.questions)
 
 
-def test_keys_are_balanced_among_questions_of_as_many_options(root: Path) -> None:
+def test_keys_are_balanced_for_each_number_of_options(root: Path) -> None:
     by_count: dict[int, Counter[str]] = {}
     for row in rows(root, "train.jsonl"):
         for question in row["questions"]:
@@ -102,7 +102,7 @@ def solve(problem: str, question: str) -> str:
     return row[int(place[1]) - 1]
 
 
-def test_every_key_is_what_another_solver_finds(root: Path) -> None:
+def test_an_independent_solver_finds_every_key(root: Path) -> None:
     for name in FILES:
         for row in rows(root, name):
             for question in row["questions"]:

@@ -106,13 +106,13 @@ def fault(program: str, words: list[str]) -> str | None:
         ("trainer publish DIGEST", None),
     ],
 )
-def test_a_command_that_is_not_there_is_found(text: str, wrong: str | None) -> None:
+def test_a_command_that_does_not_exist_is_found(text: str, wrong: str | None) -> None:
     found = COMMAND.search(text)
     assert found is not None
     assert fault(found[1], found[2].split()) == wrong
 
 
-def test_every_command_that_is_told_is_there() -> None:
+def test_every_command_in_pages_and_messages_exists() -> None:
     told = {
         (where, program, words)
         for where, text in texts().items()
@@ -127,7 +127,7 @@ def is_wrong(program: str, words: str) -> bool:
     return fault(program, words.split()) is not None
 
 
-def test_every_module_that_is_told_to_be_run_is_there() -> None:
+def test_every_module_in_pages_and_messages_exists() -> None:
     told = {name for text in texts().values() for name in MODULE.findall(text)}
     assert "trainer" in told
     assert [name for name in told if find_spec(name.strip(".")) is None] == []

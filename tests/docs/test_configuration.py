@@ -39,7 +39,7 @@ def compose_text(root: Path) -> str:
     return (root / "docker-compose.yml").read_text() + (root / "compose.cpu.yml").read_text()
 
 
-def test_page_and_example_are_what_the_source_makes() -> None:
+def test_page_and_example_match_settings_toml() -> None:
     for path, text in outputs().items():
         assert path.read_text() == text, f"{path.name}: run make configuration"
 
@@ -48,14 +48,14 @@ def test_every_field_of_a_settings_class_is_explained(source: dict[str, Any]) ->
     assert fields().keys() <= values(source).keys() | source["inside"].keys()
 
 
-def test_nothing_is_explained_that_nobody_reads(root: Path, source: dict[str, Any]) -> None:
+def test_every_explained_setting_is_read(root: Path, source: dict[str, Any]) -> None:
     read = fields().keys() | set(re.findall(r"\$\{(\w+)", compose_text(root)))
     read |= set(re.findall(r"^ +([A-Z_]+):$", compose_text(root), re.MULTILINE))  # passed on
     read |= {"COMPOSE_PROFILES", "COMPOSE_FILE"}  # by Docker itself
     assert values(source).keys() | source["inside"].keys() <= read
 
 
-def test_defaults_are_those_of_the_classes(source: dict[str, Any]) -> None:
+def test_explained_defaults_are_those_of_the_classes(source: dict[str, Any]) -> None:
     of_the_stack = {"INFERENCE_URL", "REDIS_PASSWORD_FILE", "API_PUBLISHED_ON", "STACK"}
     for name, value in values(source).items():
         for default in fields().get(name, []) if name not in of_the_stack else []:
@@ -63,9 +63,7 @@ def test_defaults_are_those_of_the_classes(source: dict[str, Any]) -> None:
             assert value in (text, text.lower(), text.removesuffix(".0")), name
 
 
-def test_compose_passes_every_setting_on_with_the_default_that_is_told(
-    root: Path, source: dict[str, Any]
-) -> None:
+def test_compose_passes_on_every_setting_and_default(root: Path, source: dict[str, Any]) -> None:
     told = values(source)
     used = re.findall(r"\$\{([A-Z_]+)(?::-([^}]*)|:\?[^}]*)?\}", compose_text(root))
     for name, default in used:

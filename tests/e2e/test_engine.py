@@ -16,9 +16,7 @@ from orchestrator.local.stack import LocalStack, answers, free_port
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 
-def test_jobs_are_answered_by_transformers_own_server_one_sample_a_request(
-    root: Path, tmp_path: Path
-) -> None:
+def test_transformers_own_server_answers_a_job(root: Path, tmp_path: Path) -> None:
     stack = LocalStack(
         root, tmp_path, {"ENGINE": "transformers", "CONCURRENCY": "4"}, api_port=free_port()
     )
@@ -53,9 +51,7 @@ def test_jobs_are_answered_by_transformers_own_server_one_sample_a_request(
     assert "is served as it was trained" in log
 
 
-def test_an_adapter_is_served_beside_the_merged_model_and_replies_as_its_own_model_did(
-    root: Path, tmp_path: Path
-) -> None:
+def test_an_adapter_replies_as_its_own_merged_model(root: Path, tmp_path: Path) -> None:
     models = {"MODELS_DIR": str(tmp_path / "models"), "RUNS_DIR": str(tmp_path / "runs")}
     stack = LocalStack(root, tmp_path, models, api_port=free_port())
     recipe = tmp_path / "other.toml"

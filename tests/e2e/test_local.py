@@ -34,7 +34,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.mark.long
 @pytest.mark.usefixtures("no_local_stack")
-def test_the_demo_raises_accuracy_by_forty_points_and_ends_everything(root: Path) -> None:
+def test_the_demo_raises_accuracy_by_forty_points(root: Path) -> None:
     with nothing_left_behind() as environment:
         done = quorum(root, "local", "demo", environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -133,7 +133,7 @@ def test_a_killed_server_and_a_killed_api_are_started_again(
 
 
 @pytest.mark.usefixtures("local_stack")
-def test_a_model_teaches_itself_what_it_missed(root: Path, tmp_path: Path) -> None:
+def test_a_model_can_be_its_own_teacher(root: Path, tmp_path: Path) -> None:
     """A labelled job, and its own model as the teacher of the questions it got wrong."""
     rows = (root / "examples" / "demo" / "problems.jsonl").read_text().splitlines(keepends=True)
     labelled = tmp_path / "labelled.jsonl"
@@ -175,9 +175,7 @@ def test_a_model_teaches_itself_what_it_missed(root: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 130), (signal.SIGKILL, -9)]
 )
-def test_ctrl_c_a_closed_terminal_and_kill_9_end_every_process(
-    root: Path, number: int, code: int
-) -> None:
+def test_ctrl_c_hangup_and_kill_9_end_every_process(root: Path, number: int, code: int) -> None:
     with local_up(root) as process:
         deadline = time.monotonic() + 60
         while not running("-m\0trainer"):

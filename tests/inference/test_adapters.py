@@ -43,7 +43,7 @@ def update(folder: Path, module: str, scale: float) -> torch.Tensor:
     )
 
 
-def test_what_is_loaded_turns_the_merged_weights_into_the_other_models(tmp_path: Path) -> None:
+def test_a_loaded_adapter_gives_the_other_models_weights(tmp_path: Path) -> None:
     served = publish(tmp_path, "d1", seed=1)
     other = publish(tmp_path, "d2", seed=2, r=4, lora_alpha=8.0, use_rslora=True)
     (found,) = prepare_adapters("second=m/d2", tmp_path, served, tmp_path / "out")
@@ -60,7 +60,7 @@ def test_what_is_loaded_turns_the_merged_weights_into_the_other_models(tmp_path:
     assert argv[5:] == ["--lora-modules", f"second={found.folder}"]
 
 
-def test_without_adapters_nothing_is_asked_of_vllm(tmp_path: Path) -> None:
+def test_without_adapters_vllm_gets_no_lora_flags(tmp_path: Path) -> None:
     assert arguments(prepare_adapters("", tmp_path, tmp_path, tmp_path)) == []
 
 
@@ -74,7 +74,7 @@ def test_without_adapters_nothing_is_asked_of_vllm(tmp_path: Path) -> None:
         ("second=m/d2", {"r": 300}, "rank 302 .* is more than vLLM serves, 256"),
     ],
 )
-def test_an_adapter_that_cannot_be_served_is_refused_by_name(
+def test_an_unusable_adapter_is_refused_by_name(
     tmp_path: Path, wanted: str, config: dict[str, Any], says: str
 ) -> None:
     served = publish(tmp_path, "d1", seed=1)

@@ -18,16 +18,16 @@ from inference.checks import Server, begins_alike, faults, garbage
         ("答案\ufffd\ufffd\ufffd\ufffd", "no text"),
     ],
 )
-def test_what_a_broken_card_or_dtype_writes_is_known_for_garbage(text: str, says: str) -> None:
+def test_garbage_of_a_broken_card_or_dtype_is_recognized(text: str, says: str) -> None:
     assert says in str(garbage(text))
 
 
 @pytest.mark.parametrize("text", ["答案是：B", "B", "!!!", "由题意，甲在乙左边。\n答案是：A"])
-def test_a_reply_is_no_garbage(text: str) -> None:
+def test_a_real_reply_is_not_garbage(text: str) -> None:
     assert garbage(text) is None
 
 
-def test_replies_may_part_somewhere_but_must_begin_alike() -> None:
+def test_replies_must_begin_alike_but_may_differ_later() -> None:
     assert begins_alike("庚绿，绿湖，结果是湖", "庚绿，绿湖，因此")
     assert not begins_alike("我不知道。", "庚绿，绿湖，结果是湖")
 
@@ -36,7 +36,7 @@ def test_replies_may_part_somewhere_but_must_begin_alike() -> None:
     "body", [b"<html>", b"null", b"[]", b'{"choices": []}', b'{"tokens": 3}', b"\xff"]
 )
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"SMTP ready\r\n"])
-def test_a_server_that_answers_something_else_is_a_fault(
+def test_an_unreadable_reply_to_the_checks_is_a_fault(
     head: bytes, body: bytes, tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -100,7 +100,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("card", "count", "stack", "driver", "chosen", "says"), REFUSED)
-def test_what_cannot_work_is_refused_in_one_line_with_the_remedy(
+def test_each_impossible_setup_is_refused_with_a_remedy(
     card: str | None, count: int, stack: str, driver: str, chosen: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(RefusedError, match=says) as refused:
@@ -118,7 +118,7 @@ def test_weights_of_another_major_of_transformers_are_refused() -> None:
         check_versions(contract, "4.57.6")
 
 
-def test_where_vllm_cannot_run_transformers_own_server_serves_the_same_name() -> None:
+def test_transformers_server_serves_under_the_same_name() -> None:
     started = start(host(), "cpu", engine="transformers")
     assert started.argv[2:5] == ["transformers.cli.transformers", "serve", "m@d"]
     assert flag(started, "--device") == "cpu"
@@ -128,7 +128,7 @@ def test_where_vllm_cannot_run_transformers_own_server_serves_the_same_name() ->
         start(host(), "cpu", engine="transformers", inference_api_key="k")
 
 
-def test_what_a_refusal_advises_is_taken() -> None:
+def test_the_remedy_that_a_refusal_names_works() -> None:
     started = start(host("T4-16G"), "volta", quantization="int4")
     assert flag(started, "--quantization") == "bitsandbytes"
     assert flag(started, "--load-format") == "bitsandbytes"
@@ -136,7 +136,7 @@ def test_what_a_refusal_advises_is_taken() -> None:
     assert flag(start(host("A10-24G"), quantization="fp8"), "--quantization") == "fp8"
 
 
-def test_a_large_model_is_cut_over_as_few_cards_as_hold_it() -> None:
+def test_a_large_model_is_split_over_as_few_cards_as_possible() -> None:
     eight = start(host("H100-80G", 8), weights=QWEN2_72B)
     assert flag(eight, "--tensor-parallel-size") == "4"
     assert flag(eight, "--data-parallel-size") == "2"
@@ -146,7 +146,7 @@ def test_a_large_model_is_cut_over_as_few_cards_as_hold_it() -> None:
         start(host("A100-80G"), weights=QWEN2_72B)
 
 
-def test_where_little_fits_the_length_shrinks_to_no_less_than_was_trained() -> None:
+def test_little_memory_shortens_the_length_to_the_trained_one() -> None:
     small = Gpu("a card", (8, 0), 18 * GIB + GIB // 2, 18 * GIB)
     started = start(Host((small,), "550", 8), gpu_memory_utilization=0.884)
     length = flag(started, "--max-model-len")
@@ -155,7 +155,7 @@ def test_where_little_fits_the_length_shrinks_to_no_less_than_was_trained() -> N
     assert "no more fits" in str(started.decisions)
 
 
-def test_memory_that_other_programs_hold_is_not_asked_for() -> None:
+def test_memory_held_by_other_programs_is_left_alone() -> None:
     shared = Gpu("a desktop's card", (8, 9), 24 * GIB, 20 * GIB)
     started = start(Host((shared,), "550", 8))
     assert flag(started, "--gpu-memory-utilization") == "0.81"
@@ -189,7 +189,7 @@ def test_every_decision_has_a_reason() -> None:
         assert all(what and value and why for what, value, why in started.decisions)
 
 
-def test_the_weights_can_be_asked_for_by_their_digest() -> None:
+def test_the_weights_can_be_requested_by_digest() -> None:
     started = start(host("A10-24G"))
     at = started.argv.index("--served-model-name")
     assert started.argv[at + 1 : at + 3] == ["m@d", "m"]
@@ -203,7 +203,7 @@ def test_no_sampling_default_of_the_model_applies_silently() -> None:
     ("limit", "longest_prompt", "length"),
     [(32768, 100, 4096 + 512), (32768, 9000, 9512), (2048, 100, 2048)],
 )
-def test_the_longest_sequence_follows_training_and_the_models_positions(
+def test_the_longest_sequence_follows_training_and_the_model(
     limit: int, longest_prompt: int, length: int
 ) -> None:
     weights = Weights(**{**vars(QWEN2_7B), "position_limit": limit})
@@ -211,7 +211,7 @@ def test_the_longest_sequence_follows_training_and_the_models_positions(
     assert flag(started, "--max-model-len") == str(length)
 
 
-def test_a_volta_card_gets_the_engine_and_the_attention_that_it_can_run() -> None:
+def test_a_volta_card_gets_an_engine_and_attention_it_can_run() -> None:
     started = start(host("V100-32G"), "volta")
     assert started.environment["VLLM_USE_V1"] == "0"
     assert started.environment["VLLM_ATTENTION_BACKEND"] == "XFORMERS"
@@ -225,7 +225,7 @@ def test_no_compiler_is_needed_on_a_gpu() -> None:
     assert start(host("A10-24G")).environment["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
 
 
-def test_a_cpu_is_not_prefilled_in_parts_because_seeded_requests_would_end_the_engine() -> None:
+def test_chunked_prefill_is_off_on_a_cpu() -> None:
     started = start(host(), "cpu")
     assert "--no-enable-chunked-prefill" in started.argv
     assert flag(started, "--max-num-batched-tokens") == flag(started, "--max-model-len")
@@ -248,20 +248,20 @@ def test_on_few_cores_the_engine_computes_in_its_own_process(cores: int, own: bo
         ("A10-24G", "cu12", 4, False),
     ],
 )
-def test_only_a_small_model_on_a_cpu_is_not_compiled(
+def test_only_small_models_on_a_cpu_are_not_compiled(
     card: str | None, stack: str, megabytes: int, eager: bool
 ) -> None:
     weights = Weights(**{**vars(QWEN2_7B), "size_bytes": megabytes * 10**6, "embedding_bytes": 0})
     assert ("--enforce-eager" in start(host(card), stack, weights=weights).argv) == eager
 
 
-def test_a_key_reaches_the_server_by_its_environment_not_its_command_line() -> None:
+def test_a_key_reaches_the_server_by_its_environment_alone() -> None:
     started = start(host("A10-24G"), inference_api_key="secret")
     assert started.environment["VLLM_API_KEY"] == "secret"
     assert "secret" not in started.argv
 
 
-def test_this_host_is_found_out_without_failing_and_without_torch() -> None:
+def test_this_host_is_examined_without_torch() -> None:
     where = this_host()
     assert where.cores >= 1
     assert (where.driver is None) == (not where.gpus)
@@ -279,7 +279,7 @@ def test_sizes_are_read_from_the_files(root: Path) -> None:
 
 
 @pytest.mark.long
-def test_vllm_itself_takes_the_command_lines() -> None:
+def test_vllm_accepts_the_command_lines() -> None:
     """Of this environment's version, which takes a GPU's flags without one being there."""
     hosts = [("A100-80G", "cu13"), (None, "cpu")]
     lines = [

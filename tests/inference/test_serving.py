@@ -103,7 +103,7 @@ def launcher(root: Path, tmp_path: Path) -> Iterator[Launcher]:
         launcher.stop()
 
 
-def test_who_asks_before_a_model_is_published_is_told_so(launcher: Launcher) -> None:
+def test_clients_are_told_that_no_model_is_published_yet(launcher: Launcher) -> None:
     launcher.start()
     launcher.until(lambda: launcher.get()[0] == 503)
     assert "waiting for a published model" in json.loads(launcher.get()[1])["error"]["message"]
@@ -132,7 +132,7 @@ def test_the_gpu_is_left_to_a_trainer_at_work(launcher: Launcher) -> None:
     assert launcher.started() == ["m@d1 m"]
 
 
-def test_a_server_that_loads_makes_room_for_a_trainer(launcher: Launcher) -> None:
+def test_a_loading_server_makes_room_for_a_trainer(launcher: Launcher) -> None:
     (launcher.engine / "slow").write_text("")
     launcher.publish("d1")
     launcher.start()
@@ -144,7 +144,7 @@ def test_a_server_that_loads_makes_room_for_a_trainer(launcher: Launcher) -> Non
     assert len(launcher.started()) == 2
 
 
-def test_who_asks_is_told_how_the_trainer_ended(launcher: Launcher) -> None:
+def test_clients_are_told_how_the_trainer_ended(launcher: Launcher) -> None:
     launcher.start()
     launcher.until(lambda: "no trainer is at work" in told(launcher))
     with trainer_at_work(launcher.models):
@@ -166,7 +166,7 @@ def test_who_asks_is_told_how_the_trainer_ended(launcher: Launcher) -> None:
         ("tokens", "[1, 3, 4]", "becomes other tokens than were trained, at token 1"),
     ],
 )
-def test_a_server_of_something_else_than_was_trained_is_taken_down_and_says_why(
+def test_a_server_of_other_weights_is_stopped_with_a_reason(
     launcher: Launcher, file: str, content: str, says: str
 ) -> None:
     launcher.publish("d1")
@@ -181,7 +181,7 @@ def test_a_server_of_something_else_than_was_trained_is_taken_down_and_says_why(
     launcher.until(lambda: launcher.get()[0] == 200)
 
 
-def test_a_host_that_cannot_serve_is_refused_before_anything_starts(launcher: Launcher) -> None:
+def test_an_unfit_host_is_refused_before_anything_starts(launcher: Launcher) -> None:
     launcher.environment["STACK"] = "cu12"
     launcher.publish("d1")
     launcher.start()
@@ -193,7 +193,7 @@ def test_a_host_that_cannot_serve_is_refused_before_anything_starts(launcher: La
 
 
 @pytest.mark.long
-def test_a_newer_model_is_taken_up_once_nothing_is_asked(launcher: Launcher) -> None:
+def test_a_newer_model_is_served_once_no_request_runs(launcher: Launcher) -> None:
     launcher.publish("d1")
     launcher.start()
     launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
@@ -226,7 +226,7 @@ def test_the_checks_ask_no_proxy(launcher: Launcher) -> None:
     assert proxy.asked == []
 
 
-def test_a_stop_ends_server_and_launcher_well(launcher: Launcher) -> None:
+def test_a_stop_ends_server_and_launcher_cleanly(launcher: Launcher) -> None:
     launcher.publish("d1")
     launcher.start()
     launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
@@ -242,7 +242,7 @@ def test_a_stack_must_be_named(launcher: Launcher) -> None:
     assert "STACK: Field required" in launcher.log.read_text()
 
 
-def test_in_a_container_settings_that_cannot_be_taken_are_told(launcher: Launcher) -> None:
+def test_in_a_container_wrong_settings_are_reported_over_http(launcher: Launcher) -> None:
     """Rather than a container that is started again and again."""
     launcher.environment |= {"MAX_MODEL_LEN": "many"}
     launcher.start("--stay")

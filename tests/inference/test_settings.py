@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 
-def test_wrong_settings_are_a_line_each_and_code_2() -> None:
+def test_wrong_settings_are_one_line_each_with_exit_code_2() -> None:
     bad = {**os.environ, "STACK": "", "INFERENCE_PORT": "x"}
     argv = [sys.executable, "-m", "inference"]
     done = subprocess.run(argv, env=bad, capture_output=True, text=True, timeout=120)

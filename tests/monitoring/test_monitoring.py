@@ -25,7 +25,7 @@ def promtool(root: Path, *arguments: str, given: str | None = None) -> str:
     return done.stdout
 
 
-def test_prometheus_takes_the_configuration_and_the_rules(root: Path) -> None:
+def test_prometheus_accepts_configuration_and_rules(root: Path) -> None:
     said = promtool(root, "check", "config", "services/monitoring/prometheus.yml")
     assert "7 rules found" in said
 
@@ -37,7 +37,7 @@ def test_each_alert_fires_when_it_should_and_not_before(root: Path) -> None:
     assert [name for name in alerts if f'alertname="{name}"' not in tested] == []
 
 
-def test_what_the_api_gives_is_well_formed_and_has_every_metric_of_ours(
+def test_the_apis_metrics_are_well_formed_and_complete(
     root: Path, bench: Bench, api: httpx2.Client
 ) -> None:
     job = bench.post(problem_file(2))
@@ -52,7 +52,7 @@ def test_what_the_api_gives_is_well_formed_and_has_every_metric_of_ours(
     assert {name for name in named if name.startswith("quorum_")} - given == set()
 
 
-def test_the_dashboard_is_what_grafana_is_told_to_show(root: Path) -> None:
+def test_grafana_is_configured_to_show_the_dashboard(root: Path) -> None:
     folder = root / "services" / "monitoring" / "grafana"
     dashboard = json.loads((folder / "dashboards" / "quorum.json").read_text())
     source = re.search(r"uid: (\w+)", (folder / "datasource.yml").read_text())

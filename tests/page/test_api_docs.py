@@ -11,7 +11,7 @@ from orchestrator.api.page import POLICY
 from page_names import OpenPage
 
 
-def test_docs_show_every_call_and_ask_no_other_host(
+def test_the_docs_show_every_call_and_load_from_no_other_host(
     api: httpx2.Client, open_page: OpenPage
 ) -> None:
     page = open_page("about:blank")  # a console message, a broken policy's say, fails the test
@@ -32,7 +32,7 @@ def test_docs_show_every_call_and_ask_no_other_host(
     assert len(asked) > 4
 
 
-def test_docs_come_under_the_pages_policy_and_redoc_is_off(api: httpx2.Client) -> None:
+def test_the_docs_have_the_pages_policy_and_redoc_is_off(api: httpx2.Client) -> None:
     reply = api.get("/docs")
     assert reply.headers["content-security-policy"] == POLICY
     assert "//" not in reply.text.replace("<!doctype html>", "")

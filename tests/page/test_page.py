@@ -167,7 +167,7 @@ def test_a_file_is_posted_watched_and_read_question_by_question(
     expect(dialog).to_have_count(0)
 
 
-def test_a_job_is_cancelled_resumed_and_deleted_each_after_a_question(
+def test_a_job_is_cancelled_resumed_and_deleted_on_the_page(
     root: Path, open_page: OpenPage, language: str
 ) -> None:
     w = words(language)
@@ -246,7 +246,7 @@ def test_two_jobs_are_compared(file: Path, open_page: OpenPage, language: str) -
     assert untranslated(page, language) == []
 
 
-def test_the_model_page_tells_where_the_weights_come_from(
+def test_the_model_page_shows_where_the_weights_come_from(
     root: Path, open_page: OpenPage, language: str
 ) -> None:
     w = words(language)
@@ -269,7 +269,7 @@ def test_the_model_page_tells_where_the_weights_come_from(
     assert untranslated(page, language) == []
 
 
-def test_the_language_is_switched_and_kept_and_a_phone_shows_all_of_it(
+def test_the_language_choice_is_kept_and_the_page_fits_a_phone(
     open_page: OpenPage,
 ) -> None:
     page = open_page(URL, "en", size=(390, 844))
@@ -285,7 +285,7 @@ def test_the_language_is_switched_and_kept_and_a_phone_shows_all_of_it(
     assert page.get_attribute("html", "data-theme") == "dark"
 
 
-def test_everything_is_reached_by_the_keyboard(open_page: OpenPage) -> None:
+def test_every_control_is_reached_by_keyboard(open_page: OpenPage) -> None:
     page = open_page(URL)
     page.wait_for_selector(".job")
     reached = []
@@ -298,7 +298,7 @@ def test_everything_is_reached_by_the_keyboard(open_page: OpenPage) -> None:
         assert name in reached, reached
 
 
-def test_nothing_is_fetched_from_elsewhere(open_page: OpenPage) -> None:
+def test_the_page_loads_nothing_from_other_hosts(open_page: OpenPage) -> None:
     asked: list[str] = []
     page = open_page("about:blank")
     page.on("request", lambda request: asked.append(request.url))

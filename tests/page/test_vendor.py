@@ -17,12 +17,12 @@ SHA256 = {
 }
 
 
-def test_each_file_is_the_one_that_was_taken() -> None:
+def test_each_vendored_file_is_unchanged() -> None:
     for name, digest in SHA256.items():
         assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == digest
 
 
-def test_each_has_its_licence_and_its_version_is_told() -> None:
+def test_each_vendored_file_has_a_licence_and_a_version() -> None:
     told = (VENDOR / "README.md").read_text()
     for name in SHA256:
         row = next(line for line in told.splitlines() if f"`{name}`" in line)

@@ -78,7 +78,7 @@ def test_one_sample_is_shown_with_and_without_redraws(
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_what_a_model_writes_is_shown_as_text(
+def test_a_models_reply_is_shown_as_text(
     server: StubServer, bench: Bench, api: httpx2.Client, open_page: OpenPage, theme: str
 ) -> None:
     server.reply = lambda prompt, seed: HOSTILE
@@ -97,7 +97,7 @@ def test_what_a_model_writes_is_shown_as_text(
     check_accessible(page)
 
 
-def test_the_policy_lets_nothing_inline_run(api: httpx2.Client, browser: Browser) -> None:
+def test_the_policy_runs_no_inline_script(api: httpx2.Client, browser: Browser) -> None:
     for path in ("/", "/page/app.js", "/page/style.css"):
         assert api.get(path).headers["content-security-policy"] == POLICY
     assert "unsafe" not in POLICY
@@ -121,14 +121,14 @@ def test_a_page_of_another_site_changes_nothing(api: httpx2.Client) -> None:
     assert api.post("/jobs", files=file, headers={"Origin": own}).status_code == 202
 
 
-def test_a_call_that_a_browser_says_is_from_elsewhere_is_refused(api: httpx2.Client) -> None:
+def test_a_call_that_the_browser_marks_as_cross_site_is_refused(api: httpx2.Client) -> None:
     file = {"file": ("f.jsonl", problem_file(1))}
     for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 202)):
         headers = {"Sec-Fetch-Site": site, "Origin": "https://behind-a-proxy.example"}
         assert api.post("/jobs", files=file, headers=headers).status_code == status
 
 
-def test_on_plain_http_from_another_machine_files_are_posted_and_links_copied(
+def test_posting_and_copying_work_over_plain_http(
     bench: Bench, api: httpx2.Client, open_page: OpenPage, tmp_path: Path
 ) -> None:
     """There browsers have neither crypto.randomUUID nor a clipboard."""
@@ -152,7 +152,7 @@ def test_on_plain_http_from_another_machine_files_are_posted_and_links_copied(
     assert asked == [page.url]
 
 
-def test_a_file_is_dropped_on_the_page(api: httpx2.Client, open_page: OpenPage) -> None:
+def test_a_file_can_be_dropped_on_the_page(api: httpx2.Client, open_page: OpenPage) -> None:
     page = open_page(str(api.base_url))
     text = problem_file(2).decode()
     dropped = page.evaluate_handle(
@@ -169,7 +169,7 @@ def test_a_file_is_dropped_on_the_page(api: httpx2.Client, open_page: OpenPage) 
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_an_earlier_model_is_made_current_after_a_question(
+def test_an_earlier_model_is_made_current_after_confirmation(
     settings: Settings, two_models: Path, open_page: OpenPage, language: str
 ) -> None:
     w = words(language)
@@ -188,7 +188,7 @@ def test_an_earlier_model_is_made_current_after_a_question(
         check_accessible(page)
 
 
-def test_a_page_goes_on_by_itself_when_the_api_was_away(
+def test_a_page_continues_by_itself_after_an_api_outage(
     settings: Settings, bench: Bench, open_page: OpenPage
 ) -> None:
     job = bench.post(problem_file(3))

