@@ -11,31 +11,31 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo up-local env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint lint-js release configuration demo-data demo-model requirements clean
 
-help:  ## what there is to make
+help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
 
-demo: .venv/ready .venv-model/ready  ## fine-tune, merge, serve and answer problems here, no GPU or Docker (FILE=my.jsonl for your own)
+demo: .venv/ready .venv-model/ready  ## fine-tune, merge, serve and answer problems here, without GPU or Docker (FILE=my.jsonl: your own)
 	@.venv/bin/quorum local demo $(if $(FILE),--file "$(FILE)")
 
-up-local: .venv/ready .venv-model/ready  ## the same processes, left running until Ctrl-C, for curl
+up-local: .venv/ready .venv-model/ready  ## start the same processes and leave them running until Ctrl-C, with page and API
 	@.venv/bin/quorum local up
 
-env: .env secrets/redis_password  ## settings of the compose stack (STACK=cpu where there is no GPU), with a random password for Redis
+env: .env secrets/redis_password  ## write the compose stack's settings (STACK=cpu without a GPU) and a random password for Redis
 	@[ -z "$(STACK)" ] || grep -qx "STACK=$(STACK)" .env || \
-	  { echo ".env is there already, with another STACK: edit it, or remove it and run this again"; exit 1; }
+	  { echo ".env exists already, with another STACK: edit it, or remove it and run this again"; exit 1; }
 
 CPU_SETTINGS := -e 's/^\#COMPOSE_FILE=.*/COMPOSE_FILE=docker-compose.yml:compose.cpu.yml/' \
   -e 's/^RECIPE=.*/RECIPE=demo.toml/' -e 's/^MODEL_NAME=.*/MODEL_NAME=quorum-demo/'
 
 .env:
 	@sed -e 's/^STACK=.*/STACK=$(or $(STACK),cu12)/' $(if $(filter cpu,$(STACK)),$(CPU_SETTINGS)) .env.example > $@
-	@echo "made .env: look it through"
+	@echo "made .env: read it through"
 
 secrets/redis_password:
 	@mkdir -p -m 700 secrets && head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' > $@ && chmod 644 $@
 	@echo "made $@"
 
-doctor: .venv/ready  ## whether this host can run the compose stack
+doctor: .venv/ready  ## check if this host can run the compose stack
 	@.venv/bin/quorum doctor
 
 # Runs three test files at a time, because many tests wait; the tests of one file run one after another. Programs that
@@ -48,19 +48,19 @@ SUITES := tests/docs tests/stacks tests/contract tests/demo tests/orchestrator t
 PURE := tests/docs tests/stacks tests/contract tests/demo $(wildcard $(addprefix tests/orchestrator/test_, \
   vote.py intervals.py replies.py rooms.py))
 
-check: .venv/ready  ## before each commit: format, lint, types and the pure tests, all of it in .venv
+check: .venv/ready  ## before each commit: format, lint, types and the pure tests, all in .venv
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	@$(MAKE) --no-print-directory lint-js types
 	.venv/bin/pytest -q -n 2 -m "not long and not network" $(PURE)
 
-test: browser lint  ## what one model environment and one start of vLLM can show, ten to fifteen minutes on 2 cores
+test: browser lint  ## tests that need one model environment and one start of vLLM; ten to fifteen minutes on 2 cores
 	$(ONE_CORE) .venv/bin/pytest $(SIDE_BY_SIDE) -m "not long" $(SUITES)
 	$(ONE_CORE) .venv-model/bin/pytest $(SIDE_BY_SIDE) -m "not long" tests/trainer tests/inference
 
-test-all: engine test-long test-compose  ## all that make test leaves out: kills, the demo, further servers, training on several processes, the other stacks, compose
+test-all: engine test-long test-compose  ## all tests that make test leaves out: kills, the demo, further servers, several processes, other stacks, compose
 
-test-long: browser .venv/ready .venv-model/ready .venv-cu12/ready .venv-volta/ready  ## the same without compose, for hosts without Docker
+test-long: browser .venv/ready .venv-model/ready .venv-cu12/ready .venv-volta/ready  ## make test-all without compose, for hosts without Docker
 	$(ONE_CORE) .venv/bin/pytest $(SIDE_BY_SIDE) -m long $(SUITES)
 	$(ONE_CORE) .venv-model/bin/pytest $(SIDE_BY_SIDE) -m long tests/trainer tests/inference
 	$(ONE_CORE) .venv-cu12/bin/pytest $(SIDE_BY_SIDE) tests/trainer
@@ -71,31 +71,31 @@ browser:
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing Chromium and promtool" && \
 	  apt-get update -qq >/dev/null && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk prometheus >/dev/null; } || { \
-	  echo "the tests drive Chromium and ask promtool: apt-get install chromium fonts-noto-cjk prometheus"; exit 1; }
+	  echo "the tests need Chromium and promtool: apt-get install chromium fonts-noto-cjk prometheus"; exit 1; }
 
 engine:
-	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one and try again (make test-long needs none)"; exit 1; }
+	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one and try again, or run make test-long, which needs none"; exit 1; }
 
 test-compose: engine .venv/ready  ## build and run the compose stack on a CPU (needs a Docker engine)
 	.venv/bin/pytest --durations 15 tests/compose
 
-bench-train: .venv-model/ready  ## training speed against the baseline's recipe (DATA=ana.json, instruction rows)
+bench-train: .venv-model/ready  ## measure training speed against the baseline's recipe (DATA=ana.json: instruction rows)
 	.venv-model/bin/python bench/train.py --data "$(or $(DATA),examples/demo/train.jsonl)"
 
-bench-orchestrator: .venv/ready .venv-model/ready  ## a job against clients that send its requests by hand (DATA=problems.jsonl)
+bench-orchestrator: .venv/ready .venv-model/ready  ## measure a job against clients that send the same requests (DATA=problems.jsonl)
 	.venv/bin/python bench/answer.py $(if $(DATA),--data "$(DATA)")
 	.venv-model/bin/python bench/draw_answer.py
 
-bench-page: .venv/ready browser  ## the page of a finished job of 50,000 questions, beside a plain HTML table
+bench-page: .venv/ready browser  ## measure the page of a finished job of 50,000 questions against a plain HTML table
 	.venv/bin/python bench/page.py
 
-lint: .venv/ready .venv-model/ready  ## ruff and mypy strict over every package, and lint-js
+lint: .venv/ready .venv-model/ready  ## check all packages with ruff and mypy strict, and run lint-js
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	@$(MAKE) --no-print-directory lint-js
 	@$(MAKE) --no-print-directory -j 2 --output-sync types types-model
 
-lint-js:  ## format and lint of the page's JavaScript, by Biome; skipped if Node is not installed
+lint-js:  ## check the page's JavaScript with Biome; skipped if Node is not installed
 	@if ! command -v npm >/dev/null; then echo "lint-js skipped: Node and npm are not installed"; \
 	elif ! $(MAKE) --silent node_modules/ready; then echo "lint-js skipped: npm could not install Biome"; \
 	else node_modules/.bin/biome check --error-on-warnings services/orchestrator/src; fi
@@ -114,7 +114,7 @@ types-model:
 
 PACKAGES := contract/pyproject.toml $(wildcard services/*/pyproject.toml)
 
-release:  ## set the version of the four packages and date the changelog (VERSION=0.2.0); CONTRIBUTING.md has the rest
+release:  ## set the version of the four packages and date the changelog (VERSION=0.2.0); CONTRIBUTING.md has the other steps
 	@[[ "$(VERSION)" =~ ^[0-9]+\.[0-9]+\.[0-9]+$$ ]] || { echo "name the version: make release VERSION=0.2.0"; exit 1; }
 	@grep -qE '^## .*Unreleased$$' CHANGELOG.md || { echo "CHANGELOG.md has no section Unreleased"; exit 1; }
 	@sed -i 's/^version = ".*"/version = "$(VERSION)"/' $(PACKAGES)
@@ -124,10 +124,10 @@ release:  ## set the version of the four packages and date the changelog (VERSIO
 configuration: .venv/ready  ## write .env.example and docs/configuration.md from docs/settings.toml
 	@.venv/bin/python docs/make_configuration.py
 
-demo-data: .venv-model/ready  ## write the demo's puzzle files again (same seed, same bytes)
+demo-data: .venv-model/ready  ## write the demo's puzzle files again; the seed makes the same bytes
 	cd examples/demo && ../../.venv-model/bin/python puzzles.py train.jsonl:1600 validation.jsonl:60 problems.jsonl:140:plain
 
-demo-model: .venv-model/ready  ## train the demo's base model again (two minutes on an H200, far longer on a CPU)
+demo-model: .venv-model/ready  ## train the demo's base model again; two minutes on an H200, far longer on a CPU
 	.venv-model/bin/python examples/demo/base_model.py --out examples/demo/base
 
 PINNED := orchestrator-runtime orchestrator cpu cu12-cpu volta-cpu $(foreach stack,cpu cu12 volta cu13,$(stack)-trainer $(stack)-server)
@@ -140,11 +140,11 @@ requirements: $(UV)  ## compile the pinned requirements from requirements/*.in
 	  ../$(UV) pip compile -q $(UPGRADE) --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 	    --no-header --no-annotate $$override $$name.in -o $$name.txt || exit 1; done
 
-clean:  ## remove environments, models, jobs and logs of local mode
+clean:  ## remove the environments and local mode's models, jobs and logs
 	rm -rf .tools .venv .venv-model .venv-cu12 .venv-volta node_modules var
 
 $(UV):
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or say where it is with PYTHON=..."; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or give its path with PYTHON=..."; exit 1; }
 	@echo "making .tools (uv)"
 	@$(PYTHON) -m venv .tools || { echo "the venv module is missing: on Debian, apt-get install python3.11-venv"; exit 1; }
 	@.tools/bin/python -m pip install -qq --disable-pip-version-check uv==0.13.9

@@ -16,8 +16,8 @@ WIDTH = 100
 
 def env_example(settings: dict[str, Any]) -> str:
     lines = [
-        "# Settings of the compose stack: `make env` copies this file to .env, if there is none.",
-        "# What is commented out has the value shown; docs/configuration.md has it all in a table.",
+        "# Settings of the compose stack. `make env` copies this file to .env, if there is none.",
+        "# A commented line shows the default. docs/configuration.md lists all settings.",
     ]
     for group in settings["group"]:
         lines += ["", f"# --- {group['title']} ".ljust(WIDTH - 4, "-")]
@@ -40,9 +40,9 @@ def _comment(text: str) -> list[str]:
 def configuration_page(settings: dict[str, Any]) -> str:
     parts = [
         "# Configuration",
-        "Settings of the compose stack are variables in `.env` beside `docker-compose.yml`, which "
-        "`make env` makes.\nOutside of compose, trainer, server, API and workers read the same "
-        "variables from their environment.",
+        "The settings of the compose stack are variables in the file `.env` beside "
+        "`docker-compose.yml`; `make env` writes that file.\nWithout compose, trainer, server, API "
+        "and workers read the same variables from their environment.",
     ]
     for group in settings["group"]:
         parts.append(f"## {group['title']}")
