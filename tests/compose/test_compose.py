@@ -368,7 +368,7 @@ def test_twenty_problems_come_back_complete(stack: Stack, problems: list[Problem
 def test_the_server_logs_its_decisions_and_passed_checks(stack: Stack) -> None:
     log = stack.do("logs", "--no-log-prefix", "inference")
     assert "room for a prompt of 4096 tokens" in log
-    assert "is served as it was trained, 3 recorded replies asked" in log
+    assert "is served as it was trained; 3 recorded replies were compared" in log
 
 
 def test_the_page_and_its_files_are_in_the_image(stack: Stack) -> None:

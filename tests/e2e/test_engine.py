@@ -71,7 +71,7 @@ def test_an_adapter_replies_as_its_own_merged_model(root: Path, tmp_path: Path) 
         server = stack.start_server(processes)
         log = tmp_path / "logs" / "inference.log"
         stack.wait_for_server(processes, server, lambda: None)
-        while "6 recorded replies asked" not in log.read_text():
+        while "6 recorded replies were compared" not in log.read_text():
             processes.check()
             assert "not served" not in log.read_text(), log.read_text()
             time.sleep(0.5)

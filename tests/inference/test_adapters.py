@@ -67,11 +67,11 @@ def test_without_adapters_vllm_gets_no_lora_flags(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "config", "says"),
     [
-        ("second", {}, "write name=MODEL/DIGEST"),
+        ("second", {}, "Write name=MODEL/DIGEST"),
         ("second=m/none", {}, "names no published adapter"),
-        ("second=m/d2", {"base": "another"}, "was trained from another base than d1"),
-        ("second=m/d2", {"use_dora": True}, r"is no plain LoRA \(use_dora\)"),
-        ("second=m/d2", {"r": 300}, "rank 302 .* is more than vLLM serves, 256"),
+        ("second=m/d2", {"base": "another"}, "second and d1 were trained from different bases"),
+        ("second=m/d2", {"use_dora": True}, r"is not plain LoRA \(use_dora\)"),
+        ("second=m/d2", {"r": 300}, "add up to 302, and vLLM serves at most 256"),
     ],
 )
 def test_an_unusable_adapter_is_refused_by_name(

@@ -13,9 +13,9 @@ from inference.checks import Server, begins_alike, faults, garbage
     [
         ("", "empty"),
         (" \n ", "empty"),
-        ("!!!!!!!!!!!!", "alone"),
-        ("! ! ! ! ! ! ! !", "alone"),
-        ("答案\ufffd\ufffd\ufffd\ufffd", "no text"),
+        ("!!!!!!!!!!!!", "only repeats"),
+        ("! ! ! ! ! ! ! !", "only repeats"),
+        ("答案\ufffd\ufffd\ufffd\ufffd", "not text"),
     ],
 )
 def test_garbage_of_a_broken_card_or_dtype_is_recognized(text: str, says: str) -> None:

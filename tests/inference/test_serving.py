@@ -124,7 +124,7 @@ def test_the_gpu_is_left_to_a_trainer_at_work(launcher: Launcher) -> None:
     launcher.publish("d1")
     with trainer_at_work(launcher.models):
         launcher.start()
-        launcher.until(lambda: "waiting until the trainer has ended, before d1" in told(launcher))
+        launcher.until(lambda: "d1 is served once the trainer has ended" in told(launcher))
         assert launcher.process is not None
         loaded = Path(f"/proc/{launcher.process.pid}/maps").read_text()
         assert not [name for name in ("cuda", "nvidia", "torch") if name in loaded]
@@ -138,7 +138,7 @@ def test_a_loading_server_makes_room_for_a_trainer(launcher: Launcher) -> None:
     launcher.start()
     launcher.until(lambda: len(launcher.started()) == 1)
     with trainer_at_work(launcher.models):
-        launcher.until(lambda: "waiting until the trainer has ended" in told(launcher))
+        launcher.until(lambda: "is served once the trainer has ended" in told(launcher))
         (launcher.engine / "slow").unlink()
     launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
     assert len(launcher.started()) == 2
@@ -154,16 +154,20 @@ def test_clients_are_told_how_the_trainer_ended(launcher: Launcher) -> None:
     launcher.until(lambda: "without a model: no rows in train.jsonl" in told(launcher))
     launcher.publish("d1")
     launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
-    assert "the model that was published before is served" in launcher.log.read_text()
+    assert "the model published before it is served" in launcher.log.read_text()
 
 
 @pytest.mark.parametrize(
     ("file", "content", "says"),
     [
-        ("reply", "!" * 32, "d1 is not served: row 1: a reply of '!' alone: the numbers overflow"),
+        ("reply", "!" * 32, "d1 is not served: row 1: a reply that only repeats '!': the numbers"),
         ("reply", "", "an empty reply"),
         ("reply", "另一个模型的回答", "none of 1 greedy replies begins as the trainer recorded it"),
-        ("tokens", "[1, 3, 4]", "becomes other tokens than were trained, at token 1"),
+        (
+            "tokens",
+            "[1, 3, 4]",
+            "turns the contract's probe into other tokens than the trainer, at token 1",
+        ),
     ],
 )
 def test_a_server_of_other_weights_is_stopped_with_a_reason(
@@ -199,7 +203,7 @@ def test_a_newer_model_is_served_once_no_request_runs(launcher: Launcher) -> Non
     launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
     (launcher.engine / "busy").touch()
     launcher.publish("d2")
-    launcher.until(lambda: "it is taken up once no job asks any more" in launcher.log.read_text())
+    launcher.until(lambda: "it is served once no job asks any more" in launcher.log.read_text())
     time.sleep(serving.IDLE_S + 3)
     assert launcher.started() == ["m@d1 m"]
     (launcher.engine / "busy").unlink()

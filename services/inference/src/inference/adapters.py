@@ -48,8 +48,8 @@ def prepare_adapters(wanted: str, models_dir: Path, served: Path, folder: Path) 
         model = models_dir / place
         if not name or not place or not (model / "adapter" / CONFIG).is_file():
             raise RefusedError(
-                f"ADAPTERS: {entry!r} names no published adapter: write name=MODEL/DIGEST, as "
-                f"trainer list shows them ({model / 'adapter'} is not there)"
+                f"ADAPTERS: {entry!r} names no published adapter: {model / 'adapter'} does not "
+                "exist. Write name=MODEL/DIGEST; `trainer list` shows both"
             )
         rank = _write_difference(name, model, served, folder / name)
         found.append(Adapter(name, folder / name, rank, model))
@@ -64,7 +64,7 @@ def arguments(adapters: list[Adapter]) -> list[str]:
     fits = [rank for rank in RANKS if rank >= largest]
     if not fits:
         raise RefusedError(
-            f"ADAPTERS: rank {largest} (both adapters' together) is more than vLLM serves, "
+            f"ADAPTERS: the ranks of both adapters add up to {largest}, and vLLM serves at most "
             f"{RANKS[-1]}: train with a smaller lora.r"
         )
     modules = [f"{adapter.name}={adapter.folder}" for adapter in adapters]
@@ -80,7 +80,7 @@ def _write_difference(name: str, other: Path, served: Path, target: Path) -> int
         raise RefusedError(f"ADAPTERS: {name}: {error}") from error
     if bases[0] != bases[1]:
         raise RefusedError(
-            f"ADAPTERS: {name} was trained from another base than {served.name}: serve it by itself"
+            f"ADAPTERS: {name} and {served.name} were trained from different bases: serve it alone"
         )
     import torch
     from safetensors.torch import load_file, save_file
@@ -121,12 +121,12 @@ def _write_difference(name: str, other: Path, served: Path, target: Path) -> int
 def _plain_config(name: str, model: Path) -> dict[str, Any]:
     path = model / "adapter" / CONFIG
     if not path.is_file():
-        raise RefusedError(f"ADAPTERS: {model.name} has no adapter: every weight of it was trained")
+        raise RefusedError(f"ADAPTERS: {model.name} has no adapter: all its weights were trained")
     config: dict[str, Any] = json.loads(path.read_bytes())
     more = [key for key in ("use_dora", "rank_pattern", "alpha_pattern") if config.get(key)]
     if more:
         raise RefusedError(
-            f"ADAPTERS: {name}: {model.name} is no plain LoRA ({', '.join(more)}): serve it merged"
+            f"ADAPTERS: {name}: {model.name} is not plain LoRA ({', '.join(more)}): serve it merged"
         )
     return config
 

@@ -90,7 +90,7 @@ def _asking(ask: Callable[[], list[str]]) -> list[str]:
         return [f"the server does not answer the checks: {error} {said}".strip()]
     except (HTTPException, ValueError, LookupError, TypeError, AttributeError) as error:
         # its reply is not HTTP, not JSON, or not in the API's form
-        return [f"the server answers the checks with what is no reply to them: {error!r}"]
+        return [f"the server's reply to the checks cannot be read: {error!r}"]
 
 
 def _probe_faults(server: Server, contract: Contract, name: str) -> list[str]:
@@ -104,8 +104,8 @@ def _probe_faults(server: Server, contract: Contract, name: str) -> list[str]:
     if different is None:
         return []
     return [
-        f"the contract's probe becomes other tokens than were trained, {different}: another chat "
-        "template or tokenizer is served"
+        f"the server turns the contract's probe into other tokens than the trainer, {different}: "
+        "its chat template or tokenizer is another one"
     ]
 
 
@@ -126,8 +126,8 @@ def _differing(server: Server, model: Path, name: str) -> list[str]:
         alike += begins_alike(text, entry.text)
     if recorded and not found and not alike:
         found.append(
-            f"none of {len(recorded)} greedy replies begins as the trainer recorded it: other "
-            "weights, or numbers that this card computes wrongly"
+            f"none of {len(recorded)} greedy replies begins as the trainer recorded it: the server "
+            "has other weights, or this card computes wrong numbers"
         )
     return found
 
@@ -138,9 +138,9 @@ def garbage(text: str) -> str | None:
     if not bare:
         return "an empty reply"
     if len(bare) >= REPEATS and len(set(bare)) == 1:
-        return f"a reply of {bare[0]!r} alone: the numbers overflow in this dtype"
+        return f"a reply that only repeats {bare[0]!r}: the numbers overflow in this dtype"
     if "\ufffd" * 3 in bare:
-        return "a reply that is no text"
+        return "a reply that is not text"
     return None
 
 

@@ -110,14 +110,14 @@ def _transformers(host: Host, contract: Contract, settings: Settings) -> Launch:
     """
     if settings.stack in ("cu12", "volta"):
         raise RefusedError(
-            f"ENGINE=transformers needs transformers 5 or newer, which STACK={settings.stack} has "
-            "not: set STACK=cu13 or cpu, or ENGINE=vllm"
+            f"ENGINE=transformers needs transformers 5 or newer, and STACK={settings.stack} has an "
+            "older one: set STACK=cu13 or cpu, or ENGINE=vllm"
         )
     if settings.adapters:
-        raise RefusedError("ENGINE=transformers serves no ADAPTERS: set ENGINE=vllm")
+        raise RefusedError("ENGINE=transformers cannot serve ADAPTERS: set ENGINE=vllm")
     if settings.inference_api_key:
         raise RefusedError(
-            "ENGINE=transformers asks for no key: leave INFERENCE_API_KEY out, or set ENGINE=vllm"
+            "ENGINE=transformers checks no key: leave INFERENCE_API_KEY out, or set ENGINE=vllm"
         )
     name, _ = served_names(contract)
     plan = _Plan([sys.executable, "-m", "transformers.cli.transformers", "serve", name])
@@ -125,8 +125,8 @@ def _transformers(host: Host, contract: Contract, settings: Settings) -> Launch:
     plan.argv += ["--default-seed", "0"]
     plan.environment |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(host.cores)}
     plan.flag("dtype", *_dtype(host, contract, settings))
-    plan.flag("device", "cuda" if host.gpus else "cpu", "what the host has")
-    plan.say("engine", "transformers", "ENGINE; one sample a request, replies held to no labels")
+    plan.flag("device", "cuda" if host.gpus else "cpu", "the host's device")
+    plan.say("engine", "transformers", "ENGINE; one sample a request, no restricted replies")
     return Launch(plan.argv, plan.environment, plan.decisions)
 
 
@@ -140,7 +140,7 @@ def check_versions(contract: Contract, transformers: str) -> None:
     if trained.split(".")[0] != transformers.split(".")[0]:
         raise RefusedError(
             f"{contract.digest} was trained with transformers {trained}, and this server has "
-            f"{transformers}, which may read its settings otherwise: serve it with the STACK it "
+            f"{transformers}, which may read its settings differently: serve it with the STACK it "
             "was trained with, or train again with this one"
         )
 
@@ -150,8 +150,8 @@ def _dtype(host: Host, contract: Contract, settings: Settings) -> tuple[str, str
         return settings.dtype, "DTYPE"
     no_bfloat16 = host.capability is not None and host.capability < (8, 0)
     if contract.dtype == "bfloat16" and no_bfloat16:
-        return "float16", "trained in bfloat16, which these cards lack: watch the checks at start"
-    return contract.dtype, "what was trained in"
+        return "float16", "trained in bfloat16, which these cards lack: read the checks at start"
+    return contract.dtype, "as trained"
 
 
 def _wanted_length(contract: Contract, weights: Weights, settings: Settings) -> tuple[int, str]:
@@ -160,9 +160,9 @@ def _wanted_length(contract: Contract, weights: Weights, settings: Settings) -> 
     reply = contract.sampling.max_tokens
     prompt = max(contract.lengths.longest_prompt, PROMPT_ROOM)
     if prompt + reply > weights.position_limit:
-        return weights.position_limit, "the model's positions end there"
-    kind = "longest trained" if prompt > PROMPT_ROOM else "room for a"
-    return prompt + reply, f"{kind} prompt of {prompt} tokens, and a reply of {reply}"
+        return weights.position_limit, "the model has no more positions"
+    kind = "the longest trained" if prompt > PROMPT_ROOM else "room for a"
+    return prompt + reply, f"{kind} prompt of {prompt} tokens and a reply of {reply}"
 
 
 def _on_cpu(
@@ -171,18 +171,18 @@ def _on_cpu(
     length, why = _wanted_length(contract, weights, settings)
     plan.flag("max-model-len", length, why)
     chosen = settings.max_num_seqs
-    plan.flag("max-num-seqs", chosen or CPU_SEQUENCES, "MAX_NUM_SEQS" if chosen else "a CPU")
+    plan.flag("max-num-seqs", chosen or CPU_SEQUENCES, "MAX_NUM_SEQS" if chosen else "for a CPU")
     plan.environment["VLLM_CPU_KVCACHE_SPACE"] = str(settings.cpu_kv_cache_gib)
     plan.environment["OMP_NUM_THREADS"] = str(host.cores)
     if host.cores <= 4:
         plan.environment["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
-        plan.say("cores", host.cores, "not bound: that would leave the API server none")
+        plan.say("cores", host.cores, "not bound, so that the API server gets one too")
         # vLLM uses a process per device only because it binds cores per process
         plan.environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         plan.flag("distributed-executor-backend", "uni", "the engine computes in its own process")
     if not settings.enable_chunked_prefill:
         # "CPU Generator does not use offset", seen with 0.29.0; all our requests have a seed
-        plan.switch("enable-chunked-prefill", False, "seeded requests end vLLM's CPU engine by it")
+        plan.switch("enable-chunked-prefill", False, "seeded requests would end vLLM's CPU engine")
         plan.argv += ["--max-num-batched-tokens", str(length)]
 
 
@@ -199,20 +199,22 @@ def _on_gpus(
     if copies > 1 and settings.stack == "volta":  # volta's engine lacks data parallelism
         width, copies = _widest(len(host.gpus), weights.heads), 1
     if width > 1:
-        plan.flag("tensor-parallel-size", width, f"{held / GIB:.1f} GiB of weights, cut in {width}")
+        plan.flag(
+            "tensor-parallel-size", width, f"{held / GIB:.1f} GiB of weights over {width} cards"
+        )
     if copies > 1:
-        where = f"{width} cards" if width > 1 else "a card"
-        plan.flag("data-parallel-size", copies, f"{where} can hold the weights: a copy on each")
+        where = f"{width} cards hold" if width > 1 else "one card holds"
+        plan.flag("data-parallel-size", copies, f"{where} a copy of the weights")
     if settings.quantization:
         name = {"fp8": "fp8", "int4": "bitsandbytes"}[settings.quantization]
-        plan.flag("quantization", name, "QUANTIZATION; other weights than were verified")
+        plan.flag("quantization", name, "QUANTIZATION; these are not exactly the verified weights")
         if name == "bitsandbytes" and settings.stack == "volta":
             plan.argv += ["--load-format", "bitsandbytes"]
     kv_tokens = (budget - held // width) * width // weights.kv_bytes_per_token
     length, why = _wanted_length(contract, weights, settings)
     shortest = contract.lengths.longest_prompt + contract.lengths.longest_reply
     if kv_tokens < length and shortest <= kv_tokens and not settings.max_model_len:
-        length, why = kv_tokens, f"no more fits; trained rows had {shortest} at most"
+        length, why = kv_tokens, f"no more fits; the longest trained row had {shortest}"
     if kv_tokens < length:
         raise RefusedError(_does_not_fit(host, weights, settings, length, share))
     plan.flag("max-model-len", length, why)
@@ -223,9 +225,9 @@ def _on_gpus(
         usual = max(1, shortest // 2)
         most = MOST_ON_LARGE if memory >= LARGE_CARD_BYTES else MOST_SEQUENCES
         sequences = max(FEWEST_SEQUENCES, kv_tokens // usual)
-        why = f"what the KV cache holds of {usual} tokens, half of the longest trained row"
+        why = f"the KV cache holds so many of {usual} tokens, half of the longest trained row"
         if sequences > most:
-            sequences, why = most, "as many as pay on a card of this size"
+            sequences, why = most, "more would gain nothing on a card of this size"
         plan.flag("max-num-seqs", sequences, why)
 
 
@@ -239,7 +241,7 @@ def _memory_share(host: Host, settings: Settings) -> tuple[float, str]:
     if free < GPU_SHARE:
         taken = max(gpu.memory_bytes - gpu.free_bytes for gpu in host.gpus) / GIB
         return max(0.05, int(free * 100) / 100), f"other programs hold {taken:.1f} GiB"
-    return GPU_SHARE, "all but what other programs may need"
+    return GPU_SHARE, "the rest is left to other programs"
 
 
 def _widest(gpus: int, heads: int) -> int:
@@ -255,7 +257,7 @@ def _tensor_parallel(
         width = settings.tensor_parallel_size
         if gpus % width or weights.heads % width:
             raise RefusedError(
-                f"TENSOR_PARALLEL_SIZE={width} divides not both the {gpus} GPUs and the model's "
+                f"TENSOR_PARALLEL_SIZE={width} must divide the {gpus} GPUs and the model's "
                 f"{weights.heads} heads: leave it out, or set it to {_widest(gpus, weights.heads)}"
             )
         return width
@@ -274,8 +276,8 @@ def _does_not_fit(
     kv = length * weights.kv_bytes_per_token / GIB
     needs = (held + WORKING_BYTES * gpus) / GIB + kv
     numbers = (
-        f"{held / GIB:.1f} GiB of weights, {WORKING_BYTES * gpus / GIB:.0f} to work in and "
-        f"{kv:.1f} for one sequence of {length} tokens make {needs:.1f}, and "
+        f"{held / GIB:.1f} GiB of weights, {WORKING_BYTES * gpus / GIB:.0f} GiB to work in and "
+        f"{kv:.1f} GiB for one sequence of {length} tokens make {needs:.1f} GiB, and "
         f"{f'{gpus} x ' if gpus > 1 else ''}{gpu.name} gives {has:.1f}"
     )
     ways = [
@@ -304,7 +306,7 @@ def _engine(plan: _Plan, host: Host, weights: Weights, settings: Settings) -> No
     if settings.enforce_eager is not None:
         plan.switch("enforce-eager", settings.enforce_eager, "ENFORCE_EAGER")
     elif settings.stack == "cpu" and weights.size_bytes <= EAGER_BYTES:
-        plan.switch("enforce-eager", True, "to compile so small a model takes longer than it saves")
+        plan.switch("enforce-eager", True, "compiling so small a model costs more than it saves")
     if settings.stack != "cpu":
         if settings.enable_chunked_prefill is not None:
             plan.switch("enable-chunked-prefill", settings.enable_chunked_prefill, "the setting")
@@ -314,7 +316,7 @@ def _engine(plan: _Plan, host: Host, weights: Weights, settings: Settings) -> No
         plan.environment["VLLM_USE_FLASHINFER_SAMPLER"] = "0"
     backend = settings.attention_backend or ("XFORMERS" if old and old_card else None)
     if backend:
-        why = "ATTENTION_BACKEND" if settings.attention_backend else "what these cards can"
+        why = "ATTENTION_BACKEND" if settings.attention_backend else "these cards can run it"
         if old:
             plan.environment["VLLM_ATTENTION_BACKEND"] = backend
             plan.say("attention", backend, why)
@@ -324,6 +326,6 @@ def _engine(plan: _Plan, host: Host, weights: Weights, settings: Settings) -> No
         plan.argv.append("--disable-log-requests")  # later versions do not log prompts
         if old_card:
             plan.environment["VLLM_USE_V1"] = "0"
-            plan.say("engine", "V0", "the newer one needs capability 8.0")
+            plan.say("engine", "V0", "V1 needs capability 8.0")
     else:
-        plan.flag("shutdown-timeout", settings.drain_s, "a stop lets running requests end")
+        plan.flag("shutdown-timeout", settings.drain_s, "seconds for running requests at a stop")

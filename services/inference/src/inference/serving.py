@@ -41,6 +41,7 @@ IDLE_S = 15.0
 RESTART_S = 10.0
 # Time for vLLM itself to stop, in addition to the time for requests.
 STOP_S = 20.0
+ENDED = "the server ended with exit code %d; it is started again"
 
 
 class StopRequested(BaseException):
@@ -92,7 +93,7 @@ def _not_yet(settings: Settings, current: Path) -> str | None:
     if not (current / CONTRACT_FILE).is_file():
         return f"waiting for a published model in {current}: {what_trains(settings.models_dir)}"
     if _trainer_has_gpu(settings):
-        return f"waiting until the trainer has ended, before {current.resolve().name} is served"
+        return f"{current.resolve().name} is served once the trainer has ended"
     return None
 
 
@@ -123,7 +124,7 @@ def _serve_one(settings: Settings, current: Path, model: Path) -> None:
             found = [str(error)]
         else:
             if (ended := what_trains(settings.models_dir)) not in (AT_WORK, NO_TRAINER):
-                log.warning("%s; the model that was published before is served", ended)
+                log.warning("%s; the model published before it is served", ended)
             log.info("serving %s\n%s", contract.digest, table(planned))
             log.info(shlex.join(argv))
             environment = {**os.environ, "HF_HUB_CACHE": f"{folder}/hub", **planned.environment}
@@ -148,11 +149,11 @@ def _watch(
     try:
         while not server.healthy():
             if child.poll() is not None:
-                log.error("the server ended with exit code %d; once more", child.returncode)
+                log.error(ENDED, child.returncode)
                 time.sleep(RESTART_S)
                 return []
             if _trainer_has_gpu(settings):
-                log.info("a trainer has begun; the server makes room for it")
+                log.info("a trainer has started; the server makes room for it")
                 return []
             time.sleep(POLL_S)
         found = faults(server, contract, model)
@@ -160,12 +161,12 @@ def _watch(
             wrong = reply_faults(server, adapter.model, adapter.name)
             found += [f"adapter {adapter.name}: {reason}" for reason in wrong]
         if child.poll() is not None:  # then the checks say nothing about the weights
-            log.error("the server ended with exit code %d; once more", child.returncode)
+            log.error(ENDED, child.returncode)
             time.sleep(RESTART_S)
             return []
         if not found:
             log.info(
-                "%s is served as it was trained, %d recorded replies asked",
+                "%s is served as it was trained; %d recorded replies were compared",
                 contract.digest,
                 sum(len(recorded_replies(m)) for m in (model, *(a.model for a in adapters))),
             )
@@ -192,14 +193,14 @@ def _until_newer(
             continue
         if not said:
             said = True
-            log.info("%s is published; it is taken up once no job asks any more", current.resolve())
+            log.info("%s is published; it is served once no job asks any more", current.resolve())
         if server.busy():
             quiet_since = None
         elif quiet_since is None:
             quiet_since = time.monotonic()
         elif time.monotonic() - quiet_since >= IDLE_S:
             return
-    log.error("the server ended with exit code %d; once more", child.returncode)
+    log.error(ENDED, child.returncode)
 
 
 def _refuse(settings: Settings, current: Path, model: Path, reason: str) -> None:
@@ -216,7 +217,7 @@ def _stop(child: subprocess.Popen[bytes], within_s: float) -> None:
         try:
             child.wait(within_s)
         except subprocess.TimeoutExpired:
-            log.warning("the server did not end within %.0f s; killed", within_s)
+            log.warning("the server did not end within %.0f s and was killed", within_s)
             child.kill()
             child.wait()
 
