@@ -532,9 +532,7 @@ def test_a_stopped_trainer_keeps_its_checkpoint(stack: Stack) -> None:
         log = run("docker", "logs", container)
         assert "a checkpoint is in /runs/quorum-demo" in log
         run("docker", "start", container)
-        until(
-            lambda: "going on from the checkpoint of step" in run("docker", "logs", container), 120
-        )
+        until(lambda: "continuing from the checkpoint" in run("docker", "logs", container), 120)
     finally:
         subprocess.run(["docker", "rm", "-f", container], capture_output=True)
 

@@ -97,7 +97,7 @@ def test_the_yield_of_every_question_is_written_down(
     assert [row["hinted_right"] for row in rows] == ["0", "6"] * 3
     said = console.export_text()
     assert "9 of 36 analyses reached the key (25.0%)" in said
-    assert "3 questions helped by the hint, 0 without any" in said
+    assert "The hint helped 3 questions, 0 got no analysis" in said
 
 
 def test_only_questions_never_right_are_asked_with_their_key(
@@ -132,7 +132,7 @@ def test_a_teacher_that_fails_midway_loses_nothing(
         return JSONResponse({"error": {"message": "no such model"}}, status_code=404)
 
     server.fail = fail
-    with pytest.raises(TrainerError, match=r"failed: .*no such model.*goes on from there"):
+    with pytest.raises(TrainerError, match=r"failed: .*no such model.*continues from there"):
         teach()
     journal = (tmp_path / "out.samples.jsonl").read_text().splitlines()
     drawn = len(journal) - 1
@@ -353,7 +353,7 @@ def test_a_jobs_answers_are_fetched_from_an_api_with_its_key() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/jobs/j"
         assert job_answers(url, "secret") == [{"id": "p", "index": 0, "answer": "A"}]
-        with pytest.raises(TrainerError, match="it wants a key; set API_KEY"):
+        with pytest.raises(TrainerError, match="the API needs a key; set API_KEY"):
             job_answers(url, "")
         server.shutdown()
 
@@ -383,5 +383,5 @@ def test_an_unusable_proxy_before_the_teacher_is_named(
     teach: Callable[..., list[Yield]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_proxies(monkeypatch, all_proxy="gopher://127.0.0.1:1")
-    with pytest.raises(TrainerError, match=r"the environment's proxy .* cannot be used for"):
+    with pytest.raises(TrainerError, match=r"the proxy in the environment .* cannot be used for"):
         teach(url="http://teacher.example/v1")

@@ -83,7 +83,7 @@ def test_sharded_weights_continue_from_a_checkpoint(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.killpg(child.pid, signal.SIGKILL)
-    assert "going on from" not in child.communicate()[0]
+    assert "continuing from" not in child.communicate()[0]
     resumed = train(recipe, tmp_path / "killed", 2)
     assert len(curve(resumed)) == 40
     assert curve(resumed) == pytest.approx(curve(whole), rel=1e-5)

@@ -27,7 +27,7 @@ def test_a_loss_that_is_nan_stops_training_and_names_remedies(
     assert 'training.dtype = "float32"' in said
     assert "a smaller training.learning_rate than 1e+30" in said
     assert "a smaller training.max_grad_norm than 1" in said
-    assert "the checkpoint step-00000001 stays in" in said
+    assert "the checkpoint step-00000001 is kept in" in said
     assert [path.name for path in settings.runs_dir.glob("*/*/checkpoints/*")] == ["step-00000001"]
 
 

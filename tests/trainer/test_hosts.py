@@ -32,7 +32,7 @@ def test_the_cpu_stack_trains_on_the_cpu(caplog: pytest.LogCaptureFixture) -> No
 def test_without_a_stack_training_on_the_cpu_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     check_device(None)
     (said,) = caplog.messages
-    assert "training on the CPU" in said
+    assert "the CPU trains" in said
 
 
 def test_the_stack_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

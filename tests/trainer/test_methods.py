@@ -173,7 +173,7 @@ def test_a_cpu_without_bfloat16_computes_in_float32(
 def test_an_unknown_lora_target_is_named_with_the_known_ones(
     tiny_recipe: Callable[..., Recipe],
 ) -> None:
-    with pytest.raises(TrainerError, match=r"names Wqkv, which .* down_proj, gate_proj, k_proj"):
+    with pytest.raises(TrainerError, match=r"has no Wqkv, which .* down_proj, gate_proj, k_proj"):
         prepared(tiny_recipe(top='[lora]\ntargets = ["q_proj", "Wqkv"]'))
 
 

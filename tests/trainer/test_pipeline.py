@@ -66,8 +66,8 @@ def test_the_log_reports_data_progress_and_verification(published: Path, log: io
     )
     dtype = Contract.load(published).dtype
     assert re.search(
-        r"merged weights against the trained: 0\.\d+ nats apart over 512 tokens; the base in "
-        rf"{dtype} against float32: 0\.\d+; at most 0\.\d+ allowed",
+        r"the merged weights are 0\.\d+ nats from the trained ones over 512 tokens; the base in "
+        rf"{dtype} is 0\.\d+ from float32; at most 0\.\d+ is allowed",
         said,
     )
     assert re.search(
@@ -143,9 +143,12 @@ def test_the_model_card_names_origin_and_checks(published: Path) -> None:
         assert digest in card
     for part in ("![Curves](curves.png)", "![Data](data.png)", "| prompts compared | 32, 512"):
         assert part in card
-    for name in ("merged against trained", f"the base in {contract.dtype} against float32"):
+    for name in (
+        "distance of merged from trained weights",
+        f"distance of the base in {contract.dtype} from float32",
+    ):
         assert f"| {name}" in card
-    for name in ("training gained, nats a token", "merging cost, nats a token"):
+    for name in ("gain of training, nats a token", "cost of merging, nats a token"):
         assert f"| {name} |" in card
     assert '"learning_rate": 0.004' in card
     assert card.count("> ") >= 3
@@ -219,7 +222,7 @@ def test_early_stopping_publishes_the_best_weights(
     best = min(losses, key=losses.__getitem__)
     assert max(losses) < 60
     assert [step for step in losses if step > best] == list(losses)[-2:]
-    assert f"taking the weights of step {best}, the best validated" in caplog.text
+    assert f"the weights of step {best} are taken: they validated best" in caplog.text
     until_then = training.model_copy(update={"max_steps": best, "patience": None})
     left_there = run(recipe.model_copy(update={"training": until_then}), settings)
     adapters = [

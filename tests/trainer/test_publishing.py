@@ -54,7 +54,7 @@ def test_an_older_model_is_made_current_again(models: Path) -> None:
     ("digest", "why"),
     [
         ("aa", "2 published models .* they are: m aab2, m aaa1"),
-        ("zz", "no published models .* published are: m ddd4, m ccc3"),
+        ("zz", "no published models .* the published ones are: m ddd4, m ccc3"),
     ],
 )
 def test_an_ambiguous_digest_is_refused_with_the_candidates(

@@ -150,7 +150,9 @@ def test_a_tokenizer_that_cannot_distinguish_labels_is_refused() -> None:
     words = Tokenizer(WordLevel({"?": 0, "Answer:": 1, "A": 2}, unk_token="?"))
     words.pre_tokenizer = WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?")
-    with pytest.raises(TrainerError, match=r"no token that tells the labels apart in 'Answer: A'"):
+    with pytest.raises(
+        TrainerError, match=r"no token of this tokenizer distinguishes the labels in 'Answer: A'"
+    ):
         held_line(PromptFormat(answer_line="Answer: {label}"), tokenizer)
 
 

@@ -117,7 +117,7 @@ def test_a_truncated_checkpoint_is_skipped_for_the_one_before(
     found = checkpoints.load_last(tmp_path)
     assert found is not None
     assert (found.step, float(found.state["weights"][0, 0])) == (1, 1.0)
-    assert "state.pt changed since it was saved" in caplog.text
+    assert "state.pt changed after it was saved" in caplog.text
 
 
 def test_a_checkpoint_without_its_files_or_manifest_is_skipped(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_full_disk_is_explained_and_the_last_checkpoint_stays(tmp_path: Path) 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
-        with pytest.raises(TrainerError, match=r"GiB are free there.*stay: step-00000001"):
+        with pytest.raises(TrainerError, match=r"GiB are free there.*kept: step-00000001"):
             checkpoints.save_step(tmp_path, 2, state(2.0))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

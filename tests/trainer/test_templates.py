@@ -75,7 +75,7 @@ def test_a_date_is_written_into_the_template(
     with caplog.at_level(logging.INFO, "trainer"):
         tokenizer = load_tokenizer(folder, MESSAGES)
     (said,) = caplog.messages
-    assert "prints the date: 2024-07-26 is written into the one that is trained" in said
+    assert "the template that is trained and published always prints 2024-07-26" in said
     # what was saved says the same to whoever reads it, on any day
     tokenizer.save_pretrained(tmp_path / "published")
     saved: Any = AutoTokenizer.from_pretrained(tmp_path / "published")
@@ -117,7 +117,7 @@ def test_a_template_without_a_date_stays_as_it_is(
         (NO_SYSTEM + TURNS, "refuses a system message (System role not supported)"),
         (
             TURNS.replace("{% for m in messages %}", "{% for m in messages[-1:] %}"),
-            "leaves out the system message",
+            "leaves out or changes the system message",
         ),
     ],
 )
@@ -143,8 +143,14 @@ def test_a_system_message_inside_the_users_turn_is_accepted(base: Callable[[str]
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        (TURNS.replace("m.content", "m.content | upper"), "leaves out the system message"),
-        (TURNS.replace("m.content", "m.content | replace('B.', '')"), "leaves out a question's"),
+        (
+            TURNS.replace("m.content", "m.content | upper"),
+            "leaves out or changes the system message",
+        ),
+        (
+            TURNS.replace("m.content", "m.content | replace('B.', '')"),
+            "leaves out or changes a question's",
+        ),
         ("{{ messages[7].content.parts }}", "cannot render a question"),
         ("{% for m in messages %}", "cannot render a question"),
         ("", "has no chat template"),

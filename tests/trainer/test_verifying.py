@@ -96,7 +96,7 @@ def other_settings(
 
 
 def test_another_rope_base_is_found_by_reading_the_config(other_settings: Spoiled) -> None:
-    said = "rope_theta is read back as 10000.0, and was 50000.0 in training"
+    said = "rope_theta was 50000.0 in training, and another process reads 10000.0"
     assert said in other_settings.said
     assert said in other_settings.report["faults"]
 
@@ -104,12 +104,12 @@ def test_another_rope_base_is_found_by_reading_the_config(other_settings: Spoile
 def test_another_chat_template_is_found_by_rendering_the_probe(
     other_settings: Spoiled,
 ) -> None:
-    assert "chat_template_sha256 is read back as" in other_settings.said
-    assert "probe_token_ids is read back as" in other_settings.said
+    assert "chat_template_sha256 was" in other_settings.said
+    assert "probe_token_ids was" in other_settings.said
 
 
 def test_another_end_of_reply_is_found(other_settings: Spoiled) -> None:
-    said = "generation_eos_token_id is read back as [433], and was [433, 435]"
+    said = "generation_eos_token_id was [433, 435] in training, and another process reads [433]"
     assert said in other_settings.said
 
 
@@ -132,10 +132,10 @@ def test_a_refused_model_can_be_published_despite_its_report(other_settings: Spo
     faults = model.contract.provenance.despite
     assert list(faults) == other_settings.report["faults"]
     card = (model.directory / "README.md").read_text()
-    assert "Published despite what its verification found" in card
+    assert "Published although its verification refused it" in card
     assert all(fault in card for fault in faults)
     assert [path.name for path in model.directory.glob("contract*")] == ["contract.json"]
-    with pytest.raises(TrainerError, match="no refused model is in"):
+    with pytest.raises(TrainerError, match="holds no refused model"):
         publish_refused(models, path)
 
 
@@ -151,8 +151,8 @@ def test_other_weights_are_found_by_distance_and_loss(
         save_file(weights, path, metadata={"format": "pt"})
 
     spoiled = spoiled_run(recipe_file(), tmp_path, spoil)
-    assert "nats from the trained ones on average, at most" in spoiled.said
-    assert "nats a token worse" in spoiled.said
+    assert "nats from the trained ones on average, and at most" in spoiled.said
+    assert "merging raised the replies' loss by" in spoiled.said
     assert "train.jsonl, " in spoiled.report["comparison"]["largest_in"]
 
 
@@ -175,7 +175,7 @@ def test_pruning_removes_refused_models(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_a_report_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainerError, match="is no verification report"):
+    with pytest.raises(TrainerError, match="is not a verification report"):
         publish_refused(tmp_path, tmp_path / "missing.json")
 
 
@@ -252,13 +252,13 @@ def test_the_distance_is_judged_against_the_models_own_floor() -> None:
     """The first are SmolLM2's numbers after six steps, which a fixed 0.05 refused."""
     assert not verdict(nats=0.0507, floor=0.035, gain=0.2).faults()
     (fault,) = verdict(nats=0.106, floor=0.035, gain=0.2).faults()
-    assert "0.1060 nats from the trained ones on average, at most 0.1050 allowed" in fault
+    assert "0.1060 nats from the trained ones on average, and at most 0.1050 is allowed" in fault
 
 
 def test_merging_may_cost_a_twentieth_of_the_gain() -> None:
     assert not verdict(gain=1.0, cost=0.0499).faults()
     (fault,) = verdict(gain=1.0, cost=0.0501).faults()
-    assert "0.0501 nats a token worse" in fault
+    assert "merging raised the replies' loss by 0.0501" in fault
     assert "a twentieth of the 1.0000 that training gained" in fault
 
 

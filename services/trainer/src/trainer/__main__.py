@@ -15,20 +15,22 @@ from contract.settings import WRONG_SETTINGS, read_settings
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 log = logging.getLogger("trainer")
 
-RecipeOption = Annotated[Path, typer.Option(help="the recipe, a TOML file")]
+RecipeOption = Annotated[Path, typer.Option(help="the recipe (TOML)")]
 TrainOption = Annotated[
     list[Path] | None,
-    typer.Option("--train", help="train on this file instead of the recipe's; may be repeated"),
+    typer.Option(
+        "--train", help="train on this file instead of the recipe's files; may be repeated"
+    ),
 ]
 BaseOption = Annotated[
-    str | None, typer.Option(help="a directory or hub id instead of the recipe's base")
+    str | None, typer.Option(help="a folder or hub id to use instead of the recipe's base")
 ]
 
 
 @app.command()
 def run(recipe: RecipeOption, train: TrainOption = None, base: BaseOption = None) -> None:
-    """Train, merge, verify and publish. A stopped run goes on; if the model is published already,
-    nothing is done.
+    """Train, merge, verify and publish. A stopped run is resumed. If the model is already
+    published, nothing is done.
     """
     from contextlib import nullcontext
 
@@ -49,7 +51,9 @@ def run(recipe: RecipeOption, train: TrainOption = None, base: BaseOption = None
 @app.command()
 def prepare(
     recipe: RecipeOption,
-    out: Annotated[Path, typer.Option(help="a folder for the report, its picture and the rows")],
+    out: Annotated[
+        Path, typer.Option(help="the folder to write the report, its picture and the rows to")
+    ],
     train: TrainOption = None,
     base: BaseOption = None,
 ) -> None:
@@ -82,24 +86,24 @@ def prepare(
 def distill(
     recipe: RecipeOption,
     file: Annotated[
-        list[Path], typer.Option(help="a labelled file whose questions are asked; may be repeated")
+        list[Path], typer.Option(help="a labelled file with the questions to ask; may be repeated")
     ],
-    out: Annotated[Path, typer.Option(help="where to write the analyses, JSONL")],
+    out: Annotated[Path, typer.Option(help="the file to write the analyses to (JSONL)")],
     url: Annotated[str, typer.Option(help="the teacher's OpenAI API, http://host:port/v1")],
-    model: Annotated[str, typer.Option(help="the teacher's name there")],
-    samples: Annotated[int, typer.Option(min=1, help="analyses asked for a question")] = 8,
-    keep: Annotated[int, typer.Option(min=1, help="right ones kept a question, at most")] = 4,
+    model: Annotated[str, typer.Option(help="the teacher's model name at that API")],
+    samples: Annotated[int, typer.Option(min=1, help="analyses to draw for each question")] = 8,
+    keep: Annotated[int, typer.Option(min=1, help="right analyses to keep for each, at most")] = 4,
     hint: Annotated[
-        bool, typer.Option(help="ask questions never answered right again, with their key")
+        bool, typer.Option(help="ask questions that got no right analysis again, with their key")
     ] = False,
     only_missed: Annotated[
         str | None,
-        typer.Option(help="a finished job (folder, answers.jsonl or URL): ask what it got wrong"),
+        typer.Option(help="ask only what a finished job got wrong (folder, answers.jsonl or URL)"),
     ] = None,
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 1.0,
     max_tokens: Annotated[int, typer.Option(min=1)] = 1024,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    concurrency: Annotated[int, typer.Option(min=1, help="requests in flight")] = 32,
+    concurrency: Annotated[int, typer.Option(min=1, help="requests at once")] = 32,
     timeout_s: Annotated[float, typer.Option(min=1.0)] = 600.0,
 ) -> None:
     """Have a teacher write analyses, and keep those that reach the key. If the teacher wants an API
@@ -117,7 +121,7 @@ def distill(
     settings = read_settings(Settings)
     examples, fmt = questions_to_ask(Recipe.load(recipe), file, only_missed, settings.api_key)
     if not examples:
-        log.info("nothing to ask")
+        log.info("there is no question to ask")
         return
     key = settings.teacher_api_key
     teacher = Teacher(
@@ -131,18 +135,18 @@ def distill(
 @app.command()
 def baseline(
     recipe: RecipeOption,
-    file: Annotated[Path, typer.Option(help="a problem file")],
+    file: Annotated[Path, typer.Option(help="the problem file to answer")],
     out: Annotated[
-        Path, typer.Option(help="where to write one JSON line a question: id, index, answer")
+        Path, typer.Option(help="the file to write one JSON line a question to: id, index, answer")
     ],
 ) -> None:
-    """Answer a problem file with the recipe's base before training, its letter forced."""
+    """Answer a problem file with the untrained base, restricted to the labels."""
     from trainer.baseline import forced_answers, write_answers
     from trainer.recipe import Recipe
     from trainer.settings import Settings
 
     count = write_answers(forced_answers(Recipe.load(recipe), read_settings(Settings), file), out)
-    log.info("%d questions, answers in %s", count, out)
+    log.info("%d questions answered; the answers are in %s", count, out)
 
 
 @app.command("list")
@@ -171,38 +175,38 @@ def list_models() -> None:
 @app.command()
 def publish(
     digest: Annotated[
-        str | None, typer.Argument(help="the digest, or as much of it as is unique")
+        str | None, typer.Argument(help="the digest, or a unique beginning of it")
     ] = None,
     despite: Annotated[
         Path | None,
-        typer.Option(help="a run's verification.json: publish the model that it refused"),
+        typer.Option(help="publish the model that this verification.json of a run refused"),
     ] = None,
 ) -> None:
-    """Make a published model the current one again, or publish one that verification refused. The
-    server takes it up by itself.
+    """Make a published model the current one, or publish one that verification refused. The server
+    switches to it by itself.
     """
     from contract.published import make_current
     from trainer.publishing.publish import find_published, publish_refused
     from trainer.settings import Settings
 
     if (digest is None) == (despite is None):
-        raise typer.BadParameter("give a digest, or --despite with a report")
+        raise typer.BadParameter("give either a digest or --despite with a report")
     if despite is not None:
         model = publish_refused(read_settings(Settings).models_dir, despite)
-        log.warning("published %s despite what its verification found", model)
+        log.warning("published %s, although its verification refused it", model)
         return
     found = find_published(read_settings(Settings).models_dir, str(digest))
     make_current(found.directory)
     log.info(
-        "current is now %s; the server takes it up once no job asks for other weights "
-        "(with ENGINE=transformers when it next starts)",
+        "%s is now the current model; the server switches to it once no job asks for other "
+        "weights (with ENGINE=transformers, at its next start)",
         found.directory,
     )
 
 
 @app.command()
 def prune(
-    keep: Annotated[int, typer.Option(min=1, help="how many of each name stay")] = 3,
+    keep: Annotated[int, typer.Option(min=1, help="models to keep of each name")] = 3,
 ) -> None:
     """Remove all but the newest models of each name; the current one always stays."""
     from trainer.publishing.publish import prune as prune_models
@@ -217,9 +221,11 @@ def prune(
 
 @app.command()
 def compare(
-    one: Annotated[str, typer.Argument(help="a run's digest, or as much of it as is unique")],
-    other: Annotated[str, typer.Argument(help="another's")],
-    out: Annotated[Path, typer.Option(help="where to draw both curves")] = Path("compare.png"),
+    one: Annotated[str, typer.Argument(help="a run's digest, or a unique beginning of it")],
+    other: Annotated[str, typer.Argument(help="another run's digest")],
+    out: Annotated[Path, typer.Option(help="the picture to draw both curves in")] = Path(
+        "compare.png"
+    ),
 ) -> None:
     """Compare the settings, results and curves of two runs."""
     from rich.console import Console
@@ -240,7 +246,7 @@ def compare(
             table.add_row(*row)
         console.print(table)
     draw(first, second, out)
-    log.info("curves are in %s", out)
+    log.info("the curves are in %s", out)
 
 
 def main() -> None:

@@ -37,14 +37,14 @@ def find_base(base: str, source: str) -> Path:
     """
     if Path(base).is_dir():
         if not (Path(base) / "config.json").is_file():
-            raise TrainerError(f"{base} holds no config.json: it is not a model's directory")
+            raise TrainerError(f"{base} is not a model's folder: it has no config.json")
         return Path(base)
     if base.startswith("/"):
-        raise TrainerError(f"the base model's directory {base} does not exist")
+        raise TrainerError(f"the base model's folder {base} does not exist")
     if source == "local":
         raise TrainerError(
-            f"MODEL_SOURCE is local, and there is no directory {base}: set the recipe's base to "
-            "one, or MODEL_SOURCE to huggingface or modelscope"
+            f"MODEL_SOURCE is local, and the folder {base} does not exist: set the recipe's base "
+            "to a folder, or MODEL_SOURCE to huggingface or modelscope"
         )
     return _from_modelscope(base) if source == "modelscope" else _from_hub(base)
 
@@ -62,9 +62,9 @@ def _from_hub(base: str) -> Path:
         raise TrainerError(
             f"cannot get the base model {base} from the Hugging Face hub: {error}. Check the name "
             "and the network: HF_ENDPOINT names a mirror, HF_TOKEN opens a gated model, "
-            "HF_HUB_DISABLE_XET=1 takes the plain way where Xet's hosts are closed, "
-            "MODEL_SOURCE=modelscope takes the other hub. Or set the recipe's base to a directory "
-            "that holds it."
+            "HF_HUB_DISABLE_XET=1 downloads without Xet's hosts, if these are blocked, "
+            "MODEL_SOURCE=modelscope uses the other hub. Or set the recipe's base to a folder with "
+            "the model."
         ) from error
 
 
@@ -78,8 +78,8 @@ def _from_modelscope(base: str) -> Path:
     except Exception as error:
         raise TrainerError(
             f"cannot get the base model {base} from ModelScope: {error}. Check the name and the "
-            "network: MODELSCOPE_DOMAIN names a mirror, MODEL_SOURCE=huggingface takes the other "
-            "hub. Or set the recipe's base to a directory that holds it."
+            "network: MODELSCOPE_DOMAIN names a mirror, MODEL_SOURCE=huggingface uses the other "
+            "hub. Or set the recipe's base to a folder with the model."
         ) from error
 
 
@@ -93,7 +93,7 @@ def _retried(base: str, download: Callable[[], Path]) -> Path:
                 raise
             first = str(error).strip().partition("\n")[0][:300]
             log.warning(
-                "downloading %s failed (%s: %s); trying again in %.0f s, from where it broke off",
+                "downloading %s failed (%s: %s); it is resumed in %.0f s",
                 base,
                 type(error).__name__,
                 first,

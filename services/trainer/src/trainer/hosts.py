@@ -34,12 +34,12 @@ def check_device(stack: Stack | None) -> None:
         # CUDA has started, so the driver is new enough
         fault = stack_fault(stack, driver, cards) if stack and driver else None
     elif stack is None and not cards:
-        log.warning("no GPU is visible here: training on the CPU (STACK=cpu says that it is meant)")
+        log.warning("no GPU is visible here: the CPU trains (set STACK=cpu if that is intended)")
         return
     else:
         fault = (stack_fault(stack, driver, cards) if stack else None) or (
-            f"the driver {driver} shows {cards[0][0]}, and PyTorch {torch.__version__} cannot use "
-            "it: install a PyTorch for that driver, or set STACK=cpu to train on the CPU"
+            f"PyTorch {torch.__version__} cannot use the card {cards[0][0]} with driver {driver}: "
+            "install a PyTorch for that driver, or set STACK=cpu to train on the CPU"
         )
     if fault:
         raise TrainerError(fault)

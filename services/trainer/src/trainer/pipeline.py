@@ -75,7 +75,7 @@ def _keep_published(target: Path) -> None:
     current = target.with_name("current")
     if not current.exists():
         make_current(target)
-    log.info("nothing to do: %s was published from the same base, data and recipe", target)
+    log.info("nothing to do: %s is already published, from the same base, data and recipe", target)
     if current.resolve() != target.resolve():
         log.warning(
             "%s stays the current model; `python -m trainer publish %s` makes this one current",
@@ -179,8 +179,8 @@ def _record_start(run: Run, prepared: Prepared) -> None:
     for name, value in lines(prepared.report):
         log.info("%s: %s", name, value)
     for source in prepared.report.too_long:
-        log.warning("left out, longer than %d tokens: %s", max_length, source)
+        log.warning("left out because it is longer than %d tokens: %s", max_length, source)
     save_report(prepared.report, run.folder)
     text = write_json(recipe_settings(run.recipe), indent=1)
     (run.folder / RECIPE_FILE).write_text(text + "\n", encoding="utf-8")
-    log.info("training in %s, metrics in %s", run.dtype, run.folder / METRICS_FILE)
+    log.info("training in %s; metrics: %s", run.dtype, run.folder / METRICS_FILE)

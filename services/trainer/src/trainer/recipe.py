@@ -86,7 +86,7 @@ class Lora(_Frozen):
             raise ValueError("pro and dora exclude each other: LoRA-Pro's closed form has no DoRA")
         if self.pro and self.plus_ratio != 1:
             raise ValueError(
-                "pro and plus_ratio exclude each other: LoRA-Pro settles A's and B's step itself"
+                "pro and plus_ratio exclude each other: LoRA-Pro sets the steps of A and B itself"
             )
         if self.init == "pissa" and self.quantize != "none":
             raise ValueError(
@@ -95,8 +95,8 @@ class Lora(_Frozen):
             )
         if self.init == "pissa" and self.dora:
             raise ValueError(
-                'init = "pissa" and dora exclude each other: the adapter could not be kept in '
-                "plain PEFT form"
+                'init = "pissa" and dora exclude each other: PEFT\'s plain form cannot hold their '
+                "adapter"
             )
         return self
 
@@ -117,15 +117,17 @@ class Training(_Frozen):
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     analysis_weight: float = Field(
-        1.0, ge=0, le=1, description="weight of an analysis token's loss against a label token's"
+        1.0, ge=0, le=1, description="weight of an analysis token's loss; a label token's is 1"
     )
     neftune_alpha: float = Field(
-        0.0, ge=0, description="noise on the embeddings (NEFTune, Jain et al. 2023); 0 is none"
+        0.0, ge=0, description="noise on the embeddings (NEFTune, Jain et al. 2023); 0: none"
     )
     max_length: int = Field(2048, ge=16, description="tokens of prompt and reply together")
-    validations: int = Field(10, ge=1, description="how often a run is validated, its end included")
+    validations: int = Field(
+        10, ge=1, description="validations in a run, the one at the end included"
+    )
     patience: int | None = Field(
-        None, ge=1, description="stop after so many validations without a better loss"
+        None, ge=1, description="stop after this many validations without a better loss"
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     seed: int = 42
@@ -180,19 +182,17 @@ class Recipe(_Frozen):
     @model_validator(mode="after")
     def _go_together(self) -> Self:
         if self.method == "full" and "lora" in self.model_fields_set:
-            raise ValueError('method = "full" trains every weight: leave [lora] out')
+            raise ValueError('method = "full" trains all weights: leave [lora] out')
         if self.training.fsdp and self.method != "full":
             raise ValueError(
-                'fsdp is for method = "full"; a LoRA run on several GPUs needs no setting'
+                'fsdp is for method = "full": leave it out; LoRA on several GPUs needs no setting'
             )
         if self.training.fsdp and self.training.dtype == "float16":
             raise ValueError("fsdp and float16 exclude each other: use bfloat16")
         if self.validation and self.data.validation_share:
             raise ValueError("validation files and data.validation_share exclude each other")
         if self.training.patience and not (self.validation or self.data.validation_share):
-            raise ValueError(
-                "patience needs validation files, or data.validation_share above 0, to look at"
-            )
+            raise ValueError("patience needs validation files, or data.validation_share above 0")
         return self
 
     @classmethod

@@ -46,15 +46,15 @@ def load_tokenizer(base: Path, messages: Sequence[Message]) -> PreTrainedTokeniz
         tokenizer.chat_template = tokenizer.chat_template.get("default")
     if not tokenizer.chat_template:
         raise TrainerError(
-            "the base's tokenizer has no chat template; use an instruct model, or add one to it"
+            "the base's tokenizer has no chat template: use an instruct model, or add a template"
         )
     text = _checked(tokenizer, list(messages))
     if _may_change(tokenizer, list(messages)):
         _pin_the_date(tokenizer, list(messages))
     if text.rfind("<think>") > max(text.rfind("</think>"), text.rfind(messages[-1]["content"])):
         log.warning(
-            "the base's chat template opens a <think> block for every reply: replies are trained "
-            "inside it, as they will be served; a base that does not reason may suit better"
+            "the base's chat template opens a <think> block for every reply, so replies are "
+            "trained and served inside it; a base that does not reason may suit better"
         )
     return tokenizer
 
@@ -91,8 +91,8 @@ def _checked(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> str
         TrainerError: it cannot, or some of their text is lost.
     """
     remedy = (
-        'set format.system_prompt = "" in the recipe, and say in format.user_template what the '
-        "model is to do"
+        'set format.system_prompt = "" in the recipe, and put the instructions for the model into '
+        "format.user_template"
     )
     asks_system = messages[0]["role"] == "system"
     try:
@@ -103,7 +103,7 @@ def _checked(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> str
                 f"the base's chat template refuses a system message ({_line(error)}): {remedy}"
             ) from error
         raise TrainerError(
-            f"the base's chat template cannot render a question ({_line(error)}): mend it, or use "
+            f"the base's chat template cannot render a question ({_line(error)}): fix it, or use "
             "another base"
         ) from error
     for message in messages:
@@ -111,10 +111,10 @@ def _checked(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> str
             continue
         if message["role"] == "system":
             raise TrainerError(
-                f"the base's chat template leaves out the system message, or changes it: {remedy}"
+                f"the base's chat template leaves out or changes the system message: {remedy}"
             )
         raise TrainerError(
-            "the base's chat template leaves out a question's text, or changes it: mend it, or use "
+            "the base's chat template leaves out or changes a question's text: fix it, or use "
             "another base"
         )
     return text
@@ -134,13 +134,13 @@ def _pin_the_date(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -
     )
     if _may_change(tokenizer, messages):
         raise TrainerError(
-            "the base's chat template gives another prompt at another time, so its model could be "
-            "asked as it was trained on no other day: take the date (strftime_now) out of the "
+            "the base's chat template gives another prompt at another time, so a model trained "
+            "today would be asked differently later: remove the date (strftime_now) from the "
             f"template in the base's folder {tokenizer.name_or_path}"
         )
     log.warning(
-        "the base's chat template prints the date: %s is written into the one that is trained and "
-        "published",
+        "the base's chat template prints the date; the template that is trained and published "
+        "always prints %s",
         PINNED.date(),
     )
 

@@ -34,7 +34,7 @@ from trainer.recipe import DataFile
 
 _BARE_LABEL = re.compile(r"\s*([A-Z])\s*[.．。]?\s*")
 
-UNREADABLE = "its analysis hides the answer behind it (a reasoning tag that is not closed?)"
+UNREADABLE = "no answer can be read after its analysis (is a reasoning tag not closed?)"
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def load_examples(files: Sequence[DataFile], fmt: PromptFormat) -> Examples:
     """
     if not fmt.is_read:
         raise TrainerError(
-            f"format.label_patterns read no label from format.answer_line = {fmt.answer_line!r}: "
-            "leave label_patterns out, or add one that does"
+            f"format.label_patterns cannot read format.answer_line = {fmt.answer_line!r}: leave "
+            "label_patterns out, or add a pattern that reads it"
         )
     rows: list[Example] = []
     recognized: Counter[str] = Counter()
@@ -92,7 +92,7 @@ def load_examples(files: Sequence[DataFile], fmt: PromptFormat) -> Examples:
     if not rows:
         reasons = "; ".join(f"{count} x {reason}" for reason, count in dropped.items())
         names = ", ".join(data_file.file for data_file in files)
-        raise TrainerError(f'no labelled question in {names} ({reasons}): give each an "answer"')
+        raise TrainerError(f'no question in {names} has a label ({reasons}): give each an "answer"')
     return Examples(rows, recognized, dropped, digest.hexdigest())
 
 
@@ -157,7 +157,8 @@ def _read_instructions(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
         raise TrainerError(f"{path}: {error}") from error
     if not isinstance(entries, list):
         raise TrainerError(
-            f"{path} must hold a list of rows with instruction and output; for JSONL name it .jsonl"
+            f"{path} must be a list of rows with instruction and output; if it is JSONL, name it "
+            ".jsonl"
         )
     own = own_form(fmt)
     rows, forms, dropped = [], Counter[str](), Counter[str]()

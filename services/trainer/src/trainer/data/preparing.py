@@ -125,8 +125,8 @@ def settled(recipe: Recipe, examples: Sequence[Example]) -> tuple[Recipe, str]:
         return recipe.with_style("analysis"), f"{_REPLIES['analysis']}; {have}"
     files = " ".join(f"--file {Path(data_file.file).name}" for data_file in recipe.train)
     return recipe.with_style("answer"), (
-        f"{_REPLIES['answer']}; {have}, and half of them or {ENOUGH} are needed. Have them "
-        f"written: python -m trainer distill --recipe RECIPE {files} --url TEACHER "
+        f"{_REPLIES['answer']}; {have}, and half of them or {ENOUGH} are needed. A teacher can "
+        f"write them: python -m trainer distill --recipe RECIPE {files} --url TEACHER "
         "--model NAME --out FILE"
     )
 
@@ -210,7 +210,7 @@ def _nothing_left(recipe: Recipe, dropped: Counter[str]) -> str:
     advice = (
         'write analyses with `trainer distill`, or set format.style = "auto" to train bare labels'
         if dropped[NO_ANALYSIS]
-        else "mend the files"
+        else "fix the files"
     )
     names = ", ".join(data_file.file for data_file in recipe.train)
-    return f"nothing to train on is left of {names} ({reasons}): {advice}"
+    return f"{names}: no row is left to train on ({reasons}): {advice}"

@@ -84,7 +84,8 @@ def end_token(tokenizer: PreTrainedTokenizerBase) -> int:
     special = {int(i) for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     if not after or after[0] not in special:
         raise TrainerError(
-            "the chat template ends no reply with a special token; a model could not learn to stop"
+            "the chat template does not end replies with a special token, so a model would not "
+            "learn to stop: use another base"
         )
     return int(after[0])
 
@@ -181,7 +182,7 @@ def _first_difference(
     parting = [ids[len(common)] for ids in tokens if len(ids) > len(common)]
     if len(set(parting)) < len(lines):
         raise TrainerError(
-            f"this tokenizer has no token that tells the labels apart in {lines[0][-20:]!r}: set "
+            f"no token of this tokenizer distinguishes the labels in {lines[0][-20:]!r}: set "
             "another format.answer_line"
         )
     return common, parting

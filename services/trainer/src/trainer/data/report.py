@@ -28,11 +28,11 @@ def lines(report: DataReport) -> list[tuple[str, str]]:
     said += [
         ("replies trained", report.replies),
         ("problems", f"{report.problems}"),
-        ("near-duplicate problems", f"{report.near_duplicate_problems}, kept on one side"),
+        ("near-duplicate problems", f"{report.near_duplicate_problems}, kept on the same side"),
         ("repeated questions", f"{report.repeated}"),
         (
             "questions trained",
-            f"{report.trained}, {report.copies} of them with their options permuted",
+            f"{report.trained}, {report.copies} of them copies with permuted options",
         ),
         ("questions held out", f"{report.held_out} of {report.held_out_problems} problems"),
         ("held-out questions that leaked", f"{report.leaking}, left out"),

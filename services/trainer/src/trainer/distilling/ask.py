@@ -78,8 +78,8 @@ async def draw(
 
 def _failed(teacher: Teacher, why: str) -> TrainerError:
     return TrainerError(
-        f"the teacher {teacher.model} at {teacher.url} failed: {why}. What it wrote so far is "
-        "saved; the same command goes on from there."
+        f"the teacher {teacher.model} at {teacher.url} failed: {why}. Its replies so far are "
+        "saved; the same command continues from there."
     )
 
 
@@ -89,8 +89,8 @@ def _http(url: str) -> httpx2.AsyncClient:
         return DefaultAsyncHttpxClient(trust_env=not is_near(url))
     except (ImportError, ValueError, httpx2.InvalidURL) as error:
         raise TrainerError(
-            f"the environment's proxy (all_proxy, http_proxy or https_proxy) cannot be used for "
-            f"{url}: {error}"
+            f"the proxy in the environment (all_proxy, http_proxy or https_proxy) cannot be used "
+            f"for {url}: {error}"
         ) from error
 
 

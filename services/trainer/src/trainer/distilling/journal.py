@@ -69,7 +69,7 @@ class Journal:
         if lines and _read(lines[0]) != header:
             raise TrainerError(
                 f"{path} was written with other settings "
-                f"({lines[0].decode(errors='replace')}): name another --out, or remove it"
+                f"({lines[0].decode(errors='replace')}): give another --out, or remove this file"
             )
         self.drawn = [drawn for line in lines[1:] if (drawn := self._drawn(line, path))]
         path.write_bytes(whole + b"\n" if whole else write_json(header).encode() + b"\n")
@@ -79,7 +79,7 @@ class Journal:
     def _drawn(line: bytes, path: Path) -> Drawn | None:
         found = _read(line)
         if not isinstance(found, dict) or {*found} != {*Drawn.__dataclass_fields__}:
-            log.warning("%s: passed over a damaged line; its sample is drawn again", path)
+            log.warning("%s has a damaged line; its sample is drawn again", path)
             return None
         return Drawn(**found)
 

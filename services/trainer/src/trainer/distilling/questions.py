@@ -45,8 +45,8 @@ def missed_in(examples: Sequence[Example], answers: Sequence[dict[str, Any]]) ->
     ]
     if not any(place in answered for place in places):
         raise TrainerError(
-            "the job answered no question of these files: give the labelled form of the file that "
-            "was posted, with the same ids"
+            "the job answered no question of these files: give the posted file with labels added "
+            "and the same ids"
         )
     return [
         example
@@ -74,12 +74,12 @@ def job_answers(job: str, api_key: str) -> list[dict[str, Any]]:
             data = path.read_bytes()
         answers = [read_json(line) for line in data.split(b"\n") if line.strip()]
     except urllib.error.HTTPError as error:
-        known = {409: "it has not finished", 401: "it wants a key; set API_KEY"}
+        known = {409: "it has not finished", 401: "the API needs a key; set API_KEY"}
         why = known.get(error.code, f"{error.code} {error.reason}")
         raise TrainerError(f"cannot read the answers of {job}: {why}") from error
     except (OSError, ValueError) as error:
         raise TrainerError(f"cannot read the answers of {job}: {error}") from error
     for number, answer in enumerate(answers, start=1):
         if not isinstance(answer, dict) or not {"id", "index", "answer"} <= {*answer}:
-            raise TrainerError(f"cannot read the answers of {job}: line {number} is no answer")
+            raise TrainerError(f"cannot read the answers of {job}: line {number} is not an answer")
     return answers

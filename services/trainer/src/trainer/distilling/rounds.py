@@ -46,7 +46,7 @@ def distill(
     """
     if fmt.style != "analysis":
         raise TrainerError(
-            "distill writes analyses, and this recipe trains bare labels: set format.style = "
+            "distill writes analyses, but this recipe trains labels alone: set format.style = "
             '"analysis"'
         )
     failures: dict[str, Failure] = {}
@@ -84,7 +84,7 @@ def _write_failures(examples: Sequence[Example], failures: dict[str, Failure], p
     )
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     log.warning(
-        "%d questions failed, and %s has the teacher's words; the same command asks them again",
+        "%d questions failed; %s gives the reasons; the same command asks them again",
         len(failures),
         path,
     )

@@ -25,10 +25,10 @@ def report(yields: Sequence[Yield], out: Path, console: Console) -> None:
     print_yields(yields, console)
     if not any(found.kept for found in yields):
         raise TrainerError(
-            "no analysis was kept: the table above says how many reached the key, and "
-            f"{out.with_suffix('.failures.jsonl')}, if it is there, why questions failed"
+            "no analysis was kept: the table above says how many reached the key. If questions "
+            f"failed, {out.with_suffix('.failures.jsonl')} gives the reasons"
         )
-    log.info("analyses are in %s, every question's yield in %s", out, out.with_suffix(".yield.tsv"))
+    log.info("analyses: %s; yield of each question: %s", out, out.with_suffix(".yield.tsv"))
 
 
 def print_yields(yields: Sequence[Yield], console: Console) -> None:
@@ -44,7 +44,7 @@ def print_yields(yields: Sequence[Yield], console: Console) -> None:
     hinted = sum(1 for y in yields if y.hinted_right)
     console.print(
         f"{right} of {asked} analyses reached the key ({right / max(asked, 1):.1%}); "
-        f"{sum(y.kept for y in yields)} kept, {hinted} questions helped by the hint, "
-        f"{sum(1 for y in yields if not y.kept)} without any, "
+        f"{sum(y.kept for y in yields)} were kept. The hint helped {hinted} questions, "
+        f"{sum(1 for y in yields if not y.kept)} got no analysis, "
         f"{sum(1 for y in yields if y.failed)} failed"
     )

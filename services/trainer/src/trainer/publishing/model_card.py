@@ -27,7 +27,7 @@ def model_card(
     parts = [
         f"---\n{front}\n---",
         f"# {contract.model} {contract.digest}",
-        "Ask it with the prompts of `contract.json`, which is how it was trained.",
+        "Ask it with the prompts of `contract.json`: it was trained with them.",
         *_despite(origin.despite),
         _table(_origin(recipe, contract)),
         "## Training",
@@ -36,9 +36,9 @@ def model_card(
         "## Data",
         f"![Data]({DATA_PICTURE})",
         _table(lines(data)),
-        "## Merged weights against the trained",
+        "## Merged weights compared with the trained ones",
         _table(_checks(contract, verification)),
-        "## Replies of the merged weights, greedy",
+        "## Greedy replies of the merged weights",
         *(_reply(reply) for reply in verification["replies"]),
         "## Recipe",
         f"```json\n{write_json(recipe_settings(recipe), indent=1)}\n```",
@@ -64,12 +64,15 @@ def _checks(contract: Contract, verification: dict[str, Any]) -> list[tuple[str,
     comparison, lost = verification["comparison"], verification["losses"]
     return [
         ("prompts compared", f"{comparison['rows']}, {comparison['tokens']} tokens"),
-        ("merged against trained, nats apart", _number(comparison["nats"])),
-        (f"the base in {contract.dtype} against float32", _number(comparison["floor"])),
-        ("training gained, nats a token", f"{_number(lost['gain'])} in {_rows(lost)}"),
-        ("merging cost, nats a token", f"{_number(lost['cost'])} ± {_number(lost['error'])}"),
+        ("distance of merged from trained weights, nats", _number(comparison["nats"])),
+        (
+            f"distance of the base in {contract.dtype} from float32, nats",
+            _number(comparison["floor"]),
+        ),
+        ("gain of training, nats a token", f"{_number(lost['gain'])} in {_rows(lost)}"),
+        ("cost of merging, nats a token", f"{_number(lost['cost'])} ± {_number(lost['error'])}"),
         ("same likeliest token", f"{comparison['top1']:.2%}"),
-        ("nats apart, largest", _number(comparison["largest"])),
+        ("largest distance, nats", _number(comparison["largest"])),
         ("settings read back by another process", ", ".join(verification["read_back"])),
     ]
 
@@ -78,7 +81,7 @@ def _despite(faults: Sequence[str]) -> list[str]:
     if not faults:
         return []
     said = "\n".join(f"- {fault}" for fault in faults)
-    return [f"**Published despite what its verification found:**\n\n{said}"]
+    return [f"**Published although its verification refused it:**\n\n{said}"]
 
 
 def _rows(lost: dict[str, Any]) -> str:

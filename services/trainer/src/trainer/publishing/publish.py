@@ -54,8 +54,8 @@ def refused(staged: Path, contract: Contract, report: Path) -> TrainerError:
     staged.rename(kept)
     faults = "".join(f"  {fault}\n" for fault in contract.provenance.despite)
     return TrainerError(
-        f"the saved model is not what was trained, and was not published:\n{faults}"
-        f"The whole comparison is in {report}; checkpoint and adapter stay, and the model in "
+        f"the saved model differs from the trained one and was not published:\n{faults}"
+        f"The whole comparison is in {report}. Checkpoint and adapter are kept; the model is in "
         f"{kept}. `python -m trainer publish --despite {report}` publishes it as it is. Trainer "
         "and server must have the same transformers major; float16 may need a smaller lora.alpha."
     )
@@ -71,14 +71,14 @@ def publish_refused(models_dir: Path, report: Path) -> Path:
     kept = models_dir / run_dir.parent.name / f".refused-{run_dir.name}"
     if not report.is_file() or report.name != VERIFICATION_FILE:
         raise TrainerError(
-            f"{report} is no verification report: give the {VERIFICATION_FILE} of the run that was "
-            "refused, RUNS_DIR/NAME/DIGEST/" + VERIFICATION_FILE
+            f"{report} is not a verification report: give the report of the refused run, "
+            "RUNS_DIR/NAME/DIGEST/" + VERIFICATION_FILE
         )
     try:
         contract = Contract.model_validate_json((kept / REFUSED_CONTRACT).read_bytes())
     except FileNotFoundError:
         raise TrainerError(
-            f"no refused model is in {kept}: it was published, or removed; `python -m trainer run` "
+            f"{kept} holds no refused model: it was published or removed. `python -m trainer run` "
             "with the same recipe makes it again from its last checkpoint"
         ) from None
     target = publish(kept, contract)
@@ -99,7 +99,7 @@ def find_published(models_dir: Path, digest: str) -> Published:
         there = ", ".join(f"{m.contract.model} {m.contract.digest}" for m in found or models)
         raise TrainerError(
             f"{len(found) or 'no'} published models have a digest that begins with {digest!r}; "
-            f"{'they are' if found else 'published are'}: {there or 'none'}"
+            f"{'they are' if found else 'the published ones are'}: {there or 'none'}"
         )
     return found[0]
 

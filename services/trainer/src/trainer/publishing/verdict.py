@@ -134,15 +134,16 @@ class Verdict:
         if not compared.nats <= self.allowed_nats:
             found.append(
                 f"the merged weights are {compared.nats:.4f} nats from the trained ones on "
-                f"average, at most {self.allowed_nats:.4f} allowed ({MOST_FLOORS:.0f} times the "
-                f"base's {self.floor:.4f} between {self.dtype} and float32); {compared.largest:.4f}"
-                f" in {compared.largest_in}"
+                f"average, and at most {self.allowed_nats:.4f} is allowed ({MOST_FLOORS:.0f} times "
+                f"the {self.floor:.4f} of the base between {self.dtype} and float32); the largest "
+                f"distance is {compared.largest:.4f}, in {compared.largest_in}"
             )
         if not cost - ERRORS * self.losses.error <= self.allowed_cost:
             found.append(
-                f"merging made the replies' loss {cost:.4f} nats a token worse (give or take "
-                f"{ERRORS * self.losses.error:.4f}), at most {self.allowed_cost:.4f} allowed (a "
-                f"twentieth of the {self.losses.gain:.4f} that training gained)"
+                f"merging raised the replies' loss by {cost:.4f} ± "
+                f"{ERRORS * self.losses.error:.4f} nats a token, and at most "
+                f"{self.allowed_cost:.4f} is allowed (a twentieth of the "
+                f"{self.losses.gain:.4f} that training gained)"
             )
         return found
 
@@ -155,13 +156,13 @@ class Verdict:
             else f"{lost.rows} rows, {lost.held_out} of them held out"
         )
         return [
-            f"merged weights against the trained: {compared.nats:.4f} nats apart over "
-            f"{compared.tokens} tokens; the base in {self.dtype} against float32: "
-            f"{self.floor:.4f}; at most {self.allowed_nats:.4f} allowed",
+            f"the merged weights are {compared.nats:.4f} nats from the trained ones over "
+            f"{compared.tokens} tokens; the base in {self.dtype} is {self.floor:.4f} from float32; "
+            f"at most {self.allowed_nats:.4f} is allowed",
             f"loss in {origin}: base {lost.base:.4f}, trained {lost.trained:.4f}, merged "
             f"{lost.merged:.4f} nats a token: training gained {lost.gain:.4f}, merging cost "
-            f"{lost.cost:.4f} (give or take {ERRORS * lost.error:.4f}); at most "
-            f"{self.allowed_cost:.4f} allowed",
+            f"{lost.cost:.4f} ± {ERRORS * lost.error:.4f}; at most {self.allowed_cost:.4f} is "
+            "allowed",
         ]
 
     def report(self) -> dict[str, Any]:
@@ -199,7 +200,7 @@ def spread(rows: Sequence[Any], count: int) -> list[Any]:
 def differing(meant: dict[str, Any], found: dict[str, Any]) -> list[str]:
     """A sentence for each value that another process reads differently."""
     return [
-        f"{name} is read back as {found[name]}, and was {value} in training"
+        f"{name} was {value} in training, and another process reads {found[name]}"
         for name, value in meant.items()
         if found[name] != value
     ]

@@ -87,8 +87,8 @@ def load_base(
         )
     except Exception as error:
         raise TrainerError(
-            f"cannot load the base model from {base}: {error}. Is a file missing or cut short? "
-            "Compare the folder with the model's page, and fetch what differs again."
+            f"cannot load the base model from {base}: {error}. Is a file missing or incomplete? "
+            "Compare the folder with the model's page, and download again the files that differ."
         ) from error
     return model if quantize == "nf4" else model.to(device)
 
@@ -96,8 +96,8 @@ def load_base(
 def _can_quantize(device: torch.device) -> None:
     if device.type != "cuda":
         raise TrainerError(
-            'lora.quantize = "nf4" needs an NVIDIA GPU, and none is visible here; take the '
-            "line out to train in 16 bits"
+            'lora.quantize = "nf4" needs an NVIDIA GPU, and none is visible here: remove this '
+            "line to train in 16 bits"
         )
     try:
         import bitsandbytes  # noqa: F401

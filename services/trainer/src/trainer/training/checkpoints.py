@@ -56,8 +56,8 @@ def save(folder: Path, name: str, state: dict[str, Any]) -> None:
         free = shutil.disk_usage(folder).free / 2**30 if folder.exists() else 0.0
         kept = ", ".join(path.name for path in _by_age(folder)) or "none yet"
         raise TrainerError(
-            f"cannot save a checkpoint in {folder}: {error}. {free:.1f} GiB are free there; make "
-            f"room (trainer prune removes old models) and run again. Checkpoints that stay: {kept}."
+            f"cannot save a checkpoint in {folder}: {error}. {free:.1f} GiB are free there: make "
+            f"room (trainer prune removes old models) and run again. Checkpoints kept: {kept}."
         ) from error
 
 
@@ -89,12 +89,12 @@ def load(path: Path) -> dict[str, Any] | None:
         if not damaged:
             state: dict[str, Any] = torch.load(path / _STATE, map_location="cpu", weights_only=True)
             return state
-        why = f"{', '.join(damaged)} changed since it was saved"
+        why = f"{', '.join(damaged)} changed after it was saved"
     except FileNotFoundError as error:
         why = f"{error.filename} is missing"
     except (OSError, ValueError) as error:
         why = str(error)
-    log.warning("the checkpoint %s is left aside: %s", path, why)
+    log.warning("the checkpoint %s is skipped: %s", path, why)
     return None
 
 

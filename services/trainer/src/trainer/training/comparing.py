@@ -33,8 +33,8 @@ def load_run(runs_dir: Path, digest: str) -> RunRecord:
     if len(found) != 1:
         there = sorted(path.parent.name for path in runs_dir.glob(f"*/*/{RECIPE_FILE}"))
         raise TrainerError(
-            f"{len(found) or 'no'} runs have a digest that begins with {digest!r}; there are: "
-            f"{', '.join(there) or 'none'} in {runs_dir}"
+            f"{len(found) or 'no'} runs have a digest that begins with {digest!r}; the runs in "
+            f"{runs_dir} are: {', '.join(there) or 'none'}"
         )
     metrics = read_metrics(found[0] / METRICS_FILE)
     if not metrics:

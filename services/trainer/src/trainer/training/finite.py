@@ -32,7 +32,7 @@ def check_finite(what: str, value: float, run: Run) -> None:
         return
     training = run.recipe.training
     wider = {
-        "float16": 'training.dtype = "float32" ("bfloat16" where the card has it)',
+        "float16": 'training.dtype = "float32" ("bfloat16" if the card has it)',
         "bfloat16": 'training.dtype = "float32"',
     }.get(run.dtype)
     tries = [
@@ -42,12 +42,12 @@ def check_finite(what: str, value: float, run: Run) -> None:
     ]
     last = last_name(run.checkpoints)
     kept = (
-        f"the checkpoint {last} stays in {run.checkpoints}"
+        f"the checkpoint {last} is kept in {run.checkpoints}"
         if last
         else "no checkpoint was saved yet"
     )
     raise TrainerError(
         f"{what} is {value}: training stopped. Try "
-        f"{', '.join([*([wider] if wider else []), *tries])}; a changed recipe starts anew, and "
+        f"{', '.join([*([wider] if wider else []), *tries])}. A changed recipe starts a new run; "
         f"{kept}."
     )

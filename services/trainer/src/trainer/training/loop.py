@@ -79,11 +79,11 @@ def train(
             if asked and state.step < plan.steps:
                 raise StoppedError(
                     f"stopped after step {state.step} of {plan.steps}; a checkpoint is in "
-                    f"{run.checkpoints}, and the same command goes on from it"
+                    f"{run.checkpoints}, and the same command continues from it"
                 )
             if state.stopping.is_due:
                 worse = state.stopping.worse
-                log.info("no better validation loss in %d validations: stopping", worse)
+                log.info("%d validations brought no better loss: training stops", worse)
         if metrics:
             metrics.close()
         state.take_best()

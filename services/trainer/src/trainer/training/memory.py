@@ -50,9 +50,9 @@ def _advice(
         steps.append("a smaller base, or a device with more memory")
     return TrainerError(
         f"out of memory: {device} has {total:.1f} GiB; model and optimizer held {before:.1f} GiB "
-        f"before the first pack, and a pack of up to {training.pack_tokens} tokens took it to "
-        f"{peak:.1f} GiB and further. In this order, try: {'; '.join(steps)}. The last checkpoint "
-        f"stays, and the run goes on from it. ({str(error).splitlines()[0]})"
+        f"before the first pack, and more than {peak:.1f} GiB with a pack of up to "
+        f"{training.pack_tokens} tokens. Try, in this order: {'; '.join(steps)}. The last "
+        f"checkpoint is kept, and the run continues from it. ({str(error).splitlines()[0]})"
     )
 
 

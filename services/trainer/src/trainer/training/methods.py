@@ -68,7 +68,7 @@ def _lora_config(lora: Lora, model: Any) -> LoraConfig:
             }
         )
         raise TrainerError(
-            f"lora.targets names {', '.join(missing)}, which this base has not; its linear layers "
+            f"this base has no {', '.join(missing)}, which lora.targets names; its linear layers "
             f"are {', '.join(linear)}"
         )
     return LoraConfig(
@@ -93,7 +93,7 @@ def _use_liger(model: Any) -> None:
     _apply_liger_kernel_to_instance(
         model=causal, cross_entropy=False, fused_linear_cross_entropy=False
     )
-    log.info("with Liger's fused kernels")
+    log.info("Liger's fused kernels are used")
 
 
 def make_optimizer(model: Any, recipe: Recipe) -> torch.optim.Optimizer:

@@ -121,7 +121,7 @@ def _tensorboard(run_dir: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise TrainerError(
-            "TENSORBOARD is set, but the package tensorboard is not installed; install it, or take "
-            "the variable away"
+            "TENSORBOARD is set, but the package tensorboard is not installed: install it, or "
+            "unset the variable"
         ) from error
     return SummaryWriter(str(run_dir / "tensorboard"))

@@ -79,7 +79,9 @@ class TrainingState:
         (there,) = self.world.sum(best is not None)
         if there == self.world.size:
             restore_weights(self.module, best["weights"] if best else {}, self.world)
-            log.info("taking the weights of step %d, the best validated", self.stopping.best_step)
+            log.info(
+                "the weights of step %d are taken: they validated best", self.stopping.best_step
+            )
 
     def _resume(self) -> None:
         found = checkpoints.load_last(self.run.checkpoints) if self.world.first else None
@@ -96,4 +98,4 @@ class TrainingState:
         self.scaler.load_state_dict(scaler)
         self.step = progress.pop("step")
         self.stopping = EarlyStopping(self.stopping.patience, **progress)
-        log.info("going on from the checkpoint of step %d", step)
+        log.info("continuing from the checkpoint of step %d", step)
