@@ -190,7 +190,7 @@ def test_ctrl_c_hangup_and_kill_9_end_every_process(root: Path, number: int, cod
 def test_a_taken_port_is_named_before_anything_starts(root: Path) -> None:
     done = quorum(root, "local", "demo", timeout_s=60)
     assert done.returncode == 1
-    assert f"port {API_PORT} is taken" in done.stdout
+    assert f"port {API_PORT} is used by another process" in done.stdout
 
 
 def test_a_faulty_file_is_refused_before_anything_starts(root: Path, tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(
     _, err = process.communicate(timeout=30)
     assert process.returncode == INTERRUPTED
     job_id = api.get("/jobs").json()["data"][0]["id"]
-    assert f"come back with: quorum wait {job_id}" in err
+    assert f"follow it again with: quorum wait {job_id}" in err
     server.latency_s = 0
     quorum("wait", job_id)
 

@@ -46,7 +46,7 @@ def test_a_host_that_has_everything_passes() -> None:
         ({"compose": None}, "Compose", "fail", "docker-compose-plugin"),
         ({"compose": "v2.20.3"}, "Compose", "fail", "update"),
         ({"env": None}, ".env", "fail", "make env"),
-        ({"env": {**ENV, "RECIPE": ""}}, ".env", "fail", "take the lines"),
+        ({"env": {**ENV, "RECIPE": ""}}, ".env", "fail", "copy these lines"),
         ({"env": {**ENV, "STACK": "cuda12"}}, ".env", "fail", "one of cpu, cu12, volta, cu13"),
         ({"password_file": False}, "password of Redis", "fail", "make env"),
         ({"driver": None, "cards": ()}, "driver and GPU", "fail", "install the driver"),
@@ -78,7 +78,7 @@ def test_a_host_that_has_everything_passes() -> None:
             {"env": {**ENV, "https_proxy": "socks5://proxy:1080"}},
             "https_proxy",
             "fail",
-            "name an HTTP proxy",
+            "set an HTTP proxy",
         ),
         (
             {
@@ -93,7 +93,7 @@ def test_a_host_that_has_everything_passes() -> None:
             "host.docker.internal",
         ),
         ({"training_files": ()}, "training data", "look", "docs/training.md"),
-        ({"taken_ports": ("8080",)}, "ports", "look", "set the variable in .env"),
+        ({"taken_ports": ("8080",)}, "ports", "look", "set another port in .env"),
     ],
 )
 def test_each_missing_part_is_named_with_the_remedy(
@@ -186,7 +186,7 @@ def test_a_shell_variable_that_overrides_the_env_file_is_named(tmp_path: Path) -
     lines = [f"{name}={value}" for name, value in ENV.items()]
     (tmp_path / ".env").write_text("\n".join(lines))
     found = doctor(tmp_path, STACK="volta", RECIPE=ENV["RECIPE"])
-    assert found[".env"]["found"] == "the shell sets STACK otherwise"
+    assert found[".env"]["found"] == "the shell sets STACK to other values"
     found = doctor(tmp_path, http_proxy="http://127.0.0.1:7890")  # which compose passes on
     assert "is the container itself" in found["http_proxy"]["found"]
 
@@ -202,7 +202,7 @@ def doctor(root: Path, **variables: str) -> dict[str, dict[str, str]]:
 
 def test_the_doctor_works_in_an_empty_folder(tmp_path: Path) -> None:
     found = doctor(tmp_path)
-    assert found["Docker"]["found"] == "none answers"
+    assert found["Docker"]["found"] == "no engine answers"
     assert found["driver and GPU"]["found"] == "no NVIDIA driver answers"
     assert found[".env"]["do"] == "make env"
     assert "0 GB" not in found["memory"]["found"]

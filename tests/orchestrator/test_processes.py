@@ -83,7 +83,7 @@ def test_a_process_that_dies_is_started_again_with_a_message(tmp_path: Path) -> 
 
         until(again)
         assert not session_members(first)
-    assert said == ["api was killed by signal 9; it is started again in 1 s"]
+    assert said == ["api was killed by signal 9; it is restarted in 1 s"]
     assert not session_members(child.process.pid)
 
 
@@ -102,7 +102,7 @@ def test_pauses_grow_for_a_process_that_keeps_dying(
             return len(said) == 3
 
         until(third)
-    assert said[0] == "worker-1 ended with exit code 1; it is started again in 0.1 s"
+    assert said[0] == "worker-1 ended with exit code 1; it is restarted in 0.1 s"
     pauses = [line.split("\n")[0].split()[-2] for line in said]
     assert pauses == ["0.1", "0.2", "0.4"]
     assert "the end of" in said[1]

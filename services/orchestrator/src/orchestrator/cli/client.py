@@ -128,8 +128,8 @@ class Client:
             return kind.model_validate_json(response.content)
         except ValidationError as error:
             raise ApiError(
-                f"{self._url} gives replies that are not this API's ({response.url.path}); is the "
-                "address right? Set QUORUM_URL or --url"
+                f"{self._url} is not Quorum's API: its reply to {response.url.path} cannot be "
+                "read; is the address right? Set QUORUM_URL or --url"
             ) from error
 
     def _stream(self, path: str) -> closing[httpx2.Response]:
@@ -171,7 +171,7 @@ def _path(job_id: str) -> str:
 
 def _check_header(what: str, value: str) -> None:
     if not (value.isascii() and value.isprintable()):
-        raise ApiError(f"{what} may hold printable ASCII characters alone")
+        raise ApiError(f"{what} may hold only printable ASCII characters")
 
 
 def _backoff_s(attempt: int) -> float:

@@ -71,17 +71,17 @@ class Download(StrEnum):
 
 
 JobId = Annotated[str, typer.Argument(help="the job's id, job_...")]
-JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, one document")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 
 
 @app.callback()
 def connect(
     context: typer.Context,
     url: Annotated[
-        str, typer.Option("--url", envvar="QUORUM_URL", help="where the API is")
+        str, typer.Option("--url", envvar="QUORUM_URL", help="the API's address")
     ] = "http://127.0.0.1:8080",
     api_key: Annotated[
-        str, typer.Option("--api-key", envvar="QUORUM_API_KEY", help="the API's key, where it asks")
+        str, typer.Option("--api-key", envvar="QUORUM_API_KEY", help="the API's key, if it has one")
     ] = "",
 ) -> None:
     if fault := url_fault(url):
@@ -93,15 +93,15 @@ def connect(
 @with_job_settings
 def submit(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="a problem file, JSONL")],
+    file: Annotated[Path, typer.Argument(help="the problem file (JSONL)")],
     wait: Annotated[
         bool, typer.Option("--wait", help="follow the job and save its submission at the end")
     ] = False,
     idempotency_key: Annotated[
-        str | None, typer.Option(help="the same key and file give one job, however often posted")
+        str | None, typer.Option(help="repeated posts of one file with this key make one job")
     ] = None,
     save: Annotated[
-        Path | None, typer.Option("--out", help="where --wait saves the submission")
+        Path | None, typer.Option("--out", help="the file that --wait saves the submission in")
     ] = None,
     as_json: JsonOption = False,
     settings: JobOptions = NO_OPTIONS,
@@ -124,8 +124,8 @@ def submit(
 @app.command("list")
 def list_jobs(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="how many")] = 20,
-    after: Annotated[str | None, typer.Option(help="older than this job")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="jobs to list")] = 20,
+    after: Annotated[str | None, typer.Option(help="list jobs older than this one")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
@@ -150,7 +150,9 @@ def show(context: typer.Context, job: JobId, as_json: JsonOption = False) -> Non
 def wait(
     context: typer.Context,
     job: JobId,
-    save: Annotated[Path | None, typer.Option("--out", help="save the submission there")] = None,
+    save: Annotated[
+        Path | None, typer.Option("--out", help="the file to save the submission in")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Follow a job to its end."""
@@ -163,7 +165,7 @@ def _wait(target: Target, client: Client, job: Job, save: Path | None) -> None:
     try:
         job = follow(client, job, err)
     except KeyboardInterrupt:
-        err.print(f"\nthe job goes on; come back with: quorum wait {job.id}")
+        err.print(f"\nthe job continues; follow it again with: quorum wait {job.id}")
         raise typer.Exit(INTERRUPTED) from None
     target.show(job, job_table(job))
     if job.status != "completed":
@@ -181,7 +183,7 @@ def cancel(context: typer.Context, job: JobId, as_json: JsonOption = False) -> N
     with target.client() as client:
         found = client.cancel(job)
     target.show(found, job_table(found))
-    err.print(f"go on with: quorum resume {job}")
+    err.print(f"continue it with: quorum resume {job}")
 
 
 @app.command()
@@ -198,16 +200,16 @@ def delete(context: typer.Context, job: JobId, as_json: JsonOption = False) -> N
     """Delete an ended job and all of its files."""
     target = _target(context, as_json)
     with target.client() as client:
-        target.show(client.delete(job), f"{job} is deleted")
+        target.show(client.delete(job), f"{job} was deleted")
 
 
 @app.command()
 def download(
     context: typer.Context,
     job: JobId,
-    what: Annotated[Download, typer.Option(help="which file")] = Download.submission,
+    what: Annotated[Download, typer.Option(help="the file to fetch")] = Download.submission,
     save: Annotated[
-        Path | None, typer.Option("--out", help="where to save it; default: standard output")
+        Path | None, typer.Option("--out", help="the file to save it in; default: standard output")
     ] = None,
 ) -> None:
     """Fetch a job's submission, answers, errors or report."""

@@ -63,7 +63,7 @@ def _guarded(console: Console, body: Callable[[], None]) -> int:
         return 1
     except KeyboardInterrupt:
         console.print(
-            "\nstopped; every process that was started has ended. The next run goes on from here."
+            "\nstopped; every process that was started has ended. The next run continues from here."
         )
         return 130
     return 0
@@ -86,7 +86,7 @@ def _up(root: Path, console: Console) -> None:
     with Processes(stack.var / "logs", _sayer(console)) as processes:
         times: dict[str, float] = {}
         _bring_up(stack, processes, times, console, lambda: None)
-        console.print(f"\nthe page is at {stack.api_url}, Ctrl-C ends it all", soft_wrap=True)
+        console.print(f"\nthe page is at {stack.api_url}; Ctrl-C ends everything", soft_wrap=True)
         console.print(f"vLLM is at {stack.inference_url}", soft_wrap=True)
         console.print("from a shell, for example:")
         console.print(
@@ -116,7 +116,7 @@ def _demo(root: Path, file: Path, console: Console) -> None:
                 with _step("ask the base", times, console), bar(console) as progress:
                     task = progress.add_task("asking the base", total=None, note="before training")
                     processes.finish(child)
-                    progress.update(task, total=1, completed=1, note="its letters are forced")
+                    progress.update(task, total=1, completed=1, note="restricted to letters")
 
         _bring_up(stack, processes, times, console, measure_base)
         with Client(stack.api_url) as client, _step("answer", times, console):
@@ -140,7 +140,9 @@ def _demo(root: Path, file: Path, console: Console) -> None:
     console.print(f"submission: {submission}", markup=False, soft_wrap=True)
     console.print(f"every sample and tally: {samples}", markup=False, soft_wrap=True)
     page = f"{stack.api_url}/#/jobs/{job.id}"
-    console.print(f"on a page: make up-local, then {page}", markup=False, soft_wrap=True)
+    console.print(
+        f"to see it on the page: make up-local, then {page}", markup=False, soft_wrap=True
+    )
 
 
 def _bring_up(
@@ -157,9 +159,7 @@ def _bring_up(
     with _step("wait for the server", times, console):
         stack.start_service(processes)
         with bar(console) as progress:
-            task = progress.add_task(
-                "starting vLLM", total=None, note="most of a minute, its imports above all"
-            )
+            task = progress.add_task("starting vLLM", total=None, note="takes most of a minute")
             stack.wait_for_server(processes, server, progress.refresh)
             progress.update(task, total=1, completed=1, note="")
 
@@ -167,7 +167,9 @@ def _bring_up(
 def _train(stack: LocalStack, processes: Processes, console: Console) -> None:
     since = time.time()
     with bar(console) as progress:
-        task = progress.add_task("training", total=None, note="reading data and loading the base")
+        task = progress.add_task(
+            "training", total=None, note="reading the data and loading the base"
+        )
 
         def show() -> None:
             metrics = stack.training_metrics(since)
@@ -181,7 +183,7 @@ def _train(stack: LocalStack, processes: Processes, console: Console) -> None:
         child = stack.start_trainer(processes)
         processes.finish(child, show)
         if stack.training_metrics(since) is None:
-            progress.update(task, total=1, completed=1, note="these weights are published already")
+            progress.update(task, total=1, completed=1, note="these weights are already published")
 
 
 @contextmanager
@@ -200,7 +202,7 @@ def _read(file: Path) -> list[Problem]:
         raise ApiError(f"cannot read {file}: {error.strerror}") from error
     except ProblemFileError as error:
         count = "1 fault" if error.total == 1 else f"{error.total} faults"
-        lines = [f"{file} cannot be taken, {count}:", *map(str, error.faults)]
+        lines = [f"{file} has {count}:", *map(str, error.faults)]
         raise ApiError("\n  ".join(lines)) from error
 
 

@@ -147,7 +147,7 @@ def model_table(model: Model) -> Table:
         "made": contract.provenance.created if contract else None,
         "data": contract.provenance.data_sha256 if contract else None,
         "style": contract.format.style if contract else None,
-        "contract": None if contract else "none; asked in the default prompt format",
+        "contract": None if contract else "none; it is asked in the default prompt format",
     }
     return _rows(rows)
 
@@ -175,12 +175,12 @@ def report_view(report: Report) -> RenderableType:
     }
     parts: list[RenderableType] = [_rows(facts)]
     if report.accuracy_by_votes:
-        table = Table("votes", "accuracy", "", title="by size of the vote", title_justify="left")
+        table = Table("votes", "accuracy", "", title="by number of votes", title_justify="left")
         for entry in report.accuracy_by_votes:
             found = entry.accuracy
             table.add_row(str(entry.votes), percent(found), _cells(found.value))
         if first := report.accuracy_first_draw:
-            table.add_row("1, never drawn again", percent(first), _cells(first.value))
+            table.add_row("1, without redraws", percent(first), _cells(first.value))
         parts.append(table)
     if report.agreement_levels:
         parts.append(_levels(report))
@@ -196,7 +196,7 @@ def _cut(cut: CutSamples) -> str:
     if cut.max_tokens is None:
         return f"{told}; raise max_tokens"
     return (
-        f"{told}, at max_tokens={cut.max_tokens}; {cut.proposed_max_tokens} may do "
+        f"{told}, at max_tokens={cut.max_tokens}; {cut.proposed_max_tokens} may be enough "
         "(an estimate from the lengths of this job's samples)"
     )
 
@@ -244,7 +244,7 @@ def comparison_view(found: JobComparison) -> Table:
     left_out = found.only_first + found.only_second
     rows = {
         "questions": f"{found.questions} in both"
-        + (f", {found.only_first} and {found.only_second} in one alone" if left_out else ""),
+        + (f", {found.only_first} and {found.only_second} in one job only" if left_out else ""),
         "same answer": f"{found.same_answer}, {len(found.changed)} changed",
         "first": percent(found.first) if found.first else None,
         "second": percent(found.second) if found.second else None,
@@ -260,7 +260,9 @@ def comparison_view(found: JobComparison) -> Table:
         text = f"{change.id}, question {change.index}: {change.first} to {change.second}{key}"
         table.add_row("", escape(text))
     if len(found.changed) > MOST_MISSED_SHOWN:
-        table.add_row("", f"and {len(found.changed) - MOST_MISSED_SHOWN} more; --json has them all")
+        table.add_row(
+            "", f"and {len(found.changed) - MOST_MISSED_SHOWN} more; --json lists them all"
+        )
     return table
 
 

@@ -72,10 +72,10 @@ def _docker(facts: Facts) -> Finding:
     return Finding(
         what="Docker",
         state="fail",
-        found="none answers",
+        found="no engine answers",
         needed="an engine",
-        do="install Docker Engine and start it, or add yourself to the group docker; without it, "
-        "make demo and make up-local run everything here",
+        do="install Docker Engine and start it, or add yourself to the group docker; make demo and "
+        "make up-local run everything here without Docker",
     )
 
 
@@ -98,22 +98,22 @@ def _compose(facts: Facts) -> Finding:
 def _env(facts: Facts) -> Finding:
     needed = "a file with " + ", ".join(REQUIRED)
     if facts.env_fault:
-        do = "make it yours (sudo chown $USER .env), and save it as UTF-8"
+        do = "make yourself its owner (sudo chown $USER .env), and save it as UTF-8"
         return Finding(what=".env", state="fail", found=facts.env_fault, needed=needed, do=do)
     if facts.env is None:
         return Finding(what=".env", state="fail", found="none", needed=needed, do="make env")
     missing = [name for name in REQUIRED if not facts.env.get(name)]
     stack = facts.env.get("STACK")
     if missing:
-        found, do = "without " + ", ".join(missing), "take the lines from .env.example"
+        found, do = "without " + ", ".join(missing), "copy these lines from .env.example"
     elif stack not in get_args(Stack):
         found, do = f"STACK={stack}", f"set STACK to one of {', '.join(get_args(Stack))}"
     elif stack == "cpu" and CPU_FILE not in facts.env.get("COMPOSE_FILE", ""):
-        found = "STACK=cpu without compose.cpu.yml, so that a GPU is asked for"
+        found = "STACK=cpu without compose.cpu.yml: compose would ask for a GPU"
         do = f"set COMPOSE_FILE={CPU_FILES} (make env STACK=cpu writes it)"
     elif facts.shadowed:
         names = ", ".join(facts.shadowed)
-        found, do = f"the shell sets {names} otherwise", f"compose takes the shell's: unset {names}"
+        found, do = f"the shell sets {names} to other values", f"compose uses those: unset {names}"
         return Finding(what=".env", state="look", found=found, needed=needed, do=do)
     else:
         found = f"STACK={stack}, {facts.env['RECIPE']}, {facts.env['COMPOSE_PROFILES']}"
@@ -127,7 +127,7 @@ def _password(facts: Facts) -> Finding:
         what="password of Redis",
         state="ok" if facts.password_file else "fail",
         found=found,
-        needed="the file that REDIS_PASSWORD_FILE names, readable for all",
+        needed="the file that REDIS_PASSWORD_FILE names, readable by everyone",
         do="" if facts.password_file else "make env",
     )
 
@@ -141,7 +141,7 @@ def _stack(facts: Facts, stack: Stack) -> Finding:
         what="driver and GPU",
         state="fail" if fault else "ok",
         found=found,
-        needed=reason or f"what STACK={stack} runs on",
+        needed=reason or f"a driver and GPUs for STACK={stack}",
         do=remedy,
     )
 
@@ -151,7 +151,7 @@ def _toolkit(facts: Facts) -> Finding:
     return Finding(
         what="container toolkit",
         state="ok" if ok else "fail",
-        found="Docker has the runtime nvidia" if ok else "Docker knows no runtime nvidia",
+        found="Docker has the runtime nvidia" if ok else "Docker has no runtime nvidia",
         needed="the NVIDIA container toolkit, so that containers see the GPU",
         do=""
         if ok
@@ -174,7 +174,7 @@ def _cards(facts: Facts) -> Finding:
     if total >= COMFORTABLE_CARD_GIB or least >= SMALLEST_CARD_GIB - 1:
         do = "serve over several cards, or set QUANTIZATION=int4; train with quantize = 'nf4'"
         return Finding(what="GPU memory", state="look", found=found, needed=needed, do=do)
-    do = "take a smaller base, Qwen2.5-1.5B-Instruct say"
+    do = "use a smaller base, such as Qwen2.5-1.5B-Instruct"
     return Finding(what="GPU memory", state="fail", found=found, needed=needed, do=do)
 
 
@@ -185,8 +185,8 @@ def _memory(facts: Facts, kind: str) -> Finding:
         what="memory",
         state="ok" if ok else "look",
         found=f"{facts.memory_bytes / GB:.0f} GB of RAM",
-        needed=f"{needed} GB, for Qwen2-7B where there is a GPU",
-        do="" if ok else "add RAM or swap, or take a smaller base, Qwen2.5-1.5B-Instruct say",
+        needed=f"{needed} GB" + (", for Qwen2-7B" if kind in ("train", "serve") else ""),
+        do="" if ok else "add RAM or swap, or use a smaller base, such as Qwen2.5-1.5B-Instruct",
     )
 
 
@@ -216,7 +216,7 @@ def _disk(facts: Facts, kind: str, profiles: list[str]) -> Finding:
         needed=f"{needed:.0f} GB for images, base and merged weights",
         do=""
         if ok
-        else "free some (docker builder prune drops what building left behind), or move Docker's "
+        else "free some space (docker builder prune removes the build cache), or move Docker's "
         "data-root to a larger disk",
     )
 
@@ -238,10 +238,10 @@ def _ports(facts: Facts, env: dict[str, str]) -> Finding:
     taken = [f"{port} ({name})" for name, port in names.items() if port in facts.taken_ports]
     found, do = "free", ""
     if wrong:
-        found, do = f"no port: {', '.join(wrong)}", "write a number in .env"
+        found, do = f"not a number: {', '.join(wrong)}", "write a number in .env"
     elif taken:
         found = f"taken: {', '.join(taken)}"
-        do = "the stack is up already, or another program has them: set the variable in .env"
+        do = "nothing if the stack is already running; else set another port in .env"
     return Finding(
         what="ports",
         state="fail" if wrong else "look" if taken else "ok",
@@ -257,8 +257,8 @@ def _api(env: dict[str, str]) -> Finding:
     return Finding(
         what="API",
         state="ok" if ok else "fail",
-        found=f"published on {where}" + ("" if ok else " without a key: it answers nothing"),
-        needed="a key on any address but the loopback",
+        found=f"published on {where}" + ("" if ok else " without a key: it serves nobody"),
+        needed="a key, unless the address is this machine's own",
         do="" if ok else "set API_KEY to a secret, or leave API_PUBLISHED_ON out",
     )
 
@@ -273,13 +273,13 @@ def _addresses(env: dict[str, str], profiles: list[str]) -> list[Finding]:
         if name == "INFERENCE_URL" and "remote" not in profiles:
             continue
         if value.startswith("socks"):
-            what, do = "a SOCKS proxy, which the containers cannot use", "name an HTTP proxy"
+            what, do = "a SOCKS proxy, which containers cannot use", "set an HTTP proxy"
         elif is_near(value) and _is_this_machine(value):
-            what = f"{value} is the container itself, inside one"
-            do = "name this host host.docker.internal, and have the program listen on all addresses"
+            what = f"in a container, {value} is the container itself"
+            do = "write host.docker.internal instead; the program must listen on all addresses"
         else:
             continue
-        needed = "an address that containers reach"
+        needed = "an address that containers can reach"
         found.append(Finding(what=name, state="fail", found=what, needed=needed, do=do))
     return found
 

@@ -201,7 +201,7 @@ class Processes:
             if now_s - child.started_at_s >= STEADY_S:
                 child.pause_s = FIRST_PAUSE_S
             child.start_again_at_s = now_s + child.pause_s
-            line = f"{child.name} {how}; it is started again in {child.pause_s:g} s"
+            line = f"{child.name} {how}; it is restarted in {child.pause_s:g} s"
             if child.pause_s > FIRST_PAUSE_S:  # it died repeatedly: show its log
                 line += f"\nthe end of {child.log}:\n{log_tail(child.log)}"
             self._say(line)

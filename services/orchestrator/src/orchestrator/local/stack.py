@@ -101,11 +101,11 @@ class LocalStack:
             except OSError as error:
                 raise StepError(
                     "api",
-                    f"port {self.api_port} is taken by another process ({error.strerror}); end it",
+                    f"port {self.api_port} is used by another process ({error.strerror}): end it",
                 ) from error
         if not Path(self.model_python).exists():
             raise StepError(
-                "environments", f"{self.model_python} is missing; run make demo, which makes it"
+                "environments", f"{self.model_python} does not exist; make demo makes it"
             )
 
     def start_trainer(self, processes: Processes) -> Child:
