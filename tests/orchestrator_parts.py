@@ -21,7 +21,7 @@ from orchestrator.settings import Settings
 from stub_server import MODEL, StubServer
 from workers import Bench
 
-# as the API's own lines are told; structlog's default takes seconds for a traceback
+# as in the API itself; structlog's default takes seconds for a traceback
 structlog.configure(
     processors=[
         *structlog.get_config()["processors"][:-1],
@@ -65,7 +65,7 @@ def bench(settings: Settings) -> Iterator[Bench]:
 
 @contextmanager
 def serving(settings: Settings, port: int = 0) -> Iterator[int]:
-    """The API in this process, on a port of its own."""
+    """The API in this process, on its own port."""
     config = uvicorn.Config(
         create_app(settings),
         host="127.0.0.1",

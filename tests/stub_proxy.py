@@ -1,4 +1,4 @@
-"""A proxy that lets nothing through and remembers what it was asked for."""
+"""A proxy that lets nothing through and records its requests."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def stub_proxy() -> Iterator[StubProxy]:
 
 
 def set_proxies(monkeypatch: pytest.MonkeyPatch, **chosen: str) -> None:
-    """The environment's proxies are these, and no others; its processes inherit them."""
+    """Set these proxies, and no others, in the environment, also for its child processes."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)

@@ -1,8 +1,8 @@
-"""A stub of an OpenAI-compatible server, for faults that a real one would not produce on demand,
-and for measuring what everything around the model costs.
+"""A stub of an OpenAI-compatible server: for faults that a real one does not produce on demand, and
+for measuring the cost of everything around the model.
 
-Its replies are a function of the prompt and the seed alone, so that a disturbed run can be compared
-with an undisturbed one byte for byte. It can refuse, fail, hang or go away.
+Its replies depend only on prompt and seed, so the results of a disturbed and an undisturbed run can
+be compared byte for byte. It can refuse, fail, hang or disappear.
 
     python tests/stub_server.py PORT LATENCY_S [LOG]    a server by itself; one line of LOG a sample
 """
@@ -31,7 +31,7 @@ MODEL = "stub"
 
 
 def hashed_reply(prompt: str, seed: int) -> str:
-    """A valid label in three of four replies, nothing readable in the fourth."""
+    """A valid label in three of four replies, and none in the fourth."""
     number = hashlib.sha256(f"{prompt}/{seed}".encode()).digest()[0]
     return "不知道。" if number % 4 == 0 else f"答案是：{'AB'[number % 2]}"
 
@@ -45,7 +45,7 @@ class StubServer:
         self.latency_s = 0.0
         self.tokens: list[int] | None = None
         self.served = MODEL
-        # what the calls beside completions are answered with instead, by path
+        # replies to send to other calls than completions, by path
         self.instead: dict[str, Response] = {}
         self.log: TextIO | None = None
         self.requests: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Tiny causal models of several families with random weights; the demo's tokenizer, or another."""
+"""Tiny causal models of several families: random weights, and the demo's or another tokenizer."""
 
 from pathlib import Path
 from typing import Any

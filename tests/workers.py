@@ -1,5 +1,4 @@
-"""Jobs, queues and real workers for tests, as the API and `python -m orchestrator.worker` make
-them."""
+"""Jobs and queues as the API makes them, and real `python -m orchestrator.worker` processes."""
 
 from __future__ import annotations
 
@@ -43,12 +42,12 @@ class Bench:
         return {key: a for n in shards for key, a in self.store.answers(job, n).items()}
 
     def environment(self) -> dict[str, str]:
-        """The settings as a worker reads them."""
+        """The settings as environment variables for a worker."""
         values = self.settings.model_dump(mode="json")
         return {key.upper(): str(value) for key, value in values.items() if value is not None}
 
     def drawn(self, job: JobFile) -> list[Sample]:
-        """Samples in the journals of questions without an answer."""
+        """Journaled samples of questions without an answer."""
         records = (self.store.journaled(job, n)[1].values() for n in range(len(job.shards)))
         return [s for of_shard in records for of_one in of_shard for d in of_one for s in d.drawn]
 
@@ -85,9 +84,9 @@ class Bench:
 
 
 def kill_session(process: subprocess.Popen[bytes]) -> None:
-    """kill -9 of a process and of all that it forked, as a worker its work horse."""
+    """kill -9 a process and everything it forked, such as a worker's work horse."""
     for pid in session_members(process.pid):
-        with suppress(ProcessLookupError):  # a work horse may end by itself meanwhile
+        with suppress(ProcessLookupError):  # a work horse may have ended by itself
             os.kill(pid, signal.SIGKILL)
     process.wait()
 

@@ -1,7 +1,7 @@
 """The compose stack on a CPU, really built, run, killed and stopped. Needs a Docker engine.
 
-QUORUM_REAL_FILE may name the problem file whose first 20 problems are answered instead of the
-demo's. The tests share one stack and go from its start to its end.
+QUORUM_REAL_FILE may name a problem file; its first 20 problems are then answered instead of the
+demo's. The tests share one stack, in order from its start to its end.
 """
 
 import json
@@ -30,7 +30,7 @@ HEALTH = ("docker", "inspect", "-f", "{{json .State.Health.Log}}")
 GRACE_S = {"trainer": 120, "inference": 120, "worker": 60, "api": 10, "redis": 10}
 
 
-# Compiles a shared object into every folder that a variable names for caches or as home; loads it.
+# Compiles a shared object into HOME and each cache folder that a variable names, and loads it.
 LOAD = r"""
 import ctypes, os, pathlib, re, subprocess
 folders = "CACHE|HOME$|EXTENSIONS"
@@ -83,7 +83,7 @@ class Stack:
         return job_id
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """The job as the API tells it, waiting for an API that is away."""
+        """The job as the API shows it. Waits if the API is away."""
         found: dict[str, Any] = {}
 
         def asked() -> bool:
@@ -101,7 +101,7 @@ class Stack:
         return int(counts["completed"] + counts["failed"])
 
     def goes_on(self, job_id: str) -> None:
-        """Wait until more questions are done; the job must not be over by then."""
+        """Wait until more questions are done. The job must not have ended by then."""
         before = self.done(job_id)
         until(lambda: self.done(job_id) > before, 300)
         assert self.job(job_id)["status"] == "in_progress", "the job was over too soon"
@@ -136,14 +136,14 @@ def run(*argv: str) -> str:
 
 @pytest.fixture(scope="module")
 def settings(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example's settings, as `make env` takes them, with a password of the test's own."""
+    """The example's settings, as `make env` writes them, with a password for the test."""
     folder = tmp_path_factory.mktemp("env")
     password = folder / "password"
     password.write_text(PASSWORD)
     env = folder / "env"
     lines = (root / ".env.example").read_text().splitlines()
     lines = [line for line in lines if not line.startswith("REDIS_PASSWORD_FILE=")]
-    # small shards and few questions at once, so that jobs last and every worker gets some
+    # small shards and few questions at once, so that jobs last and every worker gets shards
     lines += [f"REDIS_PASSWORD_FILE={password}", "SHARD_QUESTIONS=6", "CONCURRENCY=4"]
     env.write_text("\n".join(lines))
     return env
@@ -151,7 +151,7 @@ def settings(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def idle(root: Path, settings: Path) -> Stack:
-    """A stack that is not up, for what compose says of its files."""
+    """A stack that is not running, to see what compose makes of its files."""
     return Stack(root, settings)
 
 
@@ -173,7 +173,7 @@ def stack(root: Path, settings: Path) -> Iterator[Stack]:
 
 
 def while_it_trains(stack: Stack) -> dict[str, str]:
-    """What the stack says once `up -d` has returned and the trainer has begun to train."""
+    """The state of the stack after `up -d` has returned and training has started."""
     (inference,) = stack.containers("inference")
     (trainer,) = stack.containers("trainer")
     ask = [*HEALTH, inference]
@@ -190,7 +190,7 @@ def while_it_trains(stack: Stack) -> dict[str, str]:
 def answers(stack: Stack) -> bool:
     try:
         return stack.api.get("/healthz").status_code == 200
-    except httpx2.TransportError:  # Docker takes the call before the API listens
+    except httpx2.TransportError:  # Docker accepts the connection before the API listens
         return False
 
 
@@ -289,7 +289,7 @@ def test_only_services_that_call_the_internet_get_proxies(idle: Stack) -> None:
         if name in ("trainer", "inference", "api", "worker"):
             assert service["build"]["args"]["HTTP_PROXY"] == "http://p:1"
     unset = services(idle, GPU, ALL)["trainer"]["environment"]
-    assert unset["HTTP_PROXY"] is None  # not an empty one, which would hide Docker's own
+    assert unset["HTTP_PROXY"] is None  # not empty: an empty one would hide Docker's own
 
 
 def test_settings_for_downloads_reach_the_trainer(idle: Stack) -> None:
@@ -299,7 +299,7 @@ def test_settings_for_downloads_reach_the_trainer(idle: Stack) -> None:
 
 
 def test_the_settings_of_the_cpu_stack_name_both_files(root: Path, tmp_path: Path) -> None:
-    """So that docker compose commands without -f, as messages advise them, keep to the stack."""
+    """Messages advise docker compose commands without -f; they must act on the same stack."""
     (tmp_path / ".env.example").write_text((root / ".env.example").read_text())
     subprocess.run(
         ["make", "-f", str(root / "Makefile"), "env", "STACK=cpu"], cwd=tmp_path, check=True
@@ -342,7 +342,7 @@ def test_a_stop_gives_every_service_the_time_that_it_needs(idle: Stack) -> None:
 
 
 def test_the_server_waits_for_the_trainer_and_says_so(stack: Stack) -> None:
-    """`up -d` has returned by then: nothing depends on the command staying."""
+    """`up -d` has returned by then, so nothing depends on the running command."""
     assert stack.at_first["trainer"] == "running"
     assert "waiting for a published model" in stack.at_first["health"]
     assert "a trainer is at work" in stack.at_first["note"]
@@ -412,7 +412,7 @@ def shell(find: str) -> str:
 
 
 def test_the_orchestrators_image_is_small(stack: Stack) -> None:
-    """Beside its base, which is 125 MB as published: under 250 MB in all, and without torch."""
+    """Under 250 MB in all, of which its published base is 125 MB; it holds no torch."""
     sizes = [
         int(run("docker", "inspect", "-f", "{{.Size}}", image))
         for image in ("quorum-orchestrator", "python:3.11-slim-bookworm")
@@ -498,7 +498,7 @@ def test_a_second_model_is_served_and_no_job_mixes_the_two(
     for job, digest in ((job_id, first), (later, second)):
         start = stack.api.get(f"/jobs/{job}/report").json()["provenance"]["start"]
         assert start["digest"] == digest
-    for digest in (first, second):  # back, and forth again
+    for digest in (first, second):  # to the earlier model and back
         listed = stack.api.post(f"/models/{digest}/current").json()["data"]
         assert [model["digest"] for model in listed if model["current"]] == [digest]
         assert stack.api.get("/model").json()["digest"] == digest
@@ -515,7 +515,7 @@ def test_a_stopped_stack_ends_in_time_and_continues_later(
     for service in ("redis", "inference", "api", "worker"):
         for container in stack.containers(service):
             code = int(run("docker", "inspect", "-f", "{{.State.ExitCode}}", container))
-            assert code in (0, 143), (service, code)  # 137 would be a kill
+            assert code in (0, 143), (service, code)  # 137 would mean that it was killed
     stack.do("start")
     check_complete(stack, job_id, problems)
 

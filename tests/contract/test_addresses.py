@@ -1,4 +1,4 @@
-"""Near addresses are called directly, whatever proxy is set."""
+"""Near addresses are called directly, even if a proxy is set."""
 
 import urllib.error
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contract import LABELS, PromptFormat, extract_label, parse_problems
 
 PATTERNS = PromptFormat().label_patterns
-# what options are made of: letters, digits, marks, brackets, spaces, words of both languages
+# parts of options: letters, digits, marks, brackets, spaces, words of both languages
 PIECES = [
     *"abABCIV013.。,，、:()[]{}（）“”*$ ",
     "甲",
@@ -29,13 +29,13 @@ TEXTS = TEXTS.filter(lambda text: text.replace("**", "").strip())  # "答案是�
 
 
 def misread(options: Sequence[str]) -> list[tuple[str, str | None, str]]:
-    """What is read otherwise than it is said: answer, label read, label meant."""
+    """Answers that are misread, each with the label read and the label meant."""
     labels = LABELS[: len(options)]
     said = []
     for label, text in zip(labels, options, strict=True):
         said += [(label, label), (f"{label}. {text}", label)]
-        same = labels[options.index(text)]  # of identical texts the first is meant
-        if text.strip() and text.strip() not in [*labels]:  # which is a label itself
+        same = labels[options.index(text)]  # if texts are identical, the first is meant
+        if text.strip() and text.strip() not in [*labels]:  # the text is a label itself
             said.append((text, same))
     read = [(answer, extract_label(f"答案是：{answer}", options, PATTERNS)) for answer, _ in said]
     return [

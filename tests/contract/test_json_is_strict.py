@@ -1,4 +1,4 @@
-"""Nothing that we write calls itself JSON and holds NaN."""
+"""None of our JSON files holds NaN."""
 
 import ast
 from pathlib import Path

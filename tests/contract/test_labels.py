@@ -59,11 +59,11 @@ REPLIES = [
     ("答案是：A\n等等，重新检查。\n答案是：D", PEOPLE, "D"),
     ("所以，正确答案是：\n\n答案是：B", PEOPLE, "B"),
     ("综上，答案是：\n答案是：A. 甲", PEOPLE, "A"),
-    # a label that is another option's text is still a label
+    # a label is a label even if another option has it as text
     ("答案是：B", ("B", "A"), "B"),
-    # two options with the same text: the first is meant
+    # if two options have the same text, the first is meant
     ("答案是：同", ("异", "同", "同"), "B"),
-    # two answers are none, side by side or one below the other
+    # two answers count as none, on one line or on two
     (r"\boxed{A}\boxed{B}", PEOPLE, None),
     (r"$\boxed{A}$ 和 $\boxed{C}$", PEOPLE, None),
     (r"$\boxed{C}$, $\boxed{C}$", PEOPLE, "C"),
@@ -71,7 +71,7 @@ REPLIES = [
     ("答案是：A\nC", PEOPLE, None),
     ("答案是：\n- A. 甲\n- C. 丙", PEOPLE, None),
     ("答案是：A. 甲\nB. 乙不符合条件", PEOPLE, "A"),
-    # nothing can be read
+    # no label can be read
     ("", PEOPLE, None),
     ("我不知道。", PEOPLE, None),
     ("B", PEOPLE, None),
@@ -91,7 +91,7 @@ REPLIES = [
     ("答案是：甲和乙", PEOPLE, None),
     ("答案是：不是", TRUTH, None),
     ("答案是：第二个选项", PEOPLE, None),
-    # cut by the token limit: what stands there already counts, a guess does not
+    # cut by the token limit: a complete answer counts, a guess does not
     ("甲不符合条件，因此答案是", PEOPLE, None),
     ("甲不符合条件，因此答案是：", PEOPLE, None),
     ("逐一检查：A 不对，B 不对，C 也不对，所以只能选", PEOPLE, None),

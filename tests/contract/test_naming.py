@@ -1,4 +1,4 @@
-"""What an answer line names, by the kinds of options that people have."""
+"""Which option an answer line names, for the kinds of options in real files."""
 
 import time
 
@@ -34,7 +34,7 @@ LETTERED_AGAIN = ("（A）B", "（B）A", "（C）D")
 
 # answer, options, label
 NAMED = [
-    # an option's exact text, whatever letters and marks are in it
+    # an option's exact text, with any letters and marks in it
     ("[b]", SETS, "D"),
     ("[b]。", SETS, "D"),
     ("**[b]**", SETS, "D"),
@@ -57,7 +57,7 @@ NAMED = [
     ("C. III", ROMAN, "C"),
     ("VII", MANY_ROMAN, "G"),
     ("V", MANY_ROMAN, "E"),
-    ("I", MANY_ROMAN, "I"),  # the label's capital letter
+    ("I", MANY_ROMAN, "I"),  # the label as a capital letter
     ("Ⅳ", MANY_ROMAN, "D"),
     ("维生素C", VITAMINS, "B"),
     ("是维生素C", VITAMINS, None),
@@ -122,7 +122,7 @@ NAMED = [
     ("A. 甲和乙", NOTES, None),
     ("A. 甲", NOTES, "A"),
     ("None of the above.", ("Bill", "None of the above"), "B"),
-    # options that carry their letters
+    # options that begin with their letters
     ("A detailed depiction", DEPICTIONS, "B"),
     ("(B)A detailed depiction", DEPICTIONS, "B"),
     ("B. A detailed depiction", DEPICTIONS, "B"),
@@ -197,7 +197,7 @@ NAMED = [
     ("B. 乙，因为甲和丙都不对", PEOPLE, "B"),
     ("A, I think", NINE, "A"),
     ("B, a friend of 甲", PEOPLE, "B"),
-    # the letter of something else
+    # a letter that belongs to something else
     ("A detailed plan", PEOPLE, None),
     ("I think so", NINE, None),
     ("C语言", PEOPLE, None),
@@ -207,7 +207,7 @@ NAMED = [
     ("A=1", PEOPLE, None),
     ("B>0", PEOPLE, None),
     ("A-ha", PEOPLE, None),
-    # two options, or one and another's text
+    # two options, or one option and the text of another
     ("A. 红 和 C. 蓝", COLOURS, None),
     ("A. 红 C. 蓝", COLOURS, None),
     ("A. 红，C. 蓝", COLOURS, None),
@@ -241,12 +241,12 @@ NAMED = [
     ("A（60%），B（40%）", PEOPLE, None),
     ("A：0.7, B：0.3", PEOPLE, None),
     ("B (85%)", PEOPLE, "B"),
-    # taken back
+    # an answer that is taken back
     ("A。不对，应该是B。", PEOPLE, None),
     ("A. 甲，不对，应为B", PEOPLE, None),
     ("A？不，是B", PEOPLE, None),
     ("A... wait, B", PEOPLE, None),
-    # what it is not
+    # options that are ruled out
     ("不是A", PEOPLE, None),
     ("既不是A也不是B", PEOPLE, None),
     ("not B", PEOPLE, None),
@@ -311,4 +311,4 @@ REPEATED = ["应该选", "the answer is ", "((", "B、", "[*_", "答案是：", 
 def test_a_reply_that_repeats_itself_is_read_at_once(again: str) -> None:
     started = time.process_time()
     extract_label("答案是：" + again * (1_000_000 // len(again)), PEOPLE, PATTERNS)
-    assert time.process_time() - started < 30  # hours, where each repetition reads all others
+    assert time.process_time() - started < 30  # hours, if repetitions were compared in pairs

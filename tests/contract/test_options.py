@@ -1,4 +1,4 @@
-"""Options that carry their own letters or numbers."""
+"""Options that begin with their own letters or numbers."""
 
 import json
 from dataclasses import replace

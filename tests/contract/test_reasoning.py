@@ -28,7 +28,7 @@ SPLIT = [
     ("", "", ""),
 ]
 
-# reply, label, the text that is marked as read
+# reply, label, the marked text
 READ = [
     ("<think>\n假设答案是：A，检验", None, None),
     ("<think>甲？答案是：A</think>\n答案是：B", "B", "B"),

@@ -1,4 +1,4 @@
-"""JSON that can be written again as it was, and what is refused because it cannot."""
+"""JSON that can be written again unchanged is read; other JSON is refused."""
 
 import json
 
@@ -66,8 +66,8 @@ def test_a_fault_of_a_long_text_names_its_line() -> None:
         "-0.0",
         "0e999",
         "5e-324",
-        "0.10000000000000001",  # as C prints a double with 17 digits
-        "0.1000000000000000055511151231257827",  # and with more: the double itself
+        "0.10000000000000001",  # a double as C prints it, with 17 digits
+        "0.1000000000000000055511151231257827",  # with more digits: the exact double
         "12345678901234567890",
         "1" * 1000,
         '"\\ud83d\\ude00"',

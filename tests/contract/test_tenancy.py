@@ -1,4 +1,4 @@
-"""The server reads from the models volume whether a trainer works, and how the last one ended."""
+"""The server reads on the models volume if a trainer works, and how the last one ended."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ with trainer_at_work(Path(sys.argv[1])):
 def test_a_trainer_is_seen_while_it_works_and_not_after(tmp_path: Path) -> None:
     models = tmp_path / "models"
     assert what_trains(models) == NO_TRAINER
-    with trainer_at_work(models), trainer_at_work(models):  # two of them, on GPUs of their own
+    with trainer_at_work(models), trainer_at_work(models):  # two servers, each on its own GPU
         assert what_trains(models) == AT_WORK
     assert what_trains(models) == NO_TRAINER
 

@@ -64,7 +64,7 @@ def test_an_analysis_ends_with_the_value_of_the_key() -> None:
 
 
 def solve(problem: str, question: str) -> str:
-    """Each family once more, read from its text by other means than it was written with."""
+    """Solve a puzzle of any family from its text, by other means than the generator."""
     if places := re.match(r"坐车：(.*)。车去：(.*)。", problem):
         rides, goes = ({p[0]: p[1] for p in part.split("、")} for part in places.groups())
         return goes[rides[question[0]]]

@@ -1,4 +1,4 @@
-"""Commands that pages and messages tell people to run are there, with the options they name."""
+"""Every command that a page or message names exists, with the options that it names."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import typer.main
 from orchestrator.cli.commands import app as quorum
 
 ROOT = Path(__file__).parents[2]
-# by name, so that mypy does not follow it to torch, which this environment lacks
+# imported by name: mypy would follow it to torch, which this environment lacks
 trainer = import_module("trainer.__main__").app
 PROGRAMS = {"quorum": quorum, "trainer": trainer, "python -m trainer": trainer}
-# A command begins what is set as code, or follows a colon or "run"; then words, then options.
+# A command stands at the start of a piece of code, or after a colon or "run": words, then options.
 COMMAND = re.compile(
     r"(?:^|[`;:|]|\brun) *(?:docker compose run --rm trainer )?"
     r"(quorum|python -m trainer|trainer)((?: [^\s`;|#]+)+)",
@@ -34,14 +34,14 @@ SENTENCES = ROOT / "services/orchestrator/src/orchestrator/api/page_files/words"
 
 
 def code_of(page: str) -> str:
-    """What a Markdown page sets as code, each piece on a line of its own."""
+    """The pieces of code in a Markdown page, each on its own line."""
     blocks = re.findall(r"```\w*\n(.*?)```", page, re.DOTALL)
     spans = re.findall(r"(?<!`)`([^`]+)`(?!`)", re.sub(r"```.*?```", "", page, flags=re.DOTALL))
     return "\n".join([*blocks, *(" ".join(span.split()) for span in spans)])
 
 
 def said_by(source: str) -> str:
-    """The text of a module's messages, its docstrings aside; what is put in stays as a word."""
+    """The text of a module's messages, without docstrings. A word stands for an inserted value."""
     tree = ast.parse(source)
     docs = {
         node.body[0].value
@@ -74,15 +74,15 @@ def texts() -> dict[str, str]:
 
 
 def fault(program: str, words: list[str]) -> str | None:
-    """What of a command line does not exist, if anything."""
+    """The part of a command line that does not exist; None if all of it exists."""
     command: Any = typer.main.get_command(PROGRAMS[program])
     known = {"--help"}
     while True:
         known |= {name for option in command.params for name in option.opts + option.secondary_opts}
-        commands = getattr(command, "commands", None)  # a group's
+        commands = getattr(command, "commands", None)  # of a group
         if commands is None:
             break
-        while words and words[0].startswith("-"):  # options before the command, each with a value
+        while words and words[0].startswith("-"):  # options with values, before the command
             if words[0] not in known:
                 return words[0]
             words = words[2:]

@@ -1,4 +1,4 @@
-"""What is said of the settings is what the settings classes and compose have."""
+"""The explained settings are those of the settings classes and of compose."""
 
 import re
 import tomllib
@@ -27,7 +27,7 @@ def values(source: dict[str, Any]) -> dict[str, str]:
 
 
 def fields() -> dict[str, list[Any]]:
-    """Every variable that a settings class reads, and its default in each that has it."""
+    """Every variable that a settings class reads, with its default in each class."""
     found: dict[str, list[Any]] = {}
     for kind in CLASSES:
         for name, field in kind.model_fields.items():
@@ -51,7 +51,7 @@ def test_every_field_of_a_settings_class_is_explained(source: dict[str, Any]) ->
 def test_every_explained_setting_is_read(root: Path, source: dict[str, Any]) -> None:
     read = fields().keys() | set(re.findall(r"\$\{(\w+)", compose_text(root)))
     read |= set(re.findall(r"^ +([A-Z_]+):$", compose_text(root), re.MULTILINE))  # passed on
-    read |= {"COMPOSE_PROFILES", "COMPOSE_FILE"}  # by Docker itself
+    read |= {"COMPOSE_PROFILES", "COMPOSE_FILE"}  # read by Docker itself
     assert values(source).keys() | source["inside"].keys() <= read
 
 

@@ -1,4 +1,4 @@
-"""What the pages name is there: tests, files, pictures and make's targets."""
+"""Everything that the pages name exists: tests, files, pictures and make's targets."""
 
 import re
 from pathlib import Path

@@ -39,7 +39,7 @@ def test_transformers_own_server_answers_a_job(root: Path, tmp_path: Path) -> No
             client.download(job.id, "answers", file_of_answers)
     found = [json.loads(line) for line in file_of_answers.getvalue().splitlines()]
     assert job.status == "completed"
-    # this server holds no reply to labels, so a question whose samples name no option has no answer
+    # this server cannot restrict replies: if no sample names an option, there is no answer
     without = [answer["error"] for answer in found if answer["answer"] is None]
     assert job.request_counts.completed + len(without) == job.request_counts.total == len(found)
     assert len(without) <= 2
@@ -58,7 +58,7 @@ def test_an_adapter_replies_as_its_own_merged_model(root: Path, tmp_path: Path) 
     text = stack.recipe.read_text().replace("../../../", f"{root}/")
     recipe.write_text(text.replace("max_steps = 120", "max_steps = 20\nseed = 43"))
     published = tmp_path / "models" / "quorum-demo"
-    if (made := root / "var" / "models").exists():  # by tests before: trained once is enough
+    if (made := root / "var" / "models").exists():  # earlier tests have trained it
         shutil.copytree(made, tmp_path / "models", symlinks=True)
     with Processes(tmp_path / "logs") as processes:
         processes.finish(stack.start_trainer(processes))

@@ -1,7 +1,7 @@
 """Local mode with nothing stubbed: real training, real vLLM, real Redis, real workers.
 
-The tests ask one stack, which those of the page ask too. QUORUM_REAL_FILE may name a further
-problem file, which is then answered whole.
+The tests share one stack with those of the page. QUORUM_REAL_FILE may name another problem file;
+then all of it is answered too.
 """
 
 import json
@@ -59,7 +59,7 @@ def test_the_demo_raises_accuracy_by_forty_points(root: Path) -> None:
 
 
 def every_metric_of_the_dashboard_is_there(root: Path) -> None:
-    """In what Prometheus scrapes of the API and of vLLM, once a job was answered."""
+    """Check Prometheus's scrapes of the API and of vLLM, after a job was answered."""
     (server,) = running("vllm.entrypoints")
     words = Path(f"/proc/{server}/cmdline").read_text().split("\0")
     port = words[words.index("--port") + 1]
@@ -118,7 +118,7 @@ def test_a_killed_server_and_a_killed_api_are_started_again(
     process = local_stack
     (server,) = running("vllm.entrypoints")
     os.kill(server, signal.SIGKILL)
-    while running("vllm.entrypoints") in ([], [server]):  # its launcher starts it again
+    while running("vllm.entrypoints") in ([], [server]):  # the launcher restarts it
         assert process.poll() is None
         time.sleep(0.5)
     wait_until_ready(process)
@@ -134,7 +134,7 @@ def test_a_killed_server_and_a_killed_api_are_started_again(
 
 @pytest.mark.usefixtures("local_stack")
 def test_a_model_can_be_its_own_teacher(root: Path, tmp_path: Path) -> None:
-    """A labelled job, and its own model as the teacher of the questions it got wrong."""
+    """A job's own model is the teacher for the questions that the job got wrong."""
     rows = (root / "examples" / "demo" / "problems.jsonl").read_text().splitlines(keepends=True)
     labelled = tmp_path / "labelled.jsonl"
     labelled.write_text("".join(rows[:40]))

@@ -1,4 +1,4 @@
-"""Adapters of other models beside the merged one: the difference, and what is refused."""
+"""Adapters of other models beside the merged one: what is loaded, and what is refused."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ PREFIX = "base_model.model.model.layers.0.self_attn"
 
 
 def publish(models: Path, digest: str, *, base: str = "b", seed: int = 0, **config: Any) -> Path:
-    """A model with an adapter of q_proj and, for an even seed, v_proj: 6 wide in, 4 wide out."""
+    """A model with an adapter for q_proj and, if the seed is even, v_proj: from 6 values to 4."""
     folder = models / "m" / digest
     (folder / "adapter").mkdir(parents=True)
     contract = make_contract(digest)
@@ -35,7 +35,7 @@ def publish(models: Path, digest: str, *, base: str = "b", seed: int = 0, **conf
 
 
 def update(folder: Path, module: str, scale: float) -> torch.Tensor:
-    """s B A of an adapter's folder; zeros where it leaves the module alone."""
+    """scale * B * A from an adapter's folder; zeros if it has no part for the module."""
     factors = load_file(folder / "adapter_model.safetensors")
     a = factors.get(f"{PREFIX}.{module}.lora_A.weight")
     return (

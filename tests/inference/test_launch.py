@@ -76,7 +76,7 @@ def test_every_host_gets_the_command_line_that_fits_it(
     assert flag(started, "--data-parallel-size") == data
 
 
-# card, number, stack, driver, settings: what the one line says
+# card, number, stack, driver, settings: part of the one line of refusal
 REFUSED = [
     (None, 1, "cu12", "", {}, "none is visible here: install the driver and the NVIDIA container"),
     ("A10-24G", 1, "cu12", "470.256.02", {}, "driver 470.256.02 is too old .* install a newer"),
@@ -280,7 +280,7 @@ def test_sizes_are_read_from_the_files(root: Path) -> None:
 
 @pytest.mark.long
 def test_vllm_accepts_the_command_lines() -> None:
-    """Of this environment's version, which takes a GPU's flags without one being there."""
+    """The vLLM of this environment; it parses a GPU's flags without a GPU."""
     hosts = [("A100-80G", "cu13"), (None, "cpu")]
     lines = [
         start(host(card, 2, "580.65.06"), stack, attention_backend="FLASH_ATTN").argv[3:]

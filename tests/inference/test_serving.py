@@ -1,7 +1,7 @@
 """The launcher as a process, in front of a stub of vLLM: what it waits for, refuses and takes up.
 
-That it starts the real one, and that the real one passes the checks, the tests in e2e and compose
-show.
+The tests in e2e and compose show that it starts the real vLLM, and that the real vLLM passes the
+checks.
 """
 
 import json
@@ -247,8 +247,8 @@ def test_a_stack_must_be_named(launcher: Launcher) -> None:
 
 
 def test_in_a_container_wrong_settings_are_reported_over_http(launcher: Launcher) -> None:
-    """Rather than a container that is started again and again."""
+    """The container is then not restarted again and again."""
     launcher.environment |= {"MAX_MODEL_LEN": "many"}
     launcher.start("--stay")
     launcher.until(lambda: "MAX_MODEL_LEN: Input should be a valid integer" in told(launcher))
-    assert launcher.stop() == 2  # as wrong settings end everywhere
+    assert launcher.stop() == 2  # the exit code for wrong settings everywhere

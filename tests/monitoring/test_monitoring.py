@@ -1,4 +1,4 @@
-"""Prometheus's configuration and alerts, by its own tool; the dashboard's and alerts' names."""
+"""Prometheus's own tool checks configuration and alerts; dashboard and alerts name real metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes on beside the API's calls outlives whatever it meets."""
+"""Background tasks of the API survive every error."""
 
 from __future__ import annotations
 

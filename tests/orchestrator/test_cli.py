@@ -193,7 +193,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(
 
 @contextmanager
 def busy_server(refusals: int, retry_after: str) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Forced: an API that answers 503 a few times and then an empty list."""
+    """A stub of the API that answers 503 a few times and then an empty list."""
     seen: list[dict[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -239,7 +239,7 @@ def test_an_api_that_stays_busy_is_given_up(tmp_path: Path) -> None:
 
 
 def test_the_shell_completes_commands() -> None:
-    """What bash asks with `quorum re<Tab>`, after `quorum --install-completion`."""
+    """The call that bash makes for `quorum re<Tab>`, after `quorum --install-completion`."""
     asked = {"_QUORUM_COMPLETE": "complete_bash", "COMP_WORDS": "quorum re", "COMP_CWORD": "1"}
     command = str(Path(sys.executable).with_name("quorum"))
     done = subprocess.run(
@@ -249,7 +249,7 @@ def test_the_shell_completes_commands() -> None:
 
 
 def test_the_command_imports_nothing_that_only_services_need() -> None:
-    """They take seconds to import, which everyone who types a command would wait for."""
+    """Those packages take seconds to import, and every command would wait for them."""
     code = "import orchestrator.cli, sys; print(*{n.split('.')[0] for n in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"openai", "redis", "rq", "fastapi", "uvicorn"} & set(done.stdout.split())

@@ -1,4 +1,4 @@
-"""A job whose files are damaged is shown so, can be deleted, and is in nobody's way."""
+"""A job with damaged files is shown as damaged, can be deleted, and holds up no other job."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def damage(bench: Bench, job_id: str, name: str) -> None:
     elif name == "job.json":
         path.write_bytes(path.read_bytes()[:50])
     else:
-        path.write_bytes(b"\0" * 64)  # as a power cut may leave it
+        path.write_bytes(b"\0" * 64)  # as a power failure may leave it
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,4 +1,4 @@
-"""Hosts as facts, and what the doctor says of each; and this very machine."""
+"""Findings of the doctor for hosts given as facts, and for this machine."""
 
 import json
 import os
@@ -119,7 +119,7 @@ CPU_FILES = "docker-compose.yml:compose.cpu.yml"
     ],
 )
 def test_no_gpu_is_required_if_none_is_used(changes: dict[str, str]) -> None:
-    """Nor the memory and the disk that a model for one needs, nor its training data."""
+    """Memory, disk and training data for a GPU's model are not required either."""
     facts = replace(GOOD, driver=None, cards=(), runtimes=(), env={**ENV, **changes})
     small = replace(facts, memory_bytes=8 * 10**9, free_bytes=25 * 10**9, training_files=())
     found = findings(small)
@@ -128,7 +128,7 @@ def test_no_gpu_is_required_if_none_is_used(changes: dict[str, str]) -> None:
 
 
 def test_the_disk_needed_is_the_sum_of_measured_sizes() -> None:
-    """Environments twice and packages once in GiB while building, and 15.2 GB for each weights."""
+    """A build needs environments twice and packages once (GiB). Each set of weights has 15.2 GB."""
     assert needed_gb("train", ["train", "serve"]) == pytest.approx(83, abs=1)
     assert needed_gb("train", ["train"]) == pytest.approx(61, abs=1)
     assert needed_gb("serve", ["serve"]) == pytest.approx(52, abs=1)
@@ -166,7 +166,7 @@ def test_an_env_file_is_read_as_compose_reads_it(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_env_file_differs_from_a_missing_one() -> None:
-    """Mode 0600 and another's: this process is nobody for a moment where the tests run as root."""
+    """The file has mode 0600 and another owner. If the tests run as root, they act as nobody."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         (Path(folder) / ".env").write_text("STACK=cu12\n")
@@ -187,12 +187,12 @@ def test_a_shell_variable_that_overrides_the_env_file_is_named(tmp_path: Path) -
     (tmp_path / ".env").write_text("\n".join(lines))
     found = doctor(tmp_path, STACK="volta", RECIPE=ENV["RECIPE"])
     assert found[".env"]["found"] == "the shell sets STACK to other values"
-    found = doctor(tmp_path, http_proxy="http://127.0.0.1:7890")  # which compose passes on
+    found = doctor(tmp_path, http_proxy="http://127.0.0.1:7890")  # compose passes this on
     assert "is the container itself" in found["http_proxy"]["found"]
 
 
 def doctor(root: Path, **variables: str) -> dict[str, dict[str, str]]:
-    """What the command finds in a folder, with no program to ask."""
+    """The command's findings in a folder, without any program on PATH."""
     argv = [sys.executable, "-m", "orchestrator.cli", "doctor", "--root", str(root), "--json"]
     environment = {"PATH": "/nowhere", **variables}
     done = subprocess.run(argv, capture_output=True, text=True, env=environment)

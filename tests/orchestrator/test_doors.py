@@ -1,5 +1,5 @@
-"""What is refused at the API's doors: other hosts, misspelt and odd parameters, bodies out of
-limits, and whoever has no key, before the body is read."""
+"""The API refuses at its door: other hosts, misspelt and odd parameters, bodies over the limits,
+and calls without the key, before their body is read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEY = {"Authorization": "Bearer s3cret"}
 
 
 def problem(reply: httpx2.Response, status: int) -> str:
-    """The detail of a refusal, which is a problem document."""
+    """The detail of a refusal; it must be a problem document."""
     assert reply.status_code == status, reply.text
     assert reply.headers["content-type"] == "application/problem+json"
     document = reply.json()
@@ -46,7 +46,7 @@ def connected(port: int) -> Iterator[socket.socket]:
 
 
 def received(connection: socket.socket) -> tuple[int, dict[str, Any]]:
-    """Status and body of the reply on a connection on which a request may not be whole."""
+    """Status and body of a reply on a raw connection; its request may be incomplete."""
     data = b""
     while (found := re.search(rb"content-length: (\d+)\r\n.*?\r\n\r\n", data, re.S)) is None or len(
         data
@@ -59,7 +59,7 @@ def received(connection: socket.socket) -> tuple[int, dict[str, Any]]:
 
 @pytest.fixture
 def with_key(settings: Settings) -> Iterator[httpx2.Client]:
-    """A client without a key, of an API that has one."""
+    """A client without the key, and an API that needs one."""
     changed = settings.model_copy(update={"api_key": "s3cret", "max_upload_mib": 1})
     with (
         serving(changed) as port,
@@ -127,7 +127,7 @@ def test_a_rebound_name_with_its_own_origin_changes_nothing(api: httpx2.Client) 
 def test_a_request_without_one_host_is_refused(api: httpx2.Client) -> None:
     for head, status in (
         (b"GET /jobs HTTP/1.0\r\n\r\n", 421),
-        (b"GET /jobs HTTP/1.1\r\n\r\n", 400),  # uvicorn's own word
+        (b"GET /jobs HTTP/1.1\r\n\r\n", 400),  # uvicorn's own refusal
         (b"GET /jobs HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", 400),
     ):
         with connected(api.base_url.port or 0) as connection:
@@ -311,7 +311,7 @@ def test_the_key_is_asked_for_before_the_body_is_read(with_key: httpx2.Client, p
         "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
     )
     with connected(with_key.base_url.port or 0) as connection:
-        connection.sendall(begun.encode())  # and no more of it
+        connection.sendall(begun.encode())  # and no more of the body
         status, details = received(connection)
     assert status == 401
     assert "Bearer" in details["detail"]
@@ -362,7 +362,7 @@ def test_a_body_that_stalls_or_trickles_is_ended(
             except TimeoutError:
                 connection.sendall(b"C")
         connection.settimeout(20)
-        assert connection.recv(1) == b""  # and the connection is ended
+        assert connection.recv(1) == b""  # and the connection is closed
     assert status == 408
     assert "bytes of the body came" in details["detail"]
     assert time.monotonic() - began >= 1

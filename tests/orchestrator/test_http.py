@@ -1,5 +1,4 @@
-"""The HTTP API's promises to clients: keys, events, ranges, retries, and errors that give nothing
-away."""
+"""The HTTP API's promises to clients: keys, events, ranges, retries, errors that reveal nothing."""
 
 import errno
 import json
@@ -151,7 +150,7 @@ def test_beyond_the_loopback_the_api_starts_only_with_a_key(
 def test_an_internal_error_reveals_only_its_id(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(views: JobViews, job_id: str) -> None:  # a fault that no request can cause
+    def fail(views: JobViews, job_id: str) -> None:  # an error that no request can cause
         raise RuntimeError("a secret")
 
     monkeypatch.setattr(JobViews, "view", fail)
@@ -169,7 +168,7 @@ def test_an_internal_error_reveals_only_its_id(
 def test_a_full_volume_refuses_a_file_and_keeps_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(source: object, target: Path) -> str:  # forced: the volume fills up in mid-copy
+    def full(source: object, target: Path) -> str:  # forced: the volume fills up during the copy
         target.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -222,7 +221,7 @@ def test_every_call_declares_its_errors_in_the_openapi_document(api: httpx2.Clie
 def test_stopping_does_not_wait_for_clients_that_follow_a_job(
     settings: Settings, bench: Bench
 ) -> None:
-    job = bench.post(problem_file(1))  # without a worker it stays as it is
+    job = bench.post(problem_file(1))  # without a worker it does not change
     port = free_port()
     values = {**settings.model_dump(mode="json"), "api_port": port}
     environment = {key.upper(): str(value) for key, value in values.items() if value is not None}

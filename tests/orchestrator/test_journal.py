@@ -92,7 +92,7 @@ def test_on_a_full_volume_an_answer_waits_without_a_half_line(
     write, calls, seen = os.write, 0, []
 
     def full_for_a_while(descriptor: int, data: bytes) -> int:
-        """The fault: room for ten bytes, then none, twice; then room again."""
+        """Force the fault twice: room for ten bytes, then none. After that, there is room again."""
         nonlocal calls
         calls += 1
         if calls in (2, 4):

@@ -1,6 +1,6 @@
-"""Real processes, each killed with -9 in the middle of a job: nothing is lost, doubled or changed.
+"""Real processes are killed with -9 during a job: nothing is lost, doubled or changed.
 
-The model server is the stub, in a process of its own: deterministic, and it logs every sample.
+The model server is the stub in its own process: it is deterministic and logs every sample.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WORKERS = ("worker 1", "worker 2")
 
 
 class Stack:
-    """Redis, API, two workers and a stub, restarted when they die, as compose does it."""
+    """Redis, API, two workers and a stub. They are restarted when they die, as in compose."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -114,13 +114,13 @@ class Stack:
         return [json.loads(line) for line in lines]
 
     def begun(self, job_id: str) -> dict[str, int]:
-        """Answers in the journals of the shards that are begun and not done."""
+        """Answers in the journals of started, unfinished shards."""
         paths = (self.directory(job_id) / "shards").glob("*.jsonl")
         lines = {path.stem: path.read_bytes().count(b'"answer":') for path in paths}
         return {shard: count for shard, count in lines.items() if count < SHARD_QUESTIONS}
 
     def horses(self) -> dict[int, str]:
-        """The work horses that answer shards now, and whose they are."""
+        """The work horses that answer shards now, with their workers."""
         found: dict[int, str] = {}
         for name in WORKERS:
             if name not in self.commands:
@@ -151,14 +151,14 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def undisturbed(stack: Stack) -> str:
-    """A job that nothing happened to."""
+    """A job that ran undisturbed."""
     job_id = stack.post(FILE)
     stack.until(lambda: stack.job(job_id)["status"] == "completed")
     return job_id
 
 
 def check_whole(stack: Stack, undisturbed: str, job_id: str) -> None:
-    """Every question is answered once, and the results are the undisturbed job's."""
+    """Check that every question is answered once, with the undisturbed job's results."""
     stack.until(lambda: stack.job(job_id)["status"] == "completed")
     lines = stack.journaled(job_id)
     assert len(lines) == len({(entry["id"], entry["index"]) for entry in lines}) == QUESTIONS
@@ -168,13 +168,13 @@ def check_whole(stack: Stack, undisturbed: str, job_id: str) -> None:
 
 
 def seeds_of(records: list[dict[str, object]]) -> set[int]:
-    """The seeds of all samples that are written down, of open votes too."""
+    """The seeds of all journaled samples, those of open votes included."""
     samples = [s for r in records for s in r.get("samples") or r.get("drawn")]  # type: ignore[attr-defined]
     return {int(sample["seed"]) for sample in samples}
 
 
 def kill(stack: Stack, victim: str) -> int:
-    """How many were killed: a work horse may have ended by itself meanwhile."""
+    """Kill processes. Returns how many: a work horse may have ended by itself."""
     if victim == "work horse":
         try:
             os.kill(next(iter(stack.horses())), signal.SIGKILL)
@@ -238,7 +238,7 @@ def test_a_job_waits_for_an_absent_server_and_says_so(stack: Stack, undisturbed:
 
 
 def test_a_halted_worker_without_its_lease_writes_nothing(stack: Stack, undisturbed: str) -> None:
-    """Both workers are halted until another has taken their shards, and then let go on."""
+    """Both workers are halted until another has taken their shards, and are then continued."""
     job_id = stack.post(FILE)
     stack.until(lambda: len(stack.journaled(job_id)) > 20 and len(stack.horses()) == 2)
     horses = stack.horses()

@@ -171,7 +171,7 @@ def test_a_stopped_worker_ends_within_seconds_and_loses_nothing(
 def test_a_stopping_worker_does_not_wait_for_an_absent_server(
     bench: Bench, server: StubServer, begun: bool
 ) -> None:
-    """Replies have 40 seconds at a stop, but not where none can come."""
+    """A stop leaves 40 seconds for replies, but not if no reply can come."""
     server.latency_s = 120
     if not begun:
         server.stop()
@@ -189,7 +189,7 @@ def test_a_stopping_worker_does_not_wait_for_an_absent_server(
 def test_a_posted_file_is_spooled_on_the_data_volume(
     api: httpx2.Client, settings: Settings
 ) -> None:
-    """The API runs in this process here, so this is where it puts what is too large for memory."""
+    """The API runs in this process, so its temporary files are this process's."""
     assert Path(tempfile.gettempdir()) == settings.data_dir / "uploads"
 
 

@@ -1,4 +1,4 @@
-"""One line for each event that matters, with the ids of what it is about."""
+"""Each important event is one log line, with the ids of job, shard and request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_jobs_life_is_logged_in_lines_of_json(bench: Bench, tmp_path: Path) ->
         )
         job = bench.post(problem_file(6), JobSettings(early_stop=False))
         bench.wait(job, scan=True)
-        until(lambda: '"job ended"' in log.read_text())  # told after the end is written
+        until(lambda: '"job ended"' in log.read_text())  # logged after the end is written
         kill_session(worker)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)

@@ -1,4 +1,4 @@
-"""/metrics against what the journals hold."""
+"""/metrics compared with the journals."""
 
 from __future__ import annotations
 
@@ -120,14 +120,14 @@ def test_requests_that_are_repeated_are_counted(
     job = bench.post(problem_file(1, 1))
     bench.start_worker()
     bench.wait(job)
-    # the client itself repeats each request twice before it is counted as one that was repeated
+    # the client repeats a request twice before it counts as repeated
     assert scrape(api)[key("quorum_request_retries_total")] >= 1
 
 
 def test_metrics_report_an_absent_redis_without_an_error(
     bench: Bench, api: httpx2.Client, settings: object
 ) -> None:
-    bench.redis.set(COUNTS_KEY, "not a hash")  # as away: every command on it fails
+    bench.redis.set(COUNTS_KEY, "not a hash")  # like an absent Redis: every command fails
     found = scrape(api)
     assert found[key("quorum_redis_up")] == 0
     assert key("quorum_volume_free_bytes") in found
@@ -153,6 +153,6 @@ def test_counts_that_cannot_be_flushed_are_flushed_later(redis_url: str) -> None
 def test_metric_names_follow_the_conventions() -> None:
     for name, family in FAMILIES.items():
         assert name.startswith("quorum_")
-        assert not name.endswith("_total")  # which the exposition adds
+        assert not name.endswith("_total")  # the exposition adds it
         assert bool(family.buckets) == name.endswith("_seconds")
         assert list(family.buckets) == sorted(family.buckets)

@@ -1,4 +1,4 @@
-"""Whether a server keeps the contract, against a stub server (a wrong one has to be forced)."""
+"""The checks of a model server, with a stub, because wrong servers have to be forced."""
 
 import asyncio
 
@@ -100,7 +100,7 @@ def test_a_refusal_of_another_model_names_the_served_one(settings: Settings) -> 
 
 
 def test_only_a_few_of_many_served_models_are_named(settings: Settings, server: StubServer) -> None:
-    """OpenRouter lists hundreds; a note must be readable."""
+    """OpenRouter lists hundreds of models, and a note must stay readable."""
     listed = [{"id": f"maker/model-{i}"} for i in range(400)] + [{"id": "stub:latest"}]
     server.instead["/v1/models"] = JSONResponse({"data": listed})
     plain = find_model(settings)

@@ -1,4 +1,4 @@
-"""The published models over HTTP: what was trained, and the way back to an earlier one."""
+"""The published models over HTTP: their training, and the return to an earlier one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes of local mode, as real ones: kept up, and gone with whoever started them."""
+"""Local mode's processes, real ones: they are restarted, and they end with their starter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.local import processes as processes_module
 from orchestrator.local.guardian import session_members
 from orchestrator.local.processes import Processes, StepError
 
-# A child of this kind has a child of its own, which heeds no SIGTERM and leaves the group.
+# This child has a child of its own, which ignores SIGTERM and leaves the process group.
 STUBBORN = """
 import os, signal, time
 if os.fork() == 0:

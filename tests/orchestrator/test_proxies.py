@@ -1,4 +1,4 @@
-"""Proxies of the environment: none stands before what is near, and one that is wrong is named."""
+"""Proxies in the environment: near addresses use none, and an unusable one is named."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ def test_a_job_from_file_to_submission_asks_no_proxy(
     done = quorum(tmp_path, "--url", str(api.base_url), "submit", "my.jsonl", "--wait")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "my.submission.jsonl").exists()
-    assert answers(f"{api.base_url}/healthz")  # as local mode asks
+    assert answers(f"{api.base_url}/healthz")  # as in local mode
     assert proxy.asked == []
 
 
@@ -76,7 +76,7 @@ def test_an_unusable_proxy_is_named(
     set_proxies(monkeypatch, **{name: value})
     with pytest.raises(ValidationError, match=says):
         Settings(inference_url="http://models.example/v1")
-    Settings(inference_url="http://inference:8000/v1")  # what is near needs none
+    Settings(inference_url="http://inference:8000/v1")  # near addresses need no proxy
 
 
 @pytest.mark.parametrize(("name", "value", "says"), BAD[:2])

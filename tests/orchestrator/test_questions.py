@@ -1,4 +1,4 @@
-"""A job's questions as a reader goes through them."""
+"""A job's questions, as the page and the API list them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from workers import Bench
 
 @pytest.fixture(scope="module")
 def answered(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, JobFile]:
-    """120 questions, k = 4 without early stop: right and wrong ones, ties, redraws; the folder of
-    the ended job."""
+    """The folder of an ended job: 120 questions, k = 4 without early stop, with right and wrong
+    answers, ties and redraws."""
     server = StubServer()
     server.start()
     bench = Bench(settings_for(server, redis_server, tmp_path_factory.mktemp("answered")))

@@ -1,4 +1,4 @@
-"""The API with settings that it cannot take: it ends, or in a container stays and says why."""
+"""The API with wrong settings: it ends; in a container it stays and says why."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What is read of a server's reply, whatever it holds."""
+"""The usable parts of a server's reply are read, whatever else it holds."""
 
 from __future__ import annotations
 

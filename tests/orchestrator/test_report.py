@@ -1,4 +1,4 @@
-"""What a finished job tells, against what can be counted by hand; and two jobs side by side."""
+"""A finished job's report compared with counts by hand; and comparisons of two jobs."""
 
 import hashlib
 import json
@@ -82,10 +82,10 @@ def test_a_sample_counts_as_cut_only_if_it_named_no_option() -> None:
 @pytest.mark.parametrize(
     ("whole", "proposed"),
     [
-        ([], 2),  # nothing to judge by
-        ([1000] * 90, 2),  # all that passed half the limit were cut
-        ([1000] * 80 + [6000] * 10, 16),  # 10 % cut, half of them a doubling on: 5, 2.5, 1.25, 0.6
-        ([1000] * 20 + [6000] * 970, 2),  # 1 % cut
+        ([], 2),  # no sample to judge by
+        ([1000] * 90, 2),  # all samples above half the limit were cut
+        ([1000] * 80 + [6000] * 10, 16),  # 10 %, halved by each doubling: 5, 2.5, 1.25, 0.6
+        ([1000] * 20 + [6000] * 970, 2),  # 1 % are cut
     ],
 )
 def test_the_proposed_limit_follows_the_lengths(whole: list[int], proposed: int) -> None:
@@ -100,7 +100,7 @@ def test_the_proposed_limit_follows_the_lengths(whole: list[int], proposed: int)
 
 
 def test_correlated_errors_widen_the_interval_by_problem() -> None:
-    """20 problems of 4 questions, half of them all right: a design effect of 4 but for the
+    """20 problems of 4 questions, half of the problems all right: a design effect of 4, times the
     correction for few clusters, 20 / 19."""
     estimate, effect = clustered([(4, 4)] * 10 + [(0, 4)] * 10)
     assert effect == pytest.approx(4 * 20 / 19)
@@ -150,9 +150,9 @@ def test_the_report_agrees_with_the_answers(bench: Bench) -> None:
 
 
 def test_a_vote_of_1_equals_a_job_with_one_sample(bench: Bench, server: StubServer) -> None:
-    """Redrawn where it names no option, and held to the labels where it never does."""
+    """It is redrawn if it names no option, and restricted to the labels if it never does."""
 
-    def reply(prompt: str, seed: int) -> str:  # of every 30th question no reply names an option
+    def reply(prompt: str, seed: int) -> str:  # for every 30th question, no reply names an option
         number = hashlib.sha256(prompt.encode()).digest()[0]
         return "不知道。" if number % 30 == 0 else hashed_reply(prompt, seed)
 
@@ -175,7 +175,7 @@ def test_a_vote_of_1_equals_a_job_with_one_sample(bench: Bench, server: StubServ
     for one, five in forced:
         if "forced" in five.flags:
             assert answer_by(1, five, "plurality") == one.answer
-        else:  # what a reply held to the labels would have been was not asked
+        else:  # no reply restricted to the labels was drawn for it
             assert answer_by(1, five, "plurality") is None
         assert first_draw(one) is None
     assert any("forced" in five.flags for _, five in forced)
@@ -199,7 +199,7 @@ def verdicts(*answers: tuple[str, str | None, str | None]) -> dict[tuple[str, in
 
 
 def test_two_jobs_are_compared_over_their_common_questions() -> None:
-    """Six gained and none lost: McNemar's exact p is 2 / 2**6."""
+    """Six answers are gained and none is lost: McNemar's exact p is 2 / 2**6."""
     one = verdicts(*[(f"q{i}", "B", "A") for i in range(6)], ("same", "A", "A"), ("one", "A", "A"))
     two = verdicts(*[(f"q{i}", "A", "A") for i in range(6)], ("same", "A", "A"), ("two", "A", "A"))
     found = compare_jobs(one, two)

@@ -1,4 +1,4 @@
-"""A volume without room, whatever a job is at: notes and /readyz say so, and nothing is lost."""
+"""A full volume, at any stage of a job: notes and /readyz say so, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workers import Bench, until
 
 @pytest.fixture
 def finalizing(bench: Bench) -> JobFile:
-    """A job of which the results alone are to be made again."""
+    """A job of which only the results must be written again."""
     job = bench.post(problem_file(2))
     bench.start_worker()
     bench.wait(job)
@@ -33,7 +33,7 @@ def finalizing(bench: Bench) -> JobFile:
 
 
 def full(*_: object) -> NoReturn:
-    """The fault: no room for one more byte."""
+    """Force the fault: no room for one more byte."""
     raise OSError(errno.ENOSPC, "No space left on device")
 
 

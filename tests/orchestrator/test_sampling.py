@@ -43,12 +43,12 @@ def ask(settings: Settings, asked: Asked = ASKED, **chosen: Any) -> Answer:
 
 
 def without_logprobs(body: dict[str, Any]) -> None:
-    """A server that passes over the wish for log-probabilities."""
+    """A server that ignores the request for log-probabilities."""
     body.pop("logprobs", None)
 
 
 def by_seed(*texts: str) -> Any:
-    """A reply function: the n-th text for the n-th new seed."""
+    """A reply function that gives the n-th text for the n-th new seed."""
     rest, seeds = iter(texts), {}
 
     def reply(prompt: str, seed: int) -> str:
@@ -185,7 +185,7 @@ def test_other_weights_after_a_restart_stop_the_sampling(
 def test_an_internal_error_fails_its_question_and_is_logged_once(
     settings: Settings, server: StubServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # a pattern without a group, which no contract can have
+    # a pattern without a group; no contract can have one
     broken = PromptFormat().model_copy(update={"label_patterns": ("答案",)})
     model = replace(find_model(settings), format=broken)
 
@@ -231,7 +231,7 @@ def test_an_interrupted_vote_continues_with_its_earlier_samples(
     room = 0
 
     async def keep(drawn: Drawn) -> None:
-        """What is kept is kept; then the worker dies, as it finds out at its next line."""
+        """Keep `room` samples. Then the worker has lost its lease, and notices at its next line."""
         nonlocal room
         if room == 0:
             raise LeaseLostError("killed")
@@ -390,7 +390,7 @@ def test_a_servers_abilities_are_probed_once(settings: Settings, server: StubSer
 
 
 def test_a_question_without_any_text_fails_alone(settings: Settings, server: StubServer) -> None:
-    """A content filter keeps one question's replies back, held to labels or not."""
+    """A content filter withholds all replies to one question, restricted ones too."""
     filtered = {"finish_reason": "content_filter", "message": {"content": None}}
     first, second = many(2)
     server.reply = lambda prompt, seed: "不知道。"

@@ -1,4 +1,4 @@
-"""Bad settings: one line each, exit code 2, and no value, which may be a key, in any of them."""
+"""Wrong settings: one line each, exit code 2. No line holds a value: it may be a key."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_a_killed_worker_loses_and_repeats_no_answer(bench: Bench, server: StubS
     kept = {sample.seed for sample in bench.drawn(disturbed)}
     server.samples.clear()
     server.latency_s = 0.0
-    bench.redis.flushall()  # the queue and the leases are gone with it
+    bench.redis.flushall()  # the queue and the leases are lost with it
     bench.start_worker()
     bench.wait(disturbed, scan=True)
     assert bench.read(disturbed, "submission.jsonl") == bench.read(undisturbed, "submission.jsonl")
@@ -183,7 +183,7 @@ def test_an_unanswered_question_fails_the_job_and_is_listed(
 
 
 def by_question(bodies: dict[str, bytes]) -> Callable[[dict[str, Any]], Response | None]:
-    """One body for each problem of a file, in their order; other requests are answered well."""
+    """One body for each problem of a file, in order; other requests get a normal reply."""
     rest = list(bodies.values())
 
     def reply(body: dict[str, Any]) -> Response | None:

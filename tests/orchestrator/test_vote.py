@@ -34,7 +34,7 @@ def result(labels: Sequence[str | None], k: int) -> Outcome:
 
 
 def vote(slots: list[Slot], k: int, *, early_stop: bool) -> list[Slot]:
-    """The slots drawn, when `slots` is what each would hold."""
+    """The slots that a vote draws if `slots` are their contents."""
     drawn: list[Slot] = []
     while count := draws_needed(drawn, k, early_stop=early_stop):
         drawn = slots[: len(drawn) + count]

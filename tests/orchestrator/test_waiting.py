@@ -1,4 +1,4 @@
-"""Whatever a job waits for, it says so, gives up what never comes, and lets others go first."""
+"""A job says what it waits for, gives up replies that never come, and lets others go first."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def asking(
 
 
 async def told_by(sampler: Sampler) -> str:
-    while (told := sampler.server.endpoint.waits_for()) is None:  # noqa: ASYNC110 # a clock tells
+    while (told := sampler.server.endpoint.waits_for()) is None:  # noqa: ASYNC110 # the clock decides
         await asyncio.sleep(0.05)
     return told
 
@@ -83,7 +83,7 @@ def test_n_is_given_up_if_the_same_request_works_with_n_1(
 def test_n_is_given_up_if_it_keeps_failing(
     settings: Settings, server: StubServer, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some servers and proxies call everything that went wrong an overload."""
+    """Some servers and proxies report every error as an overload."""
     monkeypatch.setattr(endpoint, "FIRST_PAUSE_S", 0.0)
     server.fail = lambda body: JSONResponse({}, status) if body["n"] > 1 else None
     assert [answer.error for answer in ask(settings, 3)] == [None] * 3
@@ -184,7 +184,7 @@ def test_a_missing_reply_is_reported(
 
 
 def dripping(part: bytes) -> Fail:
-    """The first question's replies go on without an end."""
+    """Replies to the first question never end."""
 
     async def drip() -> AsyncIterator[bytes]:
         while True:
@@ -195,7 +195,7 @@ def dripping(part: bytes) -> Fail:
 
 
 def test_an_endless_reply_is_given_up(settings: Settings, server: StubServer) -> None:
-    """Some servers send blank lines for as long as a request waits."""
+    """Some servers send blank lines while a request waits."""
     server.fail = dripping(b"\n")
     limited = settings.model_copy(update={"request_timeout_s": 0.3})
     first, second = ask(limited, 2, Limits(2, 0))
@@ -244,7 +244,7 @@ def test_a_workers_note_is_replaced_and_withdrawn(bench: Bench) -> None:
 def test_a_hanging_job_lets_later_jobs_finish(
     bench: Bench, server: StubServer, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One worker; the first job's questions get no reply, three good jobs wait behind it."""
+    """One worker: the first job gets no reply, and three good jobs wait behind it."""
     for name, value in bench.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(turns, "TURN_S", 0.5)

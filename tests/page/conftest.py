@@ -1,4 +1,4 @@
-"""Real Chromium, and pages that fail a test by a word on their console."""
+"""Real Chromium. Any message on a page's console fails the test."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ FLAGS = [
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One for each file of tests: Playwright's event loop runs in this process for as long, and
-    tests of other files run loops of their own.
+    """One browser for each file of tests. Meanwhile Playwright's event loop runs in this process,
+    and tests of other files run loops of their own.
     """
     found = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
     assert found, f"the page's tests need one of {', '.join(CHROMIUM)} (apt-get install chromium)"
@@ -41,7 +41,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Opens pages, each in a profile of its own; what their console says fails the test."""
+    """Opens pages, each in its own profile. Any message on their consoles fails the test."""
     said: list[str] = []
 
     def start(
@@ -62,6 +62,6 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     yield start
     for context in browser.contexts:
         context.close()
-    # a refusal that a test asks for is a line of the browser's own
+    # the browser itself logs a refusal that a test provokes
     faults = [line for line in said if not line.startswith(("info:", "verbose:", "debug:"))]
     assert not [line for line in faults if "Failed to load resource" not in line], faults

@@ -1,4 +1,4 @@
-"""/docs: the API's description, from files of our own, under the page's policy."""
+"""/docs: the API's description, from our own files, with the page's policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from page_names import OpenPage
 def test_the_docs_show_every_call_and_load_from_no_other_host(
     api: httpx2.Client, open_page: OpenPage
 ) -> None:
-    page = open_page("about:blank")  # a console message, a broken policy's say, fails the test
+    page = open_page("about:blank")  # a console message, as for a violated policy, fails the test
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{api.base_url}/docs")

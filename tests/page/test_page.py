@@ -1,4 +1,4 @@
-"""All of the page in real Chromium, against local mode with the demo's model, in both languages."""
+"""The whole page in real Chromium, against local mode with the demo's model, in both languages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from page_names import OpenPage, check_accessible, keep_screenshot, words
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("local_stack")]
 
 LANGUAGES = ("en", pytest.param("zh", marks=pytest.mark.long))
-SHOTS = os.environ.get("QUORUM_SCREENSHOTS")  # a folder that keeps what the pages looked like
+SHOTS = os.environ.get("QUORUM_SCREENSHOTS")  # a folder for screenshots of the pages
 
 
 @pytest.fixture(params=LANGUAGES)
@@ -30,7 +30,7 @@ def language(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def file(root: Path, tmp_path: Path) -> Path:
-    """A quarter of the demo's problems: enough to be watched while they are answered."""
+    """A quarter of the demo's problems: enough to watch them being answered."""
     rows = (root / "examples" / "demo" / "problems.jsonl").read_text().splitlines(keepends=True)
     path = tmp_path / "problems.jsonl"
     path.write_text("".join(rows[:35]))
@@ -38,7 +38,7 @@ def file(root: Path, tmp_path: Path) -> Path:
 
 
 def look(page: Page, name: str, language: str) -> None:
-    """Nothing serious for axe-core in either theme, and nothing wider than the screen."""
+    """Check both themes: axe-core finds nothing serious, and nothing is wider than the screen."""
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
         page.wait_for_timeout(400)
@@ -51,7 +51,7 @@ def look(page: Page, name: str, language: str) -> None:
 
 
 def post(page: Page, file: Path, **chosen: str) -> str:
-    """Upload a file by the form; the job's id."""
+    """Upload a file with the form. Returns the job's id."""
     page.goto(URL)
     page.set_input_files("#upload-file", file)
     if chosen:
@@ -67,7 +67,7 @@ def post(page: Page, file: Path, **chosen: str) -> str:
 
 
 def wait_for_bar(page: Page, above: float, timeout_s: float = 90) -> float:
-    """How many questions the bar shows, once they are more than `above`."""
+    """Wait until the bar shows more than `above` questions. Returns their number."""
     deadline = time.monotonic() + timeout_s
     while True:
         shown = page.locator("progress.large").evaluate_all("found => found.map(one => one.value)")
@@ -78,7 +78,7 @@ def wait_for_bar(page: Page, above: float, timeout_s: float = 90) -> float:
 
 
 def untranslated(page: Page, language: str) -> list[str]:
-    """Words of the other language among the page's own, of which names and samples are none."""
+    """Words of the other language in the page's own texts (names and samples do not count)."""
     other = words("en" if language == "zh" else "zh")
     own = set(words(language).values())
     shown = set(page.inner_text("body").split("\n"))
@@ -97,7 +97,7 @@ def test_a_file_is_posted_watched_and_read_question_by_question(
     job_id = post(page, file, samples="5")
     questions = sum(len(problem.questions) for problem in parse_problems(file.read_bytes()))
 
-    # live: the bar moves on without a reload
+    # live: the bar moves without a reload
     page.evaluate("window.notReloaded = true")
     first = wait_for_bar(page, 20)
     assert first < questions
@@ -142,7 +142,7 @@ def test_a_file_is_posted_watched_and_read_question_by_question(
     least = agreements["data"][0]["text"]
     expect(page.locator(".question .text a").first).to_have_text(least)
 
-    # one question, by a link that can be shared
+    # one question, under a link that can be shared
     detail = httpx2.get(f"{URL}/jobs/{job_id}/questions/7").json()
     shared = open_page(f"{URL}/#/jobs/{job_id}/questions/7", language)
     dialog = shared.locator("dialog.question-dialog")
@@ -214,7 +214,7 @@ def test_a_faulty_file_is_refused_with_each_fault_and_its_line(
     reasons = [faults.nth(i).locator("td").nth(2).inner_text() for i in range(2)]
     assert all(bool(re.search("[一-鿿]", reason)) == (language == "zh") for reason in reasons)
     look(page, "refused", language)
-    expect(faults).to_have_count(2)  # another theme changes nothing of what is on show
+    expect(faults).to_have_count(2)  # another theme does not change the content
 
 
 def test_two_jobs_are_compared(file: Path, open_page: OpenPage, language: str) -> None:

@@ -1,4 +1,4 @@
-"""The files of others are those that were taken, and their licences lie beside them."""
+"""Vendored files are unchanged, and their licences are beside them."""
 
 from __future__ import annotations
 

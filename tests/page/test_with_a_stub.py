@@ -1,4 +1,4 @@
-"""A key that is asked for once, and texts of a model that are shown and never run."""
+"""The page against a stub: the key, texts that are shown but never run, other sites, outages."""
 
 from __future__ import annotations
 

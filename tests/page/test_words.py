@@ -1,4 +1,4 @@
-"""Nothing is left untranslated: the page's words, and the API's sentences that it shows."""
+"""The page's words and the API's sentences that it shows are all translated."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_scripts_use_every_word_and_no_missing_one() -> None:
     known = set(words("en"))
     called = set(re.findall(r'\bt\("([^"]+)"', scripts))
     assert called <= known
-    # keys that are put together, as in t(`status.${job.status}`) and t(`setting.${name}.why`)
+    # composed keys, as in t(`status.${job.status}`) and t(`setting.${name}.why`)
     put_together = re.findall(r"`([\w.]+\.\$\{[^`]*)`", scripts)
     patterns = [
         re.escape(re.sub(r"\$\{[^}]*\}", "*", one)).replace(r"\*", r"[\w.-]+")
@@ -46,7 +46,7 @@ def test_scripts_use_every_word_and_no_missing_one() -> None:
 
 
 def faults() -> Iterator[FileFault]:
-    """One of each kind that a problem file can have."""
+    """One fault of each kind that a problem file can have."""
     question = {"question": "q", "options": ["x", "y"]}
     changes: list[dict[str, object]] = [
         {"id": ""},
@@ -100,7 +100,7 @@ def test_every_kind_of_failure_has_a_name_in_both_languages() -> None:
     found = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     kinds = [kind for kind in found if issubclass(kind, errors.QuorumError)]
     codes = {kind.code for kind in kinds}
-    assert len(codes) == len(kinds) - 1  # other weights are a kind of waiting for the model
+    assert len(codes) == len(kinds) - 1  # a job with other weights also waits for the model
     for language in ("en", "zh"):
         assert codes == {
             key.removeprefix("problem.") for key in words(language) if key.startswith("problem.")

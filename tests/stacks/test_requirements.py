@@ -1,4 +1,4 @@
-"""Every stack resolves, is pinned as its input file says, and agrees with itself."""
+"""Every stack resolves, its pins follow its input file, and trainer and server agree."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import pytest
 
 STACKS = ("cpu", "cu12", "volta", "cu13")
 HERE = Path(__file__).parents[2] / "requirements"
-# the CPU build of torch comes from where pip looks, else from PyTorch's own index
+# the CPU build of torch comes from pip's configured index, or else from PyTorch's own index
 FOUND_BY_PIP = os.environ.get("PIP_FIND_LINKS")
 CPU_TORCH = ["--find-links", FOUND_BY_PIP] if FOUND_BY_PIP else ["--torch-backend", "cpu"]
 PINNED = sorted(path.stem for path in HERE.glob("*.txt") if path.with_suffix(".in").exists())
@@ -25,10 +25,10 @@ def pins(root: Path, name: str) -> dict[str, str]:
 def test_the_pins_are_what_the_input_file_resolves_to(
     root: Path, tmp_path: Path, name: str
 ) -> None:
-    """Resolved anew from the packages' metadata; no wheel is downloaded."""
+    """Resolve again from the packages' metadata; no wheel is downloaded."""
     committed = root / "requirements" / f"{name}.txt"
     out = tmp_path / f"{name}.txt"
-    out.write_text(committed.read_text())  # pins are kept where they still resolve
+    out.write_text(committed.read_text())  # pins that still resolve are kept
     override = ["--override", "cpu-overrides.txt"] if name in ("cpu", "cpu-server") else []
     where = ["--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"]
     style = ["--no-header", "--no-annotate"]

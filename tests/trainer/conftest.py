@@ -1,4 +1,4 @@
-"""A base that trains in a blink, a real small one, rows of the demo, and a recipe."""
+"""A base that trains in an instant, a real small one, rows of the demo, and a recipe."""
 
 from collections.abc import Callable
 from functools import partial
@@ -43,7 +43,7 @@ def tiny_base(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def smol_tokenizer(root: Path) -> Any:
-    """SmolLM2's tokenizer, which joins a space and the letter behind it, as nearly every BPE."""
+    """SmolLM2's tokenizer: like nearly every BPE, it joins a space and the letter after it."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(smollm2_tokenizer(root))

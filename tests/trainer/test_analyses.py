@@ -1,4 +1,4 @@
-"""What of a worked reply is trained: what leads to the answer, in whole sentences."""
+"""The trained part of an analysis leads to the answer, in whole sentences."""
 
 import json
 import os
@@ -49,7 +49,7 @@ ENGLISH = (r"answer(?: is)?\s*:(?=\s*([^\n]+))",)
         ("2 + 3 = 5\n答案是：B", "2 + 3 = 5"),
         ("代码：\n```\nf(x)\n```\n答案是：B", "代码：\n```\nf(x)\n```"),
         ("`f(x) = 5`\n\n答案是：B", "`f(x) = 5`"),
-        # doubts behind the answer, and the answer again
+        # doubts after the answer, and the answer again
         ("乙高。\n答案是：B. 乙\n\n但是，题目有误。\n\n答案是：B", "乙高。"),
         ("乙高。\n答案是：B\n\n注意：题目有误。", "乙高。"),
         ("甲高？答案是：A\n不对，乙更高。\n答案是：B", "甲高？答案是：A\n不对，乙更高。"),
@@ -91,7 +91,7 @@ def test_real_analyses_end_in_whole_sentences() -> None:
     for example in loaded:
         analysis = example.question.analysis or ""
         assert not hanging.search(analysis), (example.source, analysis[-60:])
-        # nothing is written that was not there, but for a full stop
+        # nothing is added but a full stop
         output = rows[int(example.source.rpartition(" ")[2]) - 1]["output"]
         assert output.startswith((analysis, analysis[:-1])), example.source
 

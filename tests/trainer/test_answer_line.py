@@ -1,4 +1,4 @@
-"""An answer line of one's own, with a tokenizer that joins the label to the space before it."""
+"""A custom answer line, with a tokenizer that joins the label to the space before it."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where a base comes from, and what is said when it cannot be had."""
+"""Sources of a base, and the errors if it cannot be fetched."""
 
 import errno
 import json
@@ -49,7 +49,7 @@ def test_a_hub_id_with_a_local_source_names_the_variable_to_set() -> None:
 def test_without_a_network_the_error_names_the_variable_to_set(
     source: str, address: str, named: str, tmp_path: Path
 ) -> None:
-    """Port 9 of this machine, where nobody listens, stands for the hub."""
+    """Port 9 of this machine stands for the hub: nothing listens there."""
     program = (
         "import sys; from trainer import bases; from trainer.errors import TrainerError\n"
         "bases.PAUSES_S = (0, 0)\n"
@@ -74,8 +74,8 @@ CONFIG = b"{" + b" " * 3_000_000 + b"}"
 
 
 class FlakyHub(BaseHTTPRequestHandler):
-    """Enough of a hub for one model of one file. Its proxy fails at first, with a status that the
-    library does not try again, and the file is broken off in the middle once.
+    """Enough of a hub for one model with one file. At first it fails with a status that the library
+    does not retry, and once it breaks off in the middle of the file.
     """
 
     asked: ClassVar[list[str]] = []
@@ -173,7 +173,7 @@ def test_a_download_to_a_full_disk_is_not_retried(error: Exception, final: bool)
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://127.0.0.1:port"])
 def test_an_unusable_proxy_is_reported_at_once(tmp_path: Path, proxy: str) -> None:
-    """By the Hugging Face hub's library; ModelScope's tries again by itself first."""
+    """This holds for the Hugging Face hub; ModelScope's library first retries by itself."""
     code = (
         "import logging, sys\n"
         "from trainer import bases\n"

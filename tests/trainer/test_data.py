@@ -1,4 +1,4 @@
-"""Labelled files in both forms."""
+"""Labelled files of both kinds."""
 
 import json
 import os
@@ -259,7 +259,7 @@ def test_every_real_file_loads_unedited() -> None:
     assert len(worked.rows) + worked.dropped.total() == 829
     assert len(worked.rows) >= 825
     assert all(example.question.analysis for example in worked.rows)
-    # options as the competition's file has them, nothing of the prompt behind them
+    # options as in the competition's file, with nothing of the prompt after them
     given = {question.options for row in problems.rows for question in row.problem.questions}
     assert sum(row.question.options in given for row in worked.rows) > 800
     with pytest.raises(

@@ -1,5 +1,5 @@
-"""Analyses from a teacher. A stub server stands for the teacher, so that its replies are known and
-it can fail on demand.
+"""Analyses from a teacher. The teacher is a stub server: its replies are known, and it fails on
+demand.
 """
 
 import csv
@@ -34,7 +34,7 @@ FMT = PromptFormat()
 
 
 def reply(prompt: str, seed: int) -> str:
-    """Questions about 问0 are answered right with even seeds; 问1 only when hinted."""
+    """问0 gets right answers with even seeds, 问1 only with a hint."""
     if "正确选项是" in prompt:
         return f"由题意可知，第{seed}种推理。\n答案是：A"
     right = "问0" in prompt and seed % 2 == 0
@@ -138,7 +138,7 @@ def test_a_teacher_that_fails_midway_loses_nothing(
     drawn = len(journal) - 1
     assert drawn >= 6
     with (tmp_path / "out.samples.jsonl").open("a") as file:
-        file.write('{"key": "cut sh')  # as a kill would leave it
+        file.write('{"key": "cut sh')  # as after a kill
     server.fail = lambda body: None
     before = len(server.requests)
     assert [(y.asked, y.right) for y in teach()] == [(6, 3), (6, 0)] * 3

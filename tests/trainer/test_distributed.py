@@ -35,7 +35,7 @@ def start(recipe: Path, folder: Path, processes: int) -> subprocess.Popen[str]:
 
 
 def train(recipe: Path, folder: Path, processes: int) -> Path:
-    """The published model of a run on so many processes."""
+    """The model that a run on this many processes published."""
     child = start(recipe, folder, processes)
     output, _ = child.communicate(timeout=300)
     assert child.returncode == 0, output
@@ -92,7 +92,7 @@ def test_sharded_weights_continue_from_a_checkpoint(
 def test_sharded_training_ends_with_the_best_weights(
     recipe_file: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """At this learning rate the loss soon gets worse; kept is a run that ends at its best."""
+    """The loss soon gets worse; the kept weights are those of a run that ends at its best step."""
     training = "dtype = 'float32'\nfsdp = true\nepochs = 20\nschedule = 'constant'\n"
     recipe = recipe_file(top="method = 'full'", training=training + "patience = 2")
     text = recipe.read_text().replace("validations = 2", "validations = 15")

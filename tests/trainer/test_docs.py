@@ -1,5 +1,5 @@
-"""docs/training.md takes a reader from a competition file to published weights: its commands run as
-they are written, with the demo's base for the 7-billion one and a stub server for the teacher.
+"""docs/training.md leads from a competition file to published weights. Its commands run as written,
+with the demo's base for the 7-billion one and a stub server for the teacher.
 """
 
 import json

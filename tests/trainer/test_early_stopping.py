@@ -1,4 +1,4 @@
-"""Early stopping counts validations without a better loss, and knows the best."""
+"""Early stopping counts validations without a better loss, and remembers the best."""
 
 from trainer.training.early_stopping import EarlyStopping
 

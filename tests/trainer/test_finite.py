@@ -1,4 +1,4 @@
-"""Training stops at a loss or gradient that is no number, and says what to try."""
+"""Training stops at a loss or gradient that is not finite, and says what to try."""
 
 from collections.abc import Callable
 from pathlib import Path

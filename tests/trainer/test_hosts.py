@@ -1,4 +1,4 @@
-"""A GPU stack trains on no CPU without a word. (These tests run on hosts without a GPU.)"""
+"""A GPU stack never trains on a CPU silently. (These tests run on hosts without a GPU.)"""
 
 from collections.abc import Callable
 from pathlib import Path

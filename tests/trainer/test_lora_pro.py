@@ -19,16 +19,14 @@ def factors(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def plain_gradients(
     a: torch.Tensor, b: torch.Tensor, full: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What back-propagation gives the factors of SCALE * b @ a, where `full` is the gradient of
-    that product.
-    """
+    """The gradients of the factors of SCALE * b @ a, if `full` is the gradient of that product."""
     return SCALE * b.T @ full, SCALE * full @ a.T
 
 
 def equivalent(
     a: torch.Tensor, b: torch.Tensor, grad_a: torch.Tensor, grad_b: torch.Tensor
 ) -> torch.Tensor:
-    """The move of the weights, to first order, that a step along both gradients makes."""
+    """The change of the weights, to first order, by a step along both gradients."""
     return SCALE * (b @ grad_a + grad_b @ a)
 
 
@@ -36,7 +34,7 @@ def equivalent(
 def test_the_update_is_the_least_squares_fit_of_the_gradient(seed: int) -> None:
     a, b, full = factors(seed)
     adjusted = adjust(a, b, *plain_gradients(a, b, full), SCALE)
-    # every update the factors can reach, as the columns of one matrix
+    # all updates that the factors can make, as the columns of one matrix
     eye = torch.eye
     columns = torch.cat(
         [
@@ -74,7 +72,7 @@ def test_at_the_start_with_b_zero_only_b_moves() -> None:
     b = torch.zeros_like(b)
     grad_a, grad_b = adjust(a, b, *plain_gradients(a, b, full), SCALE)
     assert grad_a.abs().max() == 0
-    image = full @ a.T @ torch.linalg.inv(a @ a.T) @ a  # full, projected on what a can see
+    image = full @ a.T @ torch.linalg.inv(a @ a.T) @ a  # `full`, projected onto the row space of a
     torch.testing.assert_close(equivalent(a, b, grad_a, grad_b), image)
 
 

@@ -1,4 +1,4 @@
-"""Every method is one line of a recipe, trains, and is published as what was trained."""
+"""Every method is one line of a recipe; its model trains and is published as it was trained."""
 
 import json
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def test_a_method_trains_and_its_model_is_published(
         assert adapter_sha256 is None
         assert not (published / "adapter").exists()
         return
-    # the adapter kept beside the weights fits the base as anyone has it
+    # the adapter beside the weights fits the unchanged base
     row = report_row(published)
     base = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.bfloat16)
     tuned = PeftModel.from_pretrained(base, str(published / "adapter")).eval()
@@ -137,7 +137,7 @@ def test_a_method_that_needs_a_gpu_says_so_before_loading(
 
 
 def test_the_compute_dtype_follows_the_cards_capability(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stub stands for the card, whose capability is all that is asked."""
+    """A stub stands for the card, because only its capability matters."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (7, 0))
     assert compute_dtype("auto") == "float16"

@@ -1,4 +1,4 @@
-"""What a run leaves of its steps."""
+"""The metrics that a run writes for its steps."""
 
 import json
 from pathlib import Path

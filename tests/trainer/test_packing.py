@@ -1,4 +1,4 @@
-"""Which rows a step takes, and how they are packed."""
+"""The rows of a step, and their packs."""
 
 import random
 from collections import Counter

@@ -39,7 +39,7 @@ def recipe(root: Path) -> Recipe:
 
 @pytest.fixture(scope="module")
 def log() -> Iterator[io.StringIO]:
-    """What the run logs."""
+    """The run's log."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     logger = logging.getLogger("trainer")
@@ -210,7 +210,7 @@ def test_the_base_is_asked_with_forced_letters(
 def test_early_stopping_publishes_the_best_weights(
     tiny_recipe: Callable[..., Recipe], settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At this learning rate the loss soon gets worse; kept is a run that ends at its best."""
+    """The loss soon gets worse; the kept weights are those of a run that ends at its best step."""
     recipe = tiny_recipe(training="patience = 2\nepochs = 20\nschedule = 'constant'")
     training = recipe.training.model_copy(
         update={"learning_rate": 0.3, "max_steps": 60, "validations": 30}

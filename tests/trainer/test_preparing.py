@@ -1,4 +1,4 @@
-"""Data on its way to rows: styles, conflicts, the split, leaks, and the report of it all."""
+"""Data on its way to rows: styles, conflicts, the split, leaks, and the report."""
 
 import json
 import os

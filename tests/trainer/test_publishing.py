@@ -1,4 +1,4 @@
-"""What is published: listed, rolled back to, pruned."""
+"""Published models are listed, made current again, and pruned."""
 
 from pathlib import Path
 

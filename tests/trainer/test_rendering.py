@@ -95,14 +95,14 @@ def test_a_choice_has_the_rows_tokens_up_to_its_label(
 
 
 def test_the_demos_tokenizer_tokenizes_as_it_was_trained(root: Path, tokenizer: Any) -> None:
-    """Loading it as a Qwen2 tokenizer puts another pre-tokenizer in; no text may change by that."""
+    """Loading it as a Qwen2 tokenizer replaces the pre-tokenizer. That must change no text."""
     trained = Tokenizer.from_file(str(root / "examples" / "demo" / "base" / "tokenizer.json"))
     text = (root / "examples" / "demo" / "train.jsonl").read_text(encoding="utf-8")
     for line in text.splitlines()[:300]:
         assert tokenizer(line)["input_ids"] == trained.encode(line).ids
 
 
-# answer line, its start in whole tokens of SmolLM2, a label's text there
+# answer line, its start in whole tokens of SmolLM2, the label's text after that
 JOINED = [
     ("Answer: {label}", "Answer:", " {label}"),
     ("The answer is {label}.", "The answer is", " {label}"),

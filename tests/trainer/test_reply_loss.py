@@ -1,4 +1,4 @@
-"""Packed rows: the same losses as rows alone, and no sight of one another."""
+"""Packed rows have the same losses as rows alone, and do not see one another."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def module_of(base: Path) -> ReplyLoss:
 
 
 def reference_loss(base: Path, row: Row) -> float:
-    """By transformers alone: its own attention, logits of every token."""
+    """The loss by transformers alone: its own attention, and logits for every token."""
     model: Any = AutoModelForCausalLM.from_pretrained(
         base, dtype=torch.float32, attn_implementation="eager"
     )

@@ -1,4 +1,4 @@
-"""Nothing done is lost: kills, stops, damaged and unwritable checkpoints."""
+"""No finished work is lost: kills, stops, damaged and unwritable checkpoints."""
 
 import json
 import os
@@ -18,8 +18,8 @@ from trainer.errors import TrainerError
 from trainer.training import checkpoints
 from trainer.training.metrics import read_metrics
 
-# dropout, early stopping and several epochs, so that random state, the best weights and the order
-# of rows all have to come through
+# with dropout, early stopping and several epochs: random state, best weights and the order of rows
+# must all survive
 TRAINING = "checkpoint_every_s = 0\nschedule = 'cosine'\nwarmup_steps = 3\npatience = 50"
 
 
@@ -135,7 +135,7 @@ def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_explained_and_the_last_checkpoint_stays(tmp_path: Path) -> None:
-    """A limit on file sizes stands for the disk: writing fails in the same place."""
+    """A limit on file sizes stands for the full disk: writing fails at the same place."""
     checkpoints.save_step(tmp_path, 1, state(1.0))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
@@ -152,7 +152,7 @@ def test_a_full_disk_is_explained_and_the_last_checkpoint_stays(tmp_path: Path) 
 
 @pytest.mark.long
 def test_a_run_without_room_for_a_checkpoint_says_why_it_ends(recipe: Path, tmp_path: Path) -> None:
-    """As above, for a whole run: the process may write no file above 100 kB."""
+    """As above, for a whole run: its process cannot write a file above 100 kB."""
     program = (
         "import resource, sys; from trainer.__main__ import main;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000,) * 2);"

@@ -1,4 +1,4 @@
-"""The trainer's rooms import one way, and no module or function outgrows a reader."""
+"""The trainer's rooms import one way, and modules and functions are short."""
 
 import ast
 from pathlib import Path
@@ -9,7 +9,7 @@ PACKAGE = Path(trainer.__file__).parent
 TREES = {
     path.relative_to(PACKAGE): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))
 }
-# modules at the top that every room may use; they use no room
+# top-level modules: every room may use them, and they use no room
 FOUNDATIONS = {"digests", "errors", "plots", "progress", "recipe", "run", "settings"}
 ROOMS = {
     "data": {"data"},

@@ -1,4 +1,4 @@
-"""What a trainer publishes, the server of its stack reads as it was meant."""
+"""The server of a stack reads correctly what the trainer of that stack publishes."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A base's chat template says all that a question says, and the same on every day."""
+"""A base's chat template renders questions whole, and the same on every day."""
 
 import json
 import logging
@@ -40,7 +40,7 @@ MESSAGES: list[Message] = [
 
 @pytest.fixture
 def base(tiny_base: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """The tiny base with another chat template, in the file where tokenizers keep it."""
+    """The tiny base with another chat template, in the tokenizer's own file for it."""
 
     def make(template: str) -> Path:
         folder = shutil.copytree(tiny_base, tmp_path / "base")
@@ -76,7 +76,7 @@ def test_a_date_is_written_into_the_template(
         tokenizer = load_tokenizer(folder, MESSAGES)
     (said,) = caplog.messages
     assert "the template that is trained and published always prints 2024-07-26" in said
-    # what was saved says the same to whoever reads it, on any day
+    # the saved template renders the same for every reader, on any day
     tokenizer.save_pretrained(tmp_path / "published")
     saved: Any = AutoTokenizer.from_pretrained(tmp_path / "published")
     for now in (datetime(2026, 1, 1), datetime(2031, 12, 9, 16, 57)):
@@ -133,7 +133,7 @@ def test_a_template_without_system_messages_names_the_setting(
 
 
 def test_a_system_message_inside_the_users_turn_is_accepted(base: Callable[[str], Path]) -> None:
-    """As Gemma 3 has it."""
+    """Gemma 3's template does this."""
     template = (
         "<|im_start|>user\n{% for m in messages %}{{ m.content | trim }}\n\n{% endfor %}<|im_end|>"
     )

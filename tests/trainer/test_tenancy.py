@@ -1,4 +1,4 @@
-"""A trainer that fails says on the models volume why, for those who wait for its model."""
+"""A trainer that fails writes the reason on the models volume, for those who wait."""
 
 import os
 import subprocess

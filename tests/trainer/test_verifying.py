@@ -1,4 +1,4 @@
-"""A saved model that is not what was trained is found out, and not published."""
+"""A saved model that differs from the trained one is found and not published."""
 
 import gc
 import json
@@ -31,7 +31,7 @@ from trainer.training.base_model import load_base
 
 
 class Spoiled(NamedTuple):
-    """A run whose saved model was changed behind its back: what it says, and its report."""
+    """The message and the report of a run whose saved model was changed secretly."""
 
     said: str
     report: dict[str, Any]
@@ -114,7 +114,7 @@ def test_another_end_of_reply_is_found(other_settings: Spoiled) -> None:
 
 
 def test_one_model_is_in_memory_at_a_time(other_settings: Spoiled) -> None:
-    """When the base is loaded, the trained model has left the memory."""
+    """When the base is loaded, the trained model is no longer in memory."""
     assert other_settings.models_held == 0
 
 
@@ -249,7 +249,7 @@ def test_the_largest_difference_is_reported_with_its_row() -> None:
 
 
 def test_the_distance_is_judged_against_the_models_own_floor() -> None:
-    """The first are SmolLM2's numbers after six steps, which a fixed 0.05 refused."""
+    """The first numbers are SmolLM2's after six steps; a fixed limit of 0.05 refused them."""
     assert not verdict(nats=0.0507, floor=0.035, gain=0.2).faults()
     (fault,) = verdict(nats=0.106, floor=0.035, gain=0.2).faults()
     assert "0.1060 nats from the trained ones on average, and at most 0.1050 is allowed" in fault
