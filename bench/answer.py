@@ -1,18 +1,18 @@
-"""What the orchestrator costs: a job against clients that send its requests by hand.
+"""Measures the cost of the orchestrator: a job against clients that send the same requests.
 
     .venv/bin/python bench/answer.py --data problems.jsonl --out bench/results
 
-Two questions, each answered in one run on one machine:
+It has two parts, each measured in one run on one machine:
 
-speed: the time from POST /jobs to `completed` for every question of a file with k = 3, beside a
-bare asyncio client that sends the very same requests (taken from the log of a first run of the
-job), one after the other or together as the vote makes them: 256 questions at once on a stub of
-fixed latency, and at the best of several concurrencies on vLLM. And beside the published baseline's
-loop, three requests a question, one at a time, over the first questions. The sides take turns,
-medians are reported.
+speed: the time from POST /jobs to `completed` for every question of a file with k = 3. A bare
+asyncio client sends exactly the same requests (from the log of a first run of the job), in the
+vote's order: for 256 questions at once on a stub of fixed latency, and with the best of several
+concurrencies on vLLM. The published baseline's loop sends three requests a question, one at a time,
+for the first questions. The sides take turns; medians are reported.
 
-growth: jobs of 1,000, 10,000 and 50,000 questions on a stub without latency: seconds to accept the
-file, milliseconds a question, peak memory of API and worker, latency of GET /jobs/{id} meanwhile.
+growth: jobs of 1,000, 10,000 and 50,000 questions on a stub without latency. Measured are the
+seconds to accept the file, milliseconds a question, peak memory of API and worker, and the latency
+of GET /jobs/{id} during the job.
 """
 
 from __future__ import annotations
@@ -315,7 +315,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=ROOT / "examples/demo/problems.jsonl")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results")
-    parser.add_argument("--latency", type=float, default=2.0, help="of the stub, in seconds")
+    parser.add_argument(
+        "--latency", type=float, default=2.0, help="latency of the stub, in seconds"
+    )
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--loop-questions", type=int, default=20)
     parser.add_argument("--parts", default="stub,growth,vllm")

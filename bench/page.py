@@ -1,9 +1,10 @@
-"""How fast the page of a finished job of 50,000 questions comes, and how smoothly its list scrolls.
+"""Measures how fast the page of a finished job of 50,000 questions loads, and how smoothly its list
+scrolls.
 
-Beside it, what one would otherwise look at: the same rows as one plain HTML table. Both in the same
-Chromium, one after the other. The job's journals are written here, of replies of about 300
-characters; its results are made from them by the orchestrator's own code, and the API is a fresh
-process each time, so that nothing of the job is in its memory.
+It is compared with the usual alternative: one plain HTML table with the same rows, in the same
+Chromium, measured in turn. This program writes the job's journals, with replies of about 300
+characters. The orchestrator's own code makes the results from them. The API is a new process each
+time, so it has nothing of the job in memory.
 """
 
 from __future__ import annotations
@@ -220,10 +221,12 @@ def measure_table(browser: Browser, path: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--problems", type=int, default=12_500, help="of four questions each")
+    parser.add_argument(
+        "--problems", type=int, default=12_500, help="problems, of four questions each"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    chromium = shutil.which("chromium") or sys.exit("needs Chromium: apt-get install chromium")
+    chromium = shutil.which("chromium") or sys.exit("Chromium is needed: apt-get install chromium")
     with tempfile.TemporaryDirectory(prefix="quorum-") as name, sync_playwright() as playwright:
         folder = Path(name)
         began = time.monotonic()

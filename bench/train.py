@@ -1,12 +1,12 @@
-"""Training speed: our recipe against the published baseline's, on the same rows, in the same run.
+"""Measures training speed: our recipe against the published baseline's, on the same rows.
 
     .venv-model/bin/python bench/train.py --data ana.json --out bench/results
 
-The baseline is what its notebook does: transformers' Trainer with PEFT on a bfloat16 base, one row
-at a time, four rows a step, gradient checkpointing, no packing, and no autocast, so that the
-adapter computes in fp32. A second baseline turns autocast on. Each side runs in a process of its
-own, several times in turn; medians are reported. Speed is counted in reply tokens, which are what
-is trained.
+The baseline does what its notebook does: transformers' Trainer with PEFT on a bfloat16 base, one
+row at a time, four rows a step, gradient checkpointing, no packing, and no autocast, so the adapter
+computes in fp32. A second baseline turns autocast on. Each side runs in its own process, several
+times in turn; medians are reported. Speed is counted in reply tokens, because only these are
+trained.
 """
 
 from __future__ import annotations
@@ -286,7 +286,9 @@ def draw(medians: dict[str, dict[str, float]], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="training speed against the baseline's recipe")
+    parser = argparse.ArgumentParser(
+        description="Measure training speed against the baseline's recipe."
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     parser.add_argument("--shape", choices=("demo", "qwen2-7b"), default="demo")

@@ -44,14 +44,14 @@ SEED = 20261123
 CARD = """# The demo's base model
 
 A Qwen2 of {parameters:,} parameters with a byte-level BPE tokenizer, trained from scratch by
-`base_model.py` on puzzles from `puzzles.py`. It works a puzzle written as plain text; it was never
-asked anything in chat form. It knows nothing else and is good for nothing but the demo.
+`base_model.py` on puzzles from `puzzles.py`. It solves puzzles written as plain text; it was never
+asked anything in chat form. It knows nothing else, and is useful only for the demo.
 
 | | |
 |---|---|
 | tokens | {tokens:,} in rows of 256, {rows} rows a step |
 | final loss | {loss:.4f} nats per token (mean of the last 50 steps, all documents) |
-| gate | {share:.1%} of 600 fresh puzzles worked exactly, greedy, as plain text |
+| gate | {share:.1%} of 600 fresh puzzles solved exactly, greedy, as plain text |
 | time | {seconds:.0f} s on {where} (torch {torch}) |
 | seed | {seed} |
 """

@@ -205,7 +205,7 @@ def main() -> None:
         "files",
         nargs="+",
         metavar="PATH:COUNT[:plain]",
-        help="a JSONL file, how many problems, and whether to leave the analyses out",
+        help="a JSONL file to write, its number of problems, and `plain` to leave out the analyses",
     )
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
