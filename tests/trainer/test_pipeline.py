@@ -150,6 +150,8 @@ def test_the_model_card_names_origin_and_checks(published: Path) -> None:
         assert f"| {name}" in card
     for name in ("gain of training, nats a token", "cost of merging, nats a token"):
         assert f"| {name} |" in card
+    lost = json.loads((published / "verification.json").read_text())["losses"]
+    assert f"{lost['cost']:.5f} ± {2 * lost['error']:.5f}" in card
     assert '"learning_rate": 0.004' in card
     assert card.count("> ") >= 3
     assert str(published.parent.parent) not in card

@@ -106,7 +106,7 @@ def distill(
     concurrency: Annotated[int, typer.Option(min=1, help="requests at once")] = 32,
     timeout_s: Annotated[float, typer.Option(min=1.0)] = 600.0,
 ) -> None:
-    """Have a teacher write analyses, and keep those that reach the key. If the teacher wants an API
+    """Have a teacher write analyses, and keep those that reach the key. If the teacher needs an API
     key, set TEACHER_API_KEY.
     """
     from rich.console import Console

@@ -9,6 +9,7 @@ from contract import Contract, write_json
 from contract.published import DATA_PICTURE
 from trainer.data.preparing import DataReport
 from trainer.data.report import lines
+from trainer.publishing.verdict import ERRORS
 from trainer.recipe import Recipe
 from trainer.training.curves import PICTURE as CURVES
 
@@ -62,6 +63,7 @@ def _origin(recipe: Recipe, contract: Contract) -> list[tuple[str, str]]:
 
 def _checks(contract: Contract, verification: dict[str, Any]) -> list[tuple[str, str]]:
     comparison, lost = verification["comparison"], verification["losses"]
+    error = None if lost["error"] is None else ERRORS * lost["error"]
     return [
         ("prompts compared", f"{comparison['rows']}, {comparison['tokens']} tokens"),
         ("distance of merged from trained weights, nats", _number(comparison["nats"])),
@@ -70,7 +72,7 @@ def _checks(contract: Contract, verification: dict[str, Any]) -> list[tuple[str,
             _number(comparison["floor"]),
         ),
         ("gain of training, nats a token", f"{_number(lost['gain'])} in {_rows(lost)}"),
-        ("cost of merging, nats a token", f"{_number(lost['cost'])} ± {_number(lost['error'])}"),
+        ("cost of merging, nats a token", f"{_number(lost['cost'])} ± {_number(error)}"),
         ("same likeliest token", f"{comparison['top1']:.2%}"),
         ("largest distance, nats", _number(comparison["largest"])),
         ("settings read back by another process", ", ".join(verification["read_back"])),
