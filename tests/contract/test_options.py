@@ -36,7 +36,7 @@ FMT = PromptFormat(system_prompt="", user_template="{problem}|{question}|{option
         ("① 红", "② 绿"),
     ],
 )
-def test_letters_or_numbers_on_every_option_are_taken_off(options: tuple[str, ...]) -> None:
+def test_letters_and_numbers_on_every_option_are_removed(options: tuple[str, ...]) -> None:
     assert own_texts(options) == ("红", "绿")
 
 

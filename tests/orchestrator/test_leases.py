@@ -81,7 +81,7 @@ def test_a_killed_holders_lease_is_removed_at_once(
         assert holder_of(connection, KEY, locked) is Held.NOBODY
 
 
-def test_a_halted_holder_is_not_taken_for_dead(
+def test_a_halted_holder_does_not_count_as_dead(
     redis_url: str, connection: Redis, locked: Path
 ) -> None:
     with holder(redis_url, locked) as process:
@@ -89,7 +89,7 @@ def test_a_halted_holder_is_not_taken_for_dead(
         assert holder_of(connection, KEY, locked) is Held.ALIVE
 
 
-def test_a_holder_on_another_host_is_not_taken_for_dead(connection: Redis, locked: Path) -> None:
+def test_a_holder_on_another_host_does_not_count_as_dead(connection: Redis, locked: Path) -> None:
     locked.touch()
     for value in ("0123456789abcdef", "0123456789abcdef@another-host"):
         connection.set(KEY, value, ex=60)
@@ -98,7 +98,7 @@ def test_a_holder_on_another_host_is_not_taken_for_dead(connection: Redis, locke
     assert holder_of(connection, KEY, locked) is Held.DEAD
 
 
-def test_a_second_holder_waits_for_the_lock_only_so_long(
+def test_a_second_holder_waits_for_the_lock_for_a_limited_time(
     redis_url: str, connection: Redis, locked: Path
 ) -> None:
     order: list[str] = []
@@ -111,7 +111,7 @@ def test_a_second_holder_waits_for_the_lock_only_so_long(
         async with redis.asyncio.from_url(redis_url) as client, hold_lease(client, KEY, locked):
             with pytest.raises(LeaseLostError, match="held by another worker"):
                 await hold_second()
-            await client.delete(KEY)  # as a wiped Redis forgets it
+            await client.delete(KEY)  # as if Redis had been wiped
             second = asyncio.create_task(hold_second())
             await asyncio.sleep(0.3)
             order.append("first")
@@ -127,7 +127,7 @@ def test_a_second_holder_waits_for_the_lock_only_so_long(
     assert order == ["first", "second", "the halted one was passed by"]
 
 
-def test_on_a_volume_without_locks_the_lease_alone_must_do(
+def test_without_file_locks_the_lease_alone_decides(
     redis_url: str, connection: Redis, locked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(descriptor: int, operation: int) -> None:
@@ -146,14 +146,14 @@ def test_on_a_volume_without_locks_the_lease_alone_must_do(
         assert holder_of(connection, KEY, locked) is Held.ALIVE
 
 
-def test_a_lease_held_at_once_is_held_by_one_alone(connection: Redis, locked: Path) -> None:
+def test_only_one_holder_gets_a_lease_at_once(connection: Redis, locked: Path) -> None:
     locked.touch()
     with (
         hold_at_once(connection, KEY, locked, 60) as first,
         hold_at_once(connection, KEY, locked, 60) as second,
     ):
         assert (first, second) == (True, False)
-    connection.set(KEY, f"0123456789abcdef@{host_id()}", ex=60)  # of a process that died
+    connection.set(KEY, f"0123456789abcdef@{host_id()}", ex=60)  # left by a process that died
     with hold_at_once(connection, KEY, locked, 60) as third:
         assert third
     assert connection.get(KEY) is None

@@ -130,9 +130,7 @@ def test_a_killed_workers_shard_is_enqueued_by_the_next_scan(
     assert len(bench.answers(job)) == job.questions
 
 
-def test_a_job_whose_finisher_died_is_finished_by_the_next(
-    bench: Bench, server: StubServer
-) -> None:
+def test_another_worker_finishes_the_job_of_a_dead_one(bench: Bench, server: StubServer) -> None:
     job = bench.post(problem_file(2))
     finishing = lease_key(job.id, "finish")
     bench.redis.set(finishing, f"0123456789abcdef@{host_id()}", ex=600)  # its lock is free
