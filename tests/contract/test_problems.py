@@ -100,7 +100,8 @@ def test_a_fault_is_reported_with_line_place_and_reason(
 
 def test_a_repeated_id_names_both_lines() -> None:
     (fault,) = faults(line(id="a") + b"\n" + line(id="b") + b"\n" + line(id="a"))
-    assert fault == FileFault(3, "id", "'a' is the id of line 1 too; ids must differ")
+    assert str(fault) == "line 3, id: 'a' is the id of line 1 too; ids must differ"
+    assert (fault.reason.code, fault.reason.params) == ("repeated-id", {"id": "a", "line": 1})
 
 
 def test_a_number_and_its_text_are_the_same_id() -> None:

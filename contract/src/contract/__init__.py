@@ -23,12 +23,14 @@ from contract.options import LABELS, own_texts
 from contract.permuting import options_may_move
 from contract.problems import FileFault, Problem, ProblemFileError, Question
 from contract.reasoning import split_reasoning
+from contract.sentences import CodedMessage, Sentence, coded
 from contract.stacks import Stack, stack_fault
 from contract.strict_json import StrictJsonError, finite, read_json, write_json
 
 __all__ = [
     "CONTRACT_FILE",
     "LABELS",
+    "CodedMessage",
     "Contract",
     "ContractError",
     "FileFault",
@@ -42,8 +44,10 @@ __all__ = [
     "Provenance",
     "Question",
     "Sampling",
+    "Sentence",
     "Stack",
     "StrictJsonError",
+    "coded",
     "extract_label",
     "finite",
     "iter_problems",

@@ -20,6 +20,7 @@ from contract.labels import extract_label
 from contract.options import LABELS, own_texts
 from contract.plain import plain
 from contract.problems import Problem, Question
+from contract.sentences import Sentence
 
 CONTRACT_FILE = "contract.json"
 
@@ -52,6 +53,10 @@ class Message(TypedDict):
 
 class ContractError(ValueError):
     """The contract is missing, cannot be read, or has a form that this version does not know."""
+
+    def __init__(self, sentence: Sentence) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
 
 
 class _Frozen(BaseModel):
@@ -210,15 +215,20 @@ class Probe(_Frozen):
         messages = list(self.messages)
         return {"model": served_name, "messages": messages, "add_generation_prompt": True}
 
-    def difference(self, token_ids: Sequence[int]) -> str | None:
+    def difference(self, token_ids: Sequence[int]) -> Sentence | None:
         """How a server's tokens differ from the trained ones; None if they are the same."""
         if tuple(token_ids) == self.token_ids:
             return None
         pairs = zip(token_ids, self.token_ids, strict=False)
         place = next((i for i, (got, meant) in enumerate(pairs) if got != meant), None)
         if place is not None:
-            return f"at token {place}"
-        return f"in length ({len(token_ids)}, trained {len(self.token_ids)})"
+            return Sentence("differs-at-token", "at token {place}", place=place)
+        return Sentence(
+            "differs-in-length",
+            "in length ({count}, trained {trained})",
+            count=len(token_ids),
+            trained=len(self.token_ids),
+        )
 
 
 class Lengths(_Frozen):
@@ -284,13 +294,22 @@ class Contract(_Frozen):
             return cls.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             raise ContractError(
-                f"{path} does not exist: no model is published there; run the trainer first"
+                Sentence(
+                    "no-contract",
+                    "{path} does not exist: no model is published there; run the trainer first",
+                    path=str(path),
+                )
             ) from None
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the file"
             raise ContractError(
-                f"{path}: {where}: {first['msg']}; publish the model again"
+                Sentence(
+                    "contract-unreadable",
+                    "{path}: {place}: {reason}; publish the model again",
+                    path=str(path),
+                    place=".".join(map(str, first["loc"])) or Sentence("whole-file", "the file"),
+                    reason=first["msg"],
+                )
             ) from error
 
     def despite(self, faults: tuple[str, ...]) -> Contract:

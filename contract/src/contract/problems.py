@@ -15,10 +15,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from contract.options import LABELS, own_texts
+from contract.sentences import Sentence
 
 # Far more than a model could be asked; a larger row is a mistake or an attack.
 MAX_QUESTIONS = 1000
 MAX_CHARS = 200_000
+# What a value must be.
+OBJECT = Sentence("wanted-object", "a JSON object")
+_ID = Sentence("wanted-text-or-whole-number", "a non-empty string or a whole number")
+_TEXT = Sentence("wanted-text", "a non-empty string")
+_STRING = Sentence("wanted-string", "a string")
+_QUESTIONS = Sentence("wanted-questions", "a list with at least one question")
+_OPTIONS = Sentence("wanted-options", "a list of 1 to {most} strings", most=len(LABELS))
 
 
 @dataclass(frozen=True)
@@ -56,10 +64,22 @@ class FileFault(NamedTuple):
 
     line: int
     place: str
-    reason: str
+    reason: Sentence
 
     def __str__(self) -> str:
-        return f"line {self.line}{', ' + self.place if self.place else ''}: {self.reason}"
+        return str(self.sentence())
+
+    def sentence(self) -> Sentence:
+        line, place, reason = self
+        if place:
+            return Sentence(
+                "fault-in-place",
+                "line {line}, {place}: {reason}",
+                line=line,
+                place=place,
+                reason=reason,
+            )
+        return Sentence("fault-in-line", "line {line}: {reason}", line=line, reason=reason)
 
 
 class ProblemFileError(ValueError):
@@ -69,8 +89,12 @@ class ProblemFileError(ValueError):
     """
 
     def __init__(self, faults: list[FileFault], total: int) -> None:
-        more = f" (and {total - 1} more)" if total > 1 else ""
-        super().__init__(f"{faults[0]}{more}")
+        self.sentence = first = faults[0].sentence()
+        if total > 1:
+            self.sentence = Sentence(
+                "and-more-faults", "{first} (and {more} more)", first=first, more=total - 1
+            )
+        super().__init__(self.sentence)
         self.faults = faults
         self.total = total
 
@@ -88,79 +112,100 @@ def problem_of(row: dict[str, Any], line: int, offset: int) -> Problem | list[Fi
     return Problem(str(row["id"]), row["problem"], questions, row, line, offset)
 
 
-def _row_faults(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _row_faults(row: dict[str, Any]) -> Iterator[tuple[str, Sentence]]:
     if "id" in row and not (
         isinstance(row["id"], str | int) and not isinstance(row["id"], bool) and row["id"] != ""
     ):
-        yield "id", f"must be a non-empty string or a whole number, is {kind_of(row['id'])}"
+        yield "id", must_be(_ID, row["id"])
     yield from _text_faults(row, "problem", "")
     questions = row.get("questions")
     if not isinstance(questions, list) or not questions:
-        yield "questions", _must_be("a list with at least one question", row, "questions")
+        yield "questions", _must_have(_QUESTIONS, row, "questions")
         return
     if len(questions) > MAX_QUESTIONS:
-        yield "questions", f"must be at most {MAX_QUESTIONS}, are {len(questions)}; split the row"
+        yield "questions", _too_many(len(questions))
         return
     for index, question in enumerate(questions):
         yield from _question_faults(question, f"questions[{index}]")
 
 
-def _question_faults(question: Any, place: str) -> Iterator[tuple[str, str]]:
+def _question_faults(question: Any, place: str) -> Iterator[tuple[str, Sentence]]:
     if not isinstance(question, dict):
-        yield place, f"must be a JSON object, is {kind_of(question)}"
+        yield place, must_be(OBJECT, question)
         return
     yield from _text_faults(question, "question", f"{place}.")
     options = question.get("options")
     if not isinstance(options, list) or not 1 <= len(options) <= len(LABELS):
-        yield (
-            f"{place}.options",
-            _must_be(f"a list of 1 to {len(LABELS)} strings", question, "options"),
-        )
+        yield f"{place}.options", _must_have(_OPTIONS, question, "options")
         return
     for index, option in enumerate(options):
         if not isinstance(option, str):
-            yield (
-                f"{place}.options[{index}]",
-                f"must be a string, is {kind_of(option)}; put it in quotes",
-            )
+            yield f"{place}.options[{index}]", _unquoted(option)
         elif len(option) > MAX_CHARS:
             yield f"{place}.options[{index}]", _too_long(option)
-    labels = list(LABELS[: len(options)])
     answer = question.get("answer")
-    if answer is not None and answer not in labels:
-        yield (
-            f"{place}.answer",
-            f"must be one of {', '.join(labels)} (or be left out), is {kind_of(answer)}",
-        )
+    if answer is not None and answer not in list(LABELS[: len(options)]):
+        yield f"{place}.answer", _no_label(answer, len(options))
     if not isinstance(question.get("analysis", ""), str):
-        yield f"{place}.analysis", f"must be a string, is {kind_of(question['analysis'])}"
+        yield f"{place}.analysis", must_be(_STRING, question["analysis"])
 
 
-def _text_faults(mapping: dict[str, Any], key: str, prefix: str) -> Iterator[tuple[str, str]]:
+def _text_faults(mapping: dict[str, Any], key: str, prefix: str) -> Iterator[tuple[str, Sentence]]:
     value = mapping.get(key)
     if not isinstance(value, str) or not value.strip():
-        yield f"{prefix}{key}", _must_be("a non-empty string", mapping, key)
+        yield f"{prefix}{key}", _must_have(_TEXT, mapping, key)
     elif len(value) > MAX_CHARS:
         yield f"{prefix}{key}", _too_long(value)
 
 
-def _too_long(text: str) -> str:
-    return f"must have at most {MAX_CHARS} characters, has {len(text)}"
-
-
-def _must_be(what: str, mapping: dict[str, Any], key: str) -> str:
-    return (
-        f"must be {what}, is {kind_of(mapping[key])}"
-        if key in mapping
-        else f"is missing; it must be {what}"
+def _too_many(count: int) -> Sentence:
+    return Sentence(
+        "too-many-questions",
+        "must be at most {limit}, are {count}; split the row",
+        limit=MAX_QUESTIONS,
+        count=count,
     )
 
 
-def kind_of(value: Any) -> str:
+def _too_long(text: str) -> Sentence:
+    return Sentence(
+        "text-too-long",
+        "must have at most {limit} characters, has {count}",
+        limit=MAX_CHARS,
+        count=len(text),
+    )
+
+
+def _unquoted(option: Any) -> Sentence:
+    return Sentence(
+        "unquoted-option", "must be a string, is {found}; put it in quotes", found=_shown(option)
+    )
+
+
+def _no_label(answer: Any, options: int) -> Sentence:
+    return Sentence(
+        "no-label",
+        "must be one of {labels} (or be left out), is {found}",
+        labels=", ".join(LABELS[:options]),
+        found=_shown(answer),
+    )
+
+
+def _must_have(wanted: Sentence, mapping: dict[str, Any], key: str) -> Sentence:
+    if key in mapping:
+        return must_be(wanted, mapping[key])
+    return Sentence("value-missing", "is missing; it must be {wanted}", wanted=wanted)
+
+
+def must_be(wanted: Sentence, value: Any) -> Sentence:
+    return Sentence("must-be", "must be {wanted}, is {found}", wanted=wanted, found=_shown(value))
+
+
+def _shown(value: Any) -> str:
     """A value's description for a message: containers by kind, scalars as written."""
     if isinstance(value, list):
-        return f"a list of {len(value)}"
+        return Sentence("found-list", "a list of {count}", count=len(value))
     if isinstance(value, dict):
-        return "an object"
+        return Sentence("found-object", "an object")
     text = json.dumps(value, allow_nan=False)
     return text if len(text) <= 40 else text[:37] + "..."

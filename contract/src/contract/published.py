@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from contract.contract import CONTRACT_FILE, Contract, ContractError, Message
+from contract.sentences import CodedMessage
 
 log = logging.getLogger("quorum")
 
@@ -28,10 +29,11 @@ class RecordedReply(BaseModel):
     """A greedy reply that the trainer recorded: an entry of `replies` in verification.json.
 
     `key` is the row's own answer, `label` the option that the reply names. `ended` is True if the
-    reply ended within the token limit. Older models have no `messages`.
+    reply ended within the token limit. Older models have no `messages` and no `source_message`.
     """
 
     source: str
+    source_message: CodedMessage | None = None
     messages: tuple[Message, ...] = ()
     key: str | None = None
     label: str | None = None

@@ -14,11 +14,37 @@ from collections.abc import Iterator
 from decimal import Context, Decimal
 from typing import Any, NamedTuple
 
+from contract.sentences import Sentence
+
 MAX_DIGITS = 1000
 # Leaves room on the call stack: a row may be written from deeper in the stack than it was read.
 MAX_DEPTH = 100
 # 17 digits identify a double, whichever way the program that wrote them rounds.
 _DIGITS_OF_A_DOUBLE = 17
+# The messages of Python's reader, without "at" at their end.
+_READERS_WORDS: dict[str, str] = {
+    sentence: sentence
+    for sentence in (
+        Sentence("json-name-expected", "Expecting property name enclosed in double quotes"),
+        Sentence("json-value-expected", "Expecting value"),
+        Sentence("json-comma-expected", "Expecting ',' delimiter"),
+        Sentence("json-colon-expected", "Expecting ':' delimiter"),
+        Sentence("json-extra-data", "Extra data"),
+        Sentence("json-string-not-ended", "Unterminated string starting"),
+        Sentence("json-control-character", "Invalid control character"),
+        Sentence("json-comma-before-end-of-object", "Illegal trailing comma before end of object"),
+        Sentence("json-comma-before-end-of-array", "Illegal trailing comma before end of array"),
+        Sentence("json-bad-escape", "Invalid \\escape"),
+        Sentence("json-bad-unicode-escape", "Invalid \\uXXXX escape"),
+    )
+}
+_KEY_TWICE = Sentence("key-twice", "this key stands twice in one object; keep one")
+_TOO_DEEP = Sentence("nested-too-deeply", "not usable: nested too deeply")
+_TOO_MANY_LEVELS = Sentence(
+    "too-many-levels",
+    "not usable: nested too deeply, more than {levels} levels",
+    levels=MAX_DEPTH,
+)
 
 
 class JsonFault(NamedTuple):
@@ -28,7 +54,7 @@ class JsonFault(NamedTuple):
 
     line: int
     place: str
-    reason: str
+    reason: Sentence
 
     def __str__(self) -> str:
         where = f"line {self.line}: " if self.line > 1 else self.place and f"{self.place}: "
@@ -46,7 +72,7 @@ class StrictJsonError(ValueError):
 class _Unkeepable(NamedTuple):
     """Replaces a value that cannot be kept."""
 
-    reason: str
+    reason: Sentence
 
 
 class _Doubled(dict[str, Any]):
@@ -63,17 +89,27 @@ class _Reader:
     def __init__(self) -> None:
         self.seen: list[object] = []
 
-    def refused(self, reason: str) -> _Unkeepable:
+    def refused(self, reason: Sentence) -> _Unkeepable:
         self.seen.append(reason)
         return _Unkeepable(reason)
 
     def constant(self, text: str) -> _Unkeepable:
-        return self.refused(f"{text} is no JSON; write null, or leave the key out")
+        return self.refused(
+            Sentence(
+                "no-json-value", "{value} is no JSON; write null, or leave the key out", value=text
+            )
+        )
 
     def whole(self, text: str) -> Any:
         digits = len(text.lstrip("-"))
         if digits > MAX_DIGITS:
-            return self.refused(f"a number of {digits} digits is too long; put it in quotes")
+            return self.refused(
+                Sentence(
+                    "number-too-long",
+                    "a number of {digits} digits is too long; put it in quotes",
+                    digits=digits,
+                )
+            )
         return int(text)
 
     def fraction(self, text: str) -> Any:
@@ -108,14 +144,24 @@ def read_json(data: bytes) -> Any:
         )
     except UnicodeDecodeError as error:
         line, column = data.count(b"\n", 0, error.start) + 1, _column(data, error.start)
-        bad = f"byte 0x{error.object[error.start]:02x} at byte {column} of the line"
-        reason = f"not UTF-8: {bad}; save the file as UTF-8"
+        reason = Sentence(
+            "not-utf-8",
+            "not UTF-8: byte {byte} at byte {column} of the line; save the file as UTF-8",
+            byte=f"0x{error.object[error.start]:02x}",
+            column=column,
+        )
         raise StrictJsonError([JsonFault(line, "", reason)]) from None
     except json.JSONDecodeError as error:
-        reason = f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
+        said = error.msg.removesuffix(" at")
+        reason = Sentence(
+            "not-json",
+            "not JSON: {reason} at column {column}",
+            reason=_READERS_WORDS.get(said, said),
+            column=error.colno,
+        )
         raise StrictJsonError([JsonFault(error.lineno, "", reason)]) from None
     except RecursionError:
-        raise StrictJsonError([JsonFault(1, "", "not usable: nested too deeply")]) from None
+        raise StrictJsonError([JsonFault(1, "", _TOO_DEEP)]) from None
     # half a surrogate pair needs an escape, and deep nesting needs many brackets
     deep = data.count(b"[") + data.count(b"{") > MAX_DEPTH
     if reader.seen or deep or b"\\ud" in data or b"\\uD" in data:
@@ -155,13 +201,23 @@ def _is_kept(text: str, value: float) -> bool:
     return exact in (Decimal(repr(value)), Context(prec=digits).create_decimal(value))
 
 
-def _why_not_kept(text: str, value: float) -> str:
-    shown = text if len(text) <= 40 else text[:37] + "..."
-    written = write_json(value) if math.isfinite(value) else "infinity"
-    return f"{shown} would become {written}; put it in quotes to keep it"
+def _why_not_kept(text: str, value: float) -> Sentence:
+    shown = _short(text)
+    if not math.isfinite(value):
+        return Sentence(
+            "number-becomes-infinite",
+            "{number} would become infinity; put it in quotes to keep it",
+            number=shown,
+        )
+    return Sentence(
+        "number-changes",
+        "{number} would become {written}; put it in quotes to keep it",
+        number=shown,
+        written=write_json(value),
+    )
 
 
-def _faults(value: Any) -> Iterator[tuple[str, str]]:
+def _faults(value: Any) -> Iterator[tuple[str, Sentence]]:
     """Yield the place and reason of each value that cannot be kept, in the order of the text."""
     left: list[tuple[str, int, Any]] = [("", 0, value)]
     while left:
@@ -172,26 +228,31 @@ def _faults(value: Any) -> Iterator[tuple[str, str]]:
             if half := _half_pair(found):
                 yield place, half
         elif depth >= MAX_DEPTH and isinstance(found, list | dict):
-            yield "", f"not usable: nested too deeply, more than {MAX_DEPTH} levels"
+            yield "", _TOO_MANY_LEVELS
             return
         elif isinstance(found, list):
             items = [(f"{place}[{i}]", depth + 1, item) for i, item in enumerate(found)]
             left += reversed(items)
         elif isinstance(found, dict):
             if isinstance(found, _Doubled):
-                yield _under(place, found.key), "this key stands twice in one object; keep one"
+                yield _under(place, found.key), _KEY_TWICE
             for key in found:
                 if half := _half_pair(key):
-                    yield place, f"the key {json.dumps(_short(key), allow_nan=False)} {half}"
+                    shown = json.dumps(_short(key), allow_nan=False)
+                    yield place, Sentence("bad-key", "the key {key} {fault}", key=shown, fault=half)
             members = [(_under(place, key), depth + 1, item) for key, item in found.items()]
             left += reversed(members)
 
 
-def _half_pair(text: str) -> str | None:
+def _half_pair(text: str) -> Sentence | None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        return f"holds \\u{ord(text[error.start]):04x}, half a surrogate pair, no character"
+        return Sentence(
+            "half-surrogate-pair",
+            "holds {escape}, half a surrogate pair, no character",
+            escape=f"\\u{ord(text[error.start]):04x}",
+        )
     return None
 
 

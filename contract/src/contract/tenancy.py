@@ -1,7 +1,7 @@
 """Trainer and server take turns on one GPU: the server does not start while a trainer works.
 
 A trainer holds a lock on a file of the models volume. The kernel frees the lock however the trainer
-ends. The file's text says how the last trainer ended, which explains why nothing is published.
+ends. The file says how the last trainer ended, which explains why nothing is published.
 Readers only query the lock and never take it, so they do not mistake one another for a trainer.
 """
 
@@ -14,10 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from contract.sentences import CodedMessage, Sentence, coded
+
 LOCK_FILE = ".trainer"
-AT_WORK = "a trainer is at work"
-NO_TRAINER = "no trainer is at work"
-_KILLED = "the trainer was killed"
+AT_WORK = Sentence("trainer-at-work", "a trainer is at work")
+NO_TRAINER = Sentence("no-trainer", "no trainer is at work")
+_KILLED = Sentence("trainer-killed", "the trainer was killed")
 LONGEST_REASON = 2000  # characters
 _FLOCK = "hhqqi0q"  # struct flock on 64-bit Linux: type, whence, start, length, process
 
@@ -36,15 +40,22 @@ def trainer_at_work(models_dir: Path) -> Iterator[None]:
         yield
     except BaseException as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        _say(descriptor, f"the trainer ended without a model: {reason[:LONGEST_REASON]}")
+        _say(
+            descriptor,
+            Sentence(
+                "trainer-ended",
+                "the trainer ended without a model: {reason}",
+                reason=reason[:LONGEST_REASON],
+            ),
+        )
         raise
     else:
-        _say(descriptor, "")
+        _say(descriptor, None)
     finally:
         os.close(descriptor)
 
 
-def what_trains(models_dir: Path) -> str:
+def what_trains(models_dir: Path) -> Sentence:
     """`AT_WORK`, or how the last trainer ended, in a few words. Works on a read-only volume."""
     try:
         descriptor = os.open(models_dir / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
@@ -57,16 +68,25 @@ def what_trains(models_dir: Path) -> str:
     except OSError:
         return NO_TRAINER  # a volume without locks
     else:
-        text = os.pread(descriptor, 4 * LONGEST_REASON + 100, 0).decode(errors="replace")
-        return text or NO_TRAINER
+        return _said(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _said(descriptor: int) -> Sentence:
+    try:
+        text = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        return CodedMessage.model_validate_json(text).sentence()
+    except ValidationError:  # nothing was written, or two trainers wrote at the same time
+        return NO_TRAINER
 
 
 def _whole_file(kind: int) -> bytes:
     return struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)
 
 
-def _say(descriptor: int, text: str) -> None:
+def _say(descriptor: int, sentence: Sentence | None) -> None:
+    message = coded(sentence)
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text.encode(), 0)
+    if message is not None:
+        os.pwrite(descriptor, message.model_dump_json().encode(), 0)

@@ -10,12 +10,12 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from contract.problems import FileFault, Problem, ProblemFileError, kind_of, problem_of
+from contract.problems import OBJECT, FileFault, Problem, ProblemFileError, must_be, problem_of
+from contract.sentences import Sentence
 from contract.strict_json import StrictJsonError, read_json
 
 MAX_FAULTS_KEPT = 20
 MAX_LINE_BYTES = 16 << 20
-_ONE_A_LINE = "write each row as one JSON object on a line of its own"
 
 
 def parse_problems(data: bytes) -> list[Problem]:
@@ -55,12 +55,17 @@ def iter_problems(
             if earlier == number:
                 yield found
                 continue
-            reason = f"{found.id!r} is the id of line {earlier} too; ids must differ"
+            reason = Sentence(
+                "repeated-id",
+                "{id!r} is the id of line {line} too; ids must differ",
+                id=found.id,
+                line=earlier,
+            )
             found = [FileFault(number, "id", reason)]
         total += len(found)
         faults += found[: MAX_FAULTS_KEPT - len(faults)]
     if not line_of_id and not faults:
-        reason = "the file has no rows; write one JSON object a line"
+        reason = Sentence("no-rows", "the file has no rows; write one JSON object a line")
         raise ProblemFileError([FileFault(1, "", reason)], 1)
     if faults:
         raise ProblemFileError(faults, total)
@@ -76,7 +81,11 @@ def read_lines(file: BinaryIO) -> Iterator[bytes]:
     while line := file.readline(MAX_LINE_BYTES + 1):
         number += 1
         if len(line) > MAX_LINE_BYTES:
-            reason = f"is longer than {MAX_LINE_BYTES >> 20} MiB; write one problem a line"
+            reason = Sentence(
+                "line-too-long",
+                "is longer than {limit} MiB; write one problem a line",
+                limit=MAX_LINE_BYTES >> 20,
+            )
             raise ProblemFileError([FileFault(number, "", reason)], 1)
         yield line
 
@@ -86,13 +95,17 @@ def _parse_row(line: bytes, number: int, offset: int) -> Problem | list[FileFaul
         row = read_json(line.rstrip(b"\r\n"))  # so that an unclosed string ends before the newline
     except StrictJsonError as error:
         return [
-            FileFault(
-                number,
-                place,
-                f"{reason}; {_ONE_A_LINE}" if reason.startswith("not JSON:") else reason,
-            )
+            FileFault(number, place, _one_a_line(reason) if reason.code == "not-json" else reason)
             for _, place, reason in error.faults
         ]
     if not isinstance(row, dict):
-        return [FileFault(number, "", f"must be a JSON object, is {kind_of(row)}; {_ONE_A_LINE}")]
+        return [FileFault(number, "", _one_a_line(must_be(OBJECT, row)))]
     return problem_of(row, number, offset)
+
+
+def _one_a_line(fault: Sentence) -> Sentence:
+    return Sentence(
+        "not-one-row-a-line",
+        "{fault}; write each row as one JSON object on a line of its own",
+        fault=fault,
+    )
