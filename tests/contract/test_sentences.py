@@ -16,7 +16,7 @@ def test_a_sentence_is_its_english_text() -> None:
     assert text == OUTER
     assert f"{OUTER}." == text + "."
     assert json.dumps([OUTER]) == json.dumps([text])
-    assert {OUTER: 1}[text] == 1
+    assert {text: 1}[OUTER] == 1
 
 
 def test_a_template_without_its_values_is_an_error() -> None:

@@ -12,6 +12,7 @@ import pytest
 import structlog
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from contract import Sentence
 from contracts import make_contract
 from orchestrator.api import service as service_module
 from orchestrator.background import repeat
@@ -20,6 +21,8 @@ from orchestrator.settings import Settings
 from orchestrator_parts import serving
 from problem_files import problem_file
 from stub_server import StubServer
+
+STEP = Sentence("step", "the step")
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +102,7 @@ def test_every_kind_of_failure_is_logged_once_with_its_traceback() -> None:
             raise error
 
     async def run() -> None:
-        repeating = asyncio.create_task(repeat("the step", step, 0, said.append))
+        repeating = asyncio.create_task(repeat(STEP, step, 0, said.append))
         await asyncio.wait({repeating}, timeout=0.2)
         assert not repeating.done()
         repeating.cancel()

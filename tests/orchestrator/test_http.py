@@ -270,10 +270,12 @@ def test_rows_beyond_the_limits_are_refused_by_name(
 def test_an_endless_line_is_refused_before_it_fills_the_memory(api: httpx2.Client) -> None:
     reply = post(api, problem_file(1) + b"x" * (17 << 20))
     assert reply.status_code == 422
+    text = "is longer than 16 MiB; write one problem a line"
     assert reply.json()["errors"][0] == {
         "line": 2,
         "place": "",
-        "reason": "is longer than 16 MiB; write one problem a line",
+        "reason": text,
+        "reason_message": {"code": "line-too-long", "text": text, "params": {"limit": 16}},
     }
 
 

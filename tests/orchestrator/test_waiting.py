@@ -13,11 +13,17 @@ from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
-from contract import parse_problems
+from contract import Sentence, parse_problems
 from orchestrator import model
 from orchestrator.coordination.metering import Meter
 from orchestrator.coordination.queueing import QUEUES
-from orchestrator.coordination.waiting import Word, read_waits
+from orchestrator.coordination.waiting import (
+    KEY,
+    Word,
+    read_waits,
+    waiting_for_model,
+    waiting_for_room,
+)
 from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.records import Answer, JobSettings
 from orchestrator.model import find_model, make_client
@@ -233,11 +239,19 @@ def test_a_jobs_note_says_what_its_worker_waits_for(
 
 def test_a_workers_note_is_replaced_and_withdrawn(bench: Bench) -> None:
     word = Word(bench.redis, "job_1", 0)
-    Word(bench.redis, "job_1", 1).say("later")
-    word.say("the model")
-    assert read_waits(bench.redis) == {"job_1": "the model"}
+    Word(bench.redis, "job_1", 1).say(waiting_for_room("none is left"))
+    said = waiting_for_model(Sentence("server-is", "it is {state}", state="away"))
+    word.say(said)
+    read = read_waits(bench.redis)["job_1"]
+    assert (read, read.message()) == ("waiting for the model: it is away", said.message())
     word.say(None)
-    assert read_waits(bench.redis) == {"job_1": "later"}
+    assert read_waits(bench.redis) == {"job_1": "waiting for room: none is left"}
+
+
+def test_a_word_that_cannot_be_read_is_passed_over(bench: Bench) -> None:
+    bench.redis.set(f"{KEY}job_1:0", "as an earlier version said it")
+    Word(bench.redis, "job_1", 1).say(waiting_for_room("none is left"))
+    assert read_waits(bench.redis) == {"job_1": "waiting for room: none is left"}
 
 
 @pytest.mark.parametrize("way", ["hangs", "fails"])

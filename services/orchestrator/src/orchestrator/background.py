@@ -7,18 +7,20 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from contract import Sentence
+
 log = structlog.get_logger("quorum")
 
 
 async def repeat(
-    name: str,
+    name: Sentence,
     step: Callable[[], Awaitable[None]],
     every_s: float,
-    failed: Callable[[str], None],
+    failed: Callable[[Sentence], None],
 ) -> None:
     """Run `step` again and again, with a pause between.
 
-    If `step` raises, `failed` gets the error in words, so that the reported state is never stale.
+    If `step` raises, `failed` gets a sentence about it, so that the reported state is never stale.
     The traceback of each kind of error is logged once until `step` succeeds again.
     """
     known: set[str] = set()
@@ -26,8 +28,15 @@ async def repeat(
         try:
             await step()
         except Exception as error:  # nobody would notice a loop that ended
-            reason = f"{type(error).__name__}: {error}"
-            failed(f"{name} failed and is tried again every {every_s:g} s ({reason})")
+            failed(
+                Sentence(
+                    "background-task-failed",
+                    "{task} failed and is tried again every {seconds:g} s ({error})",
+                    task=name,
+                    seconds=every_s,
+                    error=f"{type(error).__name__}: {error}",
+                )
+            )
             kind = f"{type(error)} at {_place(error)}"
             if kind not in known:
                 known.add(kind)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from contract import FileFault, ProblemFileError
+from contract import FileFault, ProblemFileError, Sentence
 
 
 def shortened(given: str) -> str:
@@ -18,7 +18,7 @@ def shortened(given: str) -> str:
 
 
 class QuorumError(Exception):
-    """An error that the user can fix; the message says what is wrong and how to fix it.
+    """An error that the user can fix; `sentence` says what is wrong and how to fix it.
 
     `code` names the kind of failure for programs and never changes; `title` names it for people.
     """
@@ -27,6 +27,10 @@ class QuorumError(Exception):
     code = "internal-error"
     title = "Internal error"
     headers: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, sentence: Sentence) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
 
     @classmethod
     def type_uri(cls) -> str:
@@ -40,7 +44,13 @@ class JobNotFoundError(QuorumError):
     title = "No such job"
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"there is no job {shortened(job_id)!r}; GET /jobs lists those there are")
+        super().__init__(
+            Sentence(
+                "no-such-job",
+                "there is no job {job!r}; GET /jobs lists those there are",
+                job=shortened(job_id),
+            )
+        )
 
 
 class QuestionNotFoundError(QuorumError):
@@ -49,7 +59,14 @@ class QuestionNotFoundError(QuorumError):
     title = "No such question"
 
     def __init__(self, position: int, count: int) -> None:
-        super().__init__(f"there is no question {position}; the job has {count}, counted from 0")
+        super().__init__(
+            Sentence(
+                "no-such-question",
+                "there is no question {position}; the job has {count}, counted from 0",
+                position=position,
+                count=count,
+            )
+        )
 
 
 class ModelNotFoundError(QuorumError):
@@ -59,8 +76,12 @@ class ModelNotFoundError(QuorumError):
 
     def __init__(self, digest: str) -> None:
         super().__init__(
-            f"no model with the digest {shortened(digest)!r} is published; "
-            "GET /models lists those there are"
+            Sentence(
+                "no-such-model",
+                "no model with the digest {digest!r} is published; "
+                "GET /models lists those there are",
+                digest=shortened(digest),
+            )
         )
 
 
@@ -70,13 +91,27 @@ class JobDamagedError(QuorumError):
     code = "job-damaged"
     title = "The job cannot be read"
 
-    def __init__(self, path: Path, reason: str) -> None:
-        mend = (
-            "remove that file alone, and the job is ended again from its journals"
+    def __init__(self, path: Path, reason: Sentence) -> None:
+        remedy = (
+            Sentence(
+                "remove-end-file",
+                "remove that file alone, and the job is ended again from its journals",
+            )
             if path.name == "end.json"
-            else "put back a copy of it, or delete the job and post its problems.jsonl again"
+            else Sentence(
+                "put-file-back",
+                "put back a copy of it, or delete the job and post its problems.jsonl again",
+            )
         )
-        super().__init__(f"{path} {reason}; {mend}")
+        super().__init__(
+            Sentence(
+                "job-damaged",
+                "{path} {reason}; {remedy}",
+                path=str(path),
+                reason=reason,
+                remedy=remedy,
+            )
+        )
 
 
 class NotReadyError(QuorumError):
@@ -119,8 +154,12 @@ class OtherHostError(QuorumError):
 
     def __init__(self, given: str) -> None:
         super().__init__(
-            f"the header Host is {shortened(given)!r}; this API answers to localhost, to IP "
-            "addresses and to the names in ALLOWED_HOSTS: add the name there if it is this API's"
+            Sentence(
+                "other-host",
+                "the header Host is {host!r}; this API answers to localhost, to IP addresses and "
+                "to the names in ALLOWED_HOSTS: add the name there if it is this API's",
+                host=shortened(given),
+            )
         )
 
 
@@ -131,11 +170,21 @@ class BodyTooLargeError(QuorumError):
 
     def __init__(self, limit_bytes: int) -> None:
         if limit_bytes < 1 << 20:
-            super().__init__(f"this call takes {limit_bytes >> 10} KiB at most")
+            super().__init__(
+                Sentence(
+                    "body-too-large",
+                    "this call takes {limit} KiB at most",
+                    limit=limit_bytes >> 10,
+                )
+            )
         else:
             super().__init__(
-                f"a problem file may have {limit_bytes >> 20} MiB at most: split it, or set "
-                "MAX_UPLOAD_MIB higher and start the API again"
+                Sentence(
+                    "file-too-large",
+                    "a problem file may have {limit} MiB at most: split it, or set MAX_UPLOAD_MIB "
+                    "higher and start the API again",
+                    limit=limit_bytes >> 20,
+                )
             )
 
 
@@ -149,8 +198,13 @@ class BodyTooSlowError(QuorumError):
 
     def __init__(self, received: int, seconds: float) -> None:
         super().__init__(
-            f"{received} bytes of the body came in {seconds:.0f} s, and then none for too long; "
-            "send it again"
+            Sentence(
+                "body-too-slow",
+                "{received} bytes of the body came in {seconds} s, and then none for too long; "
+                "send it again",
+                received=received,
+                seconds=round(seconds),
+            )
         )
 
 
@@ -168,7 +222,7 @@ class InvalidFileError(QuorumError):
     title = "The problem file cannot be taken"
 
     def __init__(self, error: ProblemFileError) -> None:
-        super().__init__(str(error))
+        super().__init__(error.sentence)
         self.faults: list[FileFault] = error.faults
         self.total = error.total
 
@@ -186,7 +240,7 @@ class InvalidSettingError(QuorumError):
 
 
 class WaitingForModelError(QuorumError):
-    """There is no model, or its server may not be asked. Jobs wait; the message is the reason."""
+    """There is no model, or its server may not be asked. Jobs wait; `sentence` is the reason."""
 
     status = 503
     code = "waiting-for-model"
@@ -199,8 +253,8 @@ class OtherModelServedError(WaitingForModelError):
     `served` holds the model names that the server lists.
     """
 
-    def __init__(self, message: str, served: Iterable[str] = ()) -> None:
-        super().__init__(message)
+    def __init__(self, sentence: Sentence, served: Iterable[str] = ()) -> None:
+        super().__init__(sentence)
         self.served = frozenset(served)
 
 

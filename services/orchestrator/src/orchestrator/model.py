@@ -14,7 +14,16 @@ import openai
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
-from contract import CONTRACT_FILE, Contract, ContractError, HeldLine, Probe, PromptFormat, Sampling
+from contract import (
+    CONTRACT_FILE,
+    Contract,
+    ContractError,
+    HeldLine,
+    Probe,
+    PromptFormat,
+    Sampling,
+    Sentence,
+)
 from contract.published import CURRENT
 from contract.tenancy import NO_TRAINER, what_trains
 from orchestrator.errors import OtherModelServedError, WaitingForModelError
@@ -65,12 +74,23 @@ def find_model(settings: Settings) -> ServedModel:
     except ContractError as error:
         trains = what_trains(settings.models_dir)
         if trains == NO_TRAINER or (contract_dir(settings) / CONTRACT_FILE).exists():
-            raise WaitingForModelError(str(error)) from error
-        where = contract_dir(settings)
-        raise WaitingForModelError(f"no model is published in {where} yet: {trains}") from error
+            raise WaitingForModelError(error.sentence) from error
+        raise WaitingForModelError(
+            Sentence(
+                "no-model-yet",
+                "no model is published in {folder} yet: {trainer}",
+                folder=str(contract_dir(settings)),
+                trainer=trains,
+            )
+        ) from error
     except OSError as error:
         raise WaitingForModelError(
-            f"the models volume cannot be read: {contract_dir(settings)}: {error.strerror}"
+            Sentence(
+                "models-volume-unreadable",
+                "the models volume cannot be read: {folder}: {error}",
+                folder=str(contract_dir(settings)),
+                error=str(error.strerror),
+            )
         ) from error
 
 
@@ -135,6 +155,13 @@ PASSING = (
 NO_SUCH_CALL = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
 SHOWN_CHARS = 80
 SHOWN_NAMES = 5
+_CLIENTS_WORDS: dict[str, str] = {
+    sentence: sentence
+    for sentence in (
+        Sentence("connection-error", "Connection error."),
+        Sentence("request-timed-out", "Request timed out."),
+    )
+}
 
 
 async def check_server(client: AsyncOpenAI, model: ServedModel) -> str | None:
@@ -149,38 +176,72 @@ async def check_server(client: AsyncOpenAI, model: ServedModel) -> str | None:
         WaitingForModelError: it cannot be reached, is not ready, refuses the key, or would give the
             model other tokens than were trained.
     """
-    where = f"the model server at {client.base_url}"
+    url = str(client.base_url)
     try:
-        listed = await _listed(client, where)
+        listed = await _listed(client)
         if model.name not in listed and (listed or not await _answers_to(client, model.name)):
-            raise OtherModelServedError(_not_served(where, listed, model), listed)
+            raise OtherModelServedError(_not_served(url, listed, model), listed)
         return None if model.probe is None else await _check_probe(client, model, model.probe)
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
         raise WaitingForModelError(
-            f"{where} refuses the key; set INFERENCE_API_KEY to the server's ({error})"
+            Sentence(
+                "server-refuses-key",
+                "the model server at {url} refuses the key; set INFERENCE_API_KEY to the server's "
+                "({error})",
+                url=url,
+                error=str(error),
+            )
         ) from error
     except openai.APIError as error:
-        raise WaitingForModelError(f"{where} does not answer: {error}") from error
+        raise WaitingForModelError(
+            Sentence(
+                "server-away",
+                "the model server at {url} does not answer: {error}",
+                url=url,
+                error=in_words(error),
+            )
+        ) from error
 
 
-def _not_served(where: str, listed: list[str], model: ServedModel) -> str:
+def in_words(error: openai.APIError) -> str:
+    """An error's text. The client's own two texts get a code."""
+    return _CLIENTS_WORDS.get(str(error), str(error))
+
+
+def _not_served(url: str, listed: list[str], model: ServedModel) -> Sentence:
     if not listed:
-        return (
-            f"{where} lists no models and takes no chat request for {model.name}: look at "
-            "MODEL_NAME, and at INFERENCE_URL, which mostly ends in /v1"
+        return Sentence(
+            "lists-no-models",
+            "the model server at {url} lists no models and takes no chat request for {model}: look "
+            "at MODEL_NAME, and at INFERENCE_URL, which mostly ends in /v1",
+            url=url,
+            model=model.name,
         )
     near = get_close_matches(model.name, listed, SHOWN_NAMES, cutoff=0)
-    others = f" and {len(listed) - len(near)} others" if len(listed) > len(near) else ""
-    said = f"{where} serves {', '.join(near)}{others}, not {model.name}"
+    names = ", ".join(near)
+    if len(listed) > len(near):
+        others = len(listed) - len(near)
+        names = Sentence("and-others", "{names} and {others} others", names=names, others=others)
     if model.digest is None:
-        return f"{said}: set MODEL_NAME to a name that it lists"
-    return (
-        f"{said} yet: it takes up what is published once no job asks for other weights; "
-        "or set MODEL_NAME"
+        return Sentence(
+            "serves-other-models",
+            "the model server at {url} serves {names}, not {model}: set MODEL_NAME to a name that "
+            "it lists",
+            url=url,
+            names=names,
+            model=model.name,
+        )
+    return Sentence(
+        "serves-other-weights",
+        "the model server at {url} serves {names}, not {model} yet: it takes up what is published "
+        "once no job asks for other weights; or set MODEL_NAME",
+        url=url,
+        names=names,
+        model=model.name,
     )
 
 
-async def _listed(client: AsyncOpenAI, where: str) -> list[str]:
+async def _listed(client: AsyncOpenAI) -> list[str]:
     """The model names that the server lists; empty if it has no list."""
     try:
         reply = await client.get("/models", cast_to=httpx2.Response)
@@ -193,8 +254,13 @@ async def _listed(client: AsyncOpenAI, where: str) -> list[str]:
     except ValidationError as error:
         shown = reply.text[:SHOWN_CHARS].strip()
         raise WaitingForModelError(
-            f"{where} does not answer /models with a list of models but with {shown!r}; "
-            "INFERENCE_URL must be an OpenAI API, which ends in /v1"
+            Sentence(
+                "no-list-of-models",
+                "the model server at {url} does not answer /models with a list of models but with "
+                "{shown!r}; INFERENCE_URL must be an OpenAI API, which ends in /v1",
+                url=str(client.base_url),
+                shown=shown,
+            )
         ) from error
 
 
@@ -247,7 +313,11 @@ async def _check_probe(client: AsyncOpenAI, model: ServedModel, probe: Probe) ->
     if different is None:
         return None
     raise WaitingForModelError(
-        f"the server renders the contract's probe differently {different}: it would be asked "
-        "something else than was trained. Serve the published directory itself, with its own "
-        "chat template and tokenizer."
+        Sentence(
+            "probe-differs",
+            "the server renders the contract's probe differently {difference}: it would be asked "
+            "something else than was trained. Serve the published directory itself, with its own "
+            "chat template and tokenizer.",
+            difference=different,
+        )
     )

@@ -15,6 +15,8 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
+from contract import Sentence
+
 LONGEST_WORDS = 300
 # Characters: ten times the longest text of any model. All other questions wait while a label is
 # read from it.
@@ -93,13 +95,14 @@ class Completion(NamedTuple):
 
 
 class UnusableReplyError(Exception):
-    """Nothing in a reply can be used; the message has the server's words.
+    """Nothing in a reply can be used; `sentence` has the server's words.
 
     `code` is the status inside the body's error, if any.
     """
 
-    def __init__(self, message: str, code: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, sentence: Sentence, code: int | None = None) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
         self.code = code
 
 
@@ -116,12 +119,16 @@ def read_completions(body: bytes) -> list[Completion]:
     reply = _Body.model_validate(found) if isinstance(found, dict) else _Body()
     given = [choice for choice in reply.choices or () if choice and choice.message]
     if not given:
-        reason = f"its reply holds no completion: {server_words(body)}"
+        reason = Sentence(
+            "no-completion", "its reply holds no completion: {words}", words=server_words(body)
+        )
         raise UnusableReplyError(reason, _error_code(found))
     for choice in given:
         if choice.finish_reason in BROKEN_OFF:
             why = _message_of(choice.error) or choice.finish_reason
-            raise UnusableReplyError(f"it broke the reply off ({why})")
+            raise UnusableReplyError(
+                Sentence("reply-broken-off", "it broke the reply off ({reason})", reason=why)
+            )
     given.sort(key=lambda choice: choice.index or 0)
     usage = reply.usage or _Usage()
     together, count = usage.completion_tokens or 0, len(given)
@@ -144,7 +151,13 @@ def _completion(choice: _Choice, *, tokens: int, prompt_tokens: int) -> Completi
     first = (drawn[0].top_logprobs if drawn and drawn[0] else None) or []
     text = _text(message.content) or ""
     if len(text) > LONGEST_TEXT:
-        raise UnusableReplyError(f"it sent a text of {len(text):,} characters, far too long")
+        raise UnusableReplyError(
+            Sentence(
+                "reply-too-long",
+                "it sent a text of {count:,} characters, far too long",
+                count=len(text),
+            )
+        )
     return Completion(
         text=text,
         reasoning=next((text for text in apart if text), None),
@@ -191,8 +204,12 @@ def server_words(body: bytes) -> str:
     if words is None:
         plain = writable(body[:20_000].decode("utf-8", "replace"))
         plain = re.sub(r"(?is)<(script|style)\b.*?</\1\s*>|<[^>]*>", " ", plain)
-        words = plain if plain.strip() else "an empty body"
-    words = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", words).split()) or "nothing readable"
+        if not plain.strip():
+            return Sentence("empty-body", "an empty body")
+        words = plain
+    words = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", words).split())
+    if not words:
+        return Sentence("nothing-readable", "nothing readable")
     return words if len(words) <= LONGEST_WORDS else words[: LONGEST_WORDS - 1] + "…"
 
 

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers
 
+from contract import Sentence
 from orchestrator.api.parameters import CheckedRoute
 from orchestrator.api.service import Service
 from orchestrator.errors import OtherSiteError, UnauthorizedError
@@ -46,14 +47,22 @@ class GuardedRoute(CheckedRoute):
         """
         if request.method not in READING and not _is_own(request.headers):
             raise OtherSiteError(
-                f"a page of {request.headers.get('origin')} may not change anything at "
-                f"{request.headers.get('host')}; a proxy must pass the header Host on"
+                Sentence(
+                    "other-site",
+                    "a page of {origin} may not change anything at {host}; a proxy must pass the "
+                    "header Host on",
+                    origin=str(request.headers.get("origin")),
+                    host=str(request.headers.get("host")),
+                )
             )
         wanted = get_service(request).settings.api_key
         if wanted and not _holds(request, wanted):
             raise UnauthorizedError(
-                "send the header Authorization: Bearer <API_KEY>; the command line has --api-key "
-                "and QUORUM_API_KEY for it"
+                Sentence(
+                    "no-key",
+                    "send the header Authorization: Bearer <API_KEY>; the command line has "
+                    "--api-key and QUORUM_API_KEY for it",
+                )
             )
 
 
@@ -107,7 +116,9 @@ def begin_session(
     """Set the page's cookie. It lasts until the browser is closed."""
     wanted = service.settings.api_key
     if not secrets.compare_digest(key.encode(), wanted.encode()):
-        raise UnauthorizedError("this is not the API_KEY that the API was started with")
+        raise UnauthorizedError(
+            Sentence("wrong-key", "this is not the API_KEY that the API was started with")
+        )
     response.set_cookie(
         COOKIE,
         session_token(wanted),

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from contract import Sentence
 from orchestrator.api.model_watch import ModelWatch
 from orchestrator.api.schemas import ENDED, Job, Status
 from orchestrator.api.volume import room_fault
 from orchestrator.api.work_watch import WorkWatch
+from orchestrator.coordination.waiting import (
+    waiting_for_another_try,
+    waiting_for_model,
+    waiting_for_room,
+)
 from orchestrator.errors import JobDamagedError, NotReadyError
 from orchestrator.jobs.progress import ProgressReader
 from orchestrator.jobs.records import EndFile, JobFile
@@ -16,6 +22,11 @@ from orchestrator.model import ServedModel
 
 # Between two of its shards a job has no worker for a moment.
 IDLE_S = 4.0
+_NO_WORKER = Sentence(
+    "waiting-for-worker",
+    "waiting for a worker: none is running; start one (docker compose up -d worker)",
+)
+_NO_TURN = Sentence("waiting-for-turn", "waiting for its turn: every worker is at another job")
 
 
 class JobViews:
@@ -33,7 +44,7 @@ class JobViews:
         try:
             return self._view(self._store.load_whole(job_id))
         except JobDamagedError as error:
-            return Job.damaged(job_id, self._readable(job_id), str(error))
+            return Job.damaged(job_id, self._readable(job_id), error.sentence)
 
     def status(self, job_id: str) -> Status:
         try:
@@ -50,11 +61,7 @@ class JobViews:
         """
         path = self._store.result(job_id, name)
         if path is None:
-            job = self.view(job_id)
-            counts = job.request_counts
-            done = counts.completed + counts.failed
-            reason = job.error or f"{done} of {counts.total} questions are done"
-            raise NotReadyError(f"{name} is not there; the job is {job.status}: {reason}")
+            raise NotReadyError(_no_result(name, self.view(job_id)))
         return path
 
     def forget(self, job_id: str) -> None:
@@ -96,34 +103,52 @@ class JobViews:
         """The reason why a job waits; None if it does not wait or has ended."""
         work = self._work
         if room := room_fault(self._data_dir):
-            return f"waiting for room: {room}"
+            return waiting_for_room(room)
         if work.state != "ok":
             return work.state
         if not work.has_workers:
-            return "waiting for a worker: none is running; start one (docker compose up -d worker)"
+            return _NO_WORKER
         if job_id in work.scheduler.faults:
-            return f"waiting for another try: {work.scheduler.faults[job_id]}"
+            return waiting_for_another_try(work.scheduler.faults[job_id])
         if job_id in work.waits:
             return work.waits[job_id]
         if status != "in_progress":
             return None  # the job no longer needs the model
         return self._model_note(job_id) or self._turn_note(job_id)
 
-    def _model_note(self, job_id: str) -> str | None:
+    def _model_note(self, job_id: str) -> Sentence | None:
         pinned, served = self._store.pinned(job_id), self._model.served
         if pinned is not None and served:
             name = ServedModel.from_contract(pinned).name
             if name in served:
                 return None
-            return (
-                f"waiting for the model: the job was started with the weights {name}; "
-                f"{', '.join(sorted(served))} are served now"
+            return waiting_for_model(
+                Sentence(
+                    "other-weights",
+                    "the job was started with the weights {weights}; {served} are served now",
+                    weights=name,
+                    served=", ".join(sorted(served)),
+                )
             )
-        if self._model.state != "ok":
-            return f"waiting for the model: {self._model.state}"
-        return None
+        return None if self._model.state == "ok" else waiting_for_model(self._model.state)
 
-    def _turn_note(self, job_id: str) -> str | None:
-        if self._work.idle_s(job_id) < IDLE_S:
-            return None
-        return "waiting for its turn: every worker is at another job"
+    def _turn_note(self, job_id: str) -> Sentence | None:
+        return None if self._work.idle_s(job_id) < IDLE_S else _NO_TURN
+
+
+def _no_result(name: str, job: Job) -> Sentence:
+    counts = job.request_counts
+    reason = job.error_message.sentence() if job.error_message else job.error
+    return Sentence(
+        "no-result",
+        "{file} is not there; the job is {status}: {reason}",
+        file=name,
+        status=job.status,
+        reason=reason
+        or Sentence(
+            "questions-done",
+            "{done} of {total} questions are done",
+            done=counts.completed + counts.failed,
+            total=counts.total,
+        ),
+    )

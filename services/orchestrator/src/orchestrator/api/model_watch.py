@@ -7,7 +7,7 @@ import asyncio
 import structlog
 from openai import AsyncOpenAI
 
-from contract import Contract, ContractError
+from contract import Contract, ContractError, Sentence, coded
 from orchestrator.api.schemas import Model
 from orchestrator.errors import OtherModelServedError, QuorumError
 from orchestrator.model import check_server, contract_dir, find_model, make_client
@@ -25,7 +25,7 @@ class ModelWatch:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.state = "not checked yet"
+        self.state: str = Sentence("not-checked", "not checked yet")
         self.served: frozenset[str] = frozenset()
 
     def client(self) -> AsyncOpenAI:
@@ -37,9 +37,9 @@ class ModelWatch:
             model = await asyncio.to_thread(find_model, self._settings)
             not_probed = await check_server(client, model)
         except OtherModelServedError as error:
-            self.found(str(error), error.served)
+            self.found(error.sentence, error.served)
         except (QuorumError, ContractError) as error:
-            self.found(str(error))
+            self.found(error.sentence)
         else:
             self.found("ok", frozenset([model.name]), not_probed)
 
@@ -61,4 +61,10 @@ class ModelWatch:
         """
         found = find_model(self._settings)
         contract = None if found.digest is None else Contract.load(contract_dir(self._settings))
-        return Model(name=found.name, digest=found.digest, state=self.state, contract=contract)
+        return Model(
+            name=found.name,
+            digest=found.digest,
+            state=self.state,
+            state_message=coded(self.state),
+            contract=contract,
+        )

@@ -15,13 +15,18 @@ from urllib.parse import unquote_to_bytes
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from pydantic_core import ErrorDetails
 
+from contract import Sentence
 from orchestrator.errors import InvalidRequestError, shortened
 
 # More than any call has. A form with more is refused while it is read.
 MOST_FORM_FIELDS = 50
 MOST_FORM_FILES = 4
 MOST_FIELD_BYTES = 4096
+PARAMETER = Sentence("parameter", "parameter")
+FORM_FIELD = Sentence("form-field", "form field")
+_QUERY_PARAMETER = Sentence("query-parameter", "parameter of the query")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -36,7 +41,7 @@ class CheckedRoute(APIRoute):
         async def check_and_handle(request: Request) -> Response:
             self.admit(request)
             _check_text(request.scope["query_string"])
-            _check("parameter", request.query_params.multi_items(), query, form)
+            _check(PARAMETER, request.query_params.multi_items(), query, form)
             if not form:
                 return await handle(request)
             async with request.form(
@@ -44,7 +49,7 @@ class CheckedRoute(APIRoute):
                 max_fields=MOST_FORM_FIELDS,
                 max_part_size=MOST_FIELD_BYTES,
             ) as fields:  # read once: FastAPI reuses this form
-                _check("form field", fields.multi_items(), form, query)
+                _check(FORM_FIELD, fields.multi_items(), form, query)
                 return await handle(request)
 
         return check_and_handle
@@ -64,32 +69,68 @@ def _parameters(dependant: Dependant, kind: str) -> Iterator[tuple[str, bool]]:
 
 
 def _check(
-    what: str, given: list[tuple[str, Any]], known: dict[str, bool], elsewhere: Collection[str]
+    what: Sentence, given: list[tuple[str, Any]], known: dict[str, bool], elsewhere: Collection[str]
 ) -> None:
     for name, count in Counter(name for name, _ in given).items():
         if name not in known:
             raise InvalidRequestError(_unknown(what, name, known, elsewhere))
         if count > 1 and not known[name]:
-            raise InvalidRequestError(f"{name}: is given {count} times; give it once")
+            raise InvalidRequestError(
+                Sentence(
+                    "given-twice",
+                    "{name}: is given {count} times; give it once",
+                    name=name,
+                    count=count,
+                )
+            )
     for name, value in given:
         if isinstance(value, str) and (found := _CONTROL.search(value)):
-            raise InvalidRequestError(f"{name}: holds the control character {found[0]!r}")
-        if value == "" and what == "form field":
-            raise InvalidRequestError(f"{name}: is empty; give a value, or leave the field out")
+            raise InvalidRequestError(
+                Sentence(
+                    "control-character",
+                    "{name}: holds the control character {character!r}",
+                    name=name,
+                    character=found[0],
+                )
+            )
+        if value == "" and what == FORM_FIELD:
+            raise InvalidRequestError(
+                Sentence(
+                    "empty-field",
+                    "{name}: is empty; give a value, or leave the field out",
+                    name=name,
+                )
+            )
 
 
-def _unknown(what: str, name: str, known: Collection[str], elsewhere: Collection[str]) -> str:
-    said = f"{shortened(name)!r}: this call has no such {what}"
+def _unknown(
+    what: Sentence, name: str, known: Collection[str], elsewhere: Collection[str]
+) -> Sentence:
+    said = Sentence(
+        "unknown-name", "{name!r}: this call has no such {what}", name=shortened(name), what=what
+    )
     if name in elsewhere:
-        other = "form field" if what == "parameter" else "parameter of the query"
-        return f"{said}; send it as a {other}"
+        other = FORM_FIELD if what == PARAMETER else _QUERY_PARAMETER
+        return Sentence("send-elsewhere", "{fault}; send it as a {other}", fault=said, other=other)
     if near := get_close_matches(name, known, 1):
-        return f"{said}; do you mean {near[0]}?"
-    return f"{said}; it has {', '.join(known) or 'none'}"
+        return Sentence("do-you-mean", "{fault}; do you mean {near}?", fault=said, near=near[0])
+    names = ", ".join(known) or Sentence("none", "none")
+    return Sentence("known-names", "{fault}; it has {names}", fault=said, names=names)
+
+
+def reason_of(fault: ErrorDetails) -> Sentence:
+    """Why pydantic refuses a value. The code is made of pydantic's own, such as `int_parsing`."""
+    params = {
+        name: value if isinstance(value, str | int | float) else str(value)
+        for name, value in fault.get("ctx", {}).items()
+    }
+    return Sentence.made(fault["msg"], f"pydantic-{fault['type'].replace('_', '-')}", params)
 
 
 def _check_text(query: bytes) -> None:
     try:
         unquote_to_bytes(query).decode()
     except UnicodeDecodeError as error:
-        raise InvalidRequestError("the query is not UTF-8 where it is percent-decoded") from error
+        raise InvalidRequestError(
+            Sentence("query-not-utf-8", "the query is not UTF-8 where it is percent-decoded")
+        ) from error

@@ -8,8 +8,11 @@ import structlog
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
+from contract import Sentence
+from orchestrator.api.parameters import reason_of
 from orchestrator.api.schemas import Fault, ProblemDetails
 from orchestrator.errors import (
     InvalidFileError,
@@ -22,6 +25,8 @@ from orchestrator.jobs.journal import FULL
 log = structlog.get_logger("quorum")
 
 RETRY_AFTER_S = 5
+_FULL = Sentence("nothing-accepted", "nothing was accepted; delete jobs or enlarge the volume")
+_SEE_LOG = Sentence("see-log", "the server's log says more under this request_id")
 
 
 def render_error(request: Request, error: Exception) -> JSONResponse:
@@ -30,37 +35,42 @@ def render_error(request: Request, error: Exception) -> JSONResponse:
     """
     headers: dict[str, str] = {}
     if isinstance(error, OSError) and error.errno in FULL:
-        error = VolumeFullError("nothing was accepted; delete jobs or enlarge the volume")
+        error = VolumeFullError(_FULL)
+    elif isinstance(error, RequestValidationError):
+        error = InvalidRequestError(_invalid(error.errors()[0]))
     if isinstance(error, QuorumError):
-        details = ProblemDetails(
-            type=error.type_uri(), title=error.title, status=error.status, detail=str(error)
-        )
+        details = _details(type(error), error.sentence)
         if isinstance(error, InvalidFileError):
-            faults = [
-                Fault(line=line, place=place, reason=reason) for line, place, reason in error.faults
-            ]
+            faults = [Fault.of(fault) for fault in error.faults]
             details = details.model_copy(update={"errors": faults, "error_count": error.total})
         headers |= error.headers
         if error.status == 503:
             headers["Retry-After"] = str(RETRY_AFTER_S)
-    elif isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"][1:]))
-        details = ProblemDetails(
-            type=InvalidRequestError.type_uri(),
-            title=InvalidRequestError.title,
-            status=422,
-            detail=f"{where}: {first['msg']}",
-        )
     elif isinstance(error, HTTPException):
         details = ProblemDetails(title=error.detail, status=error.status_code, detail=error.detail)
         headers = dict(error.headers or {})
     else:
         log.error("a request failed", exc_info=error)
-        detail = "the server's log says more under this request_id"
-        details = ProblemDetails(
-            type=QuorumError.type_uri(), title=QuorumError.title, status=500, detail=detail
-        )
+        details = _details(QuorumError, _SEE_LOG)
     details.request_id = request.state.request_id
     body: dict[str, Any] = details.model_dump(exclude_none=True)
     return JSONResponse(body, details.status, headers, media_type="application/problem+json")
+
+
+def _invalid(fault: ErrorDetails) -> Sentence:
+    return Sentence(
+        "invalid-parameter",
+        "{name}: {reason}",
+        name=".".join(map(str, fault["loc"][1:])),  # after "query", "path", "header" or "body"
+        reason=reason_of(fault),
+    )
+
+
+def _details(kind: type[QuorumError], sentence: Sentence) -> ProblemDetails:
+    return ProblemDetails(
+        type=kind.type_uri(),
+        title=kind.title,
+        status=kind.status,
+        detail=sentence,
+        detail_message=sentence.message(),
+    )

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from contract import Contract
+from contract import CodedMessage, Contract, FileFault, Sentence, coded
 from orchestrator.jobs.records import Counts, EndFile, JobFile, JobSettings
 
 # The statuses of the OpenAI Batch API.
@@ -45,7 +45,7 @@ class Job(BaseModel):
 
     Rates are per second; `eta_s` is in seconds; `accuracy` is set if every question has a key.
     `note` is the reason why the job waits. A job with damaged files has failed, and `error` names
-    the file.
+    the file. `note_message` and `error_message` are the same sentences with code and parameters.
     """
 
     model_config = ConfigDict(
@@ -56,7 +56,9 @@ class Job(BaseModel):
                     "object": "job",
                     "status": "in_progress",
                     "note": None,
+                    "note_message": None,
                     "error": None,
+                    "error_message": None,
                     "filename": "problems.jsonl",
                     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                     "created_at": "2026-11-23T10:15:00.123+00:00",
@@ -79,7 +81,9 @@ class Job(BaseModel):
     object: Literal["job"] = "job"
     status: Status
     note: str | None
+    note_message: CodedMessage | None = None
     error: str | None
+    error_message: CodedMessage | None = None
     filename: str
     sha256: str
     created_at: str
@@ -109,7 +113,9 @@ class Job(BaseModel):
             id=job.id,
             status=status,
             note=note,
+            note_message=coded(note),
             error=end.error if end else None,
+            error_message=end.error_message if end else None,
             filename=job.filename,
             sha256=job.sha256,
             created_at=job.created_at,
@@ -127,7 +133,7 @@ class Job(BaseModel):
         )
 
     @classmethod
-    def damaged(cls, job_id: str, job: JobFile | None, error: str) -> Job:
+    def damaged(cls, job_id: str, job: JobFile | None, error: Sentence) -> Job:
         """A job whose records cannot be read; `job` is None if job.json cannot be read either."""
         if job is None:
             accepted = datetime.strptime(job_id.split("_")[1] + "000", "%Y%m%d%H%M%S%f")
@@ -143,7 +149,7 @@ class Job(BaseModel):
                 settings=JobSettings(),
             )
         view = cls.of(job, Counts(), "failed", None, None, None)
-        view.error = error
+        view.error, view.error_message = error, coded(error)
         return view
 
 
@@ -164,13 +170,15 @@ class Deleted(BaseModel):
 class Model(BaseModel):
     """The model that answers jobs.
 
-    `state` is "ok", or the fault of the server. `contract` is None for an endpoint that is asked in
+    `state` is "ok", or the fault of the server, which `state_message` has with code and
+    parameters. `contract` is None for an endpoint that is asked in
     the default prompt format.
     """
 
     name: str
     digest: str | None
     state: str
+    state_message: CodedMessage | None = None
     contract: Contract | None
 
 
@@ -209,30 +217,40 @@ class TrainedModel(PublishedModel):
 
 
 class Fault(BaseModel):
+    """A fault in a problem file: its line (from 1), its place in the row, and the reason."""
+
     line: int
     place: str
     reason: str
+    reason_message: CodedMessage
+
+    @classmethod
+    def of(cls, fault: FileFault) -> Fault:
+        line, place, reason = fault
+        return cls(line=line, place=place, reason=reason, reason_message=reason.message())
 
 
 class ProblemDetails(BaseModel):
     """RFC 9457. `type` names the kind of failure and is stable: programs should use it, not the
-    sentences. It is about:blank if the HTTP status alone tells the kind. `errors` and `error_count`
-    are set for a refused problem file.
+    sentences. It is about:blank if the HTTP status alone tells the kind. `detail_message` is the
+    sentence `detail` with its code and parameters. `errors` and `error_count` are set for a refused
+    problem file.
     """
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
-                    "type": "/problems/file-faults",
-                    "title": "The problem file cannot be taken",
-                    "status": 422,
-                    "detail": "line 3, questions[0].options: is missing",
+                    "type": "/problems/no-such-question",
+                    "title": "No such question",
+                    "status": 404,
+                    "detail": "there is no question 7; the job has 4, counted from 0",
+                    "detail_message": {
+                        "code": "no-such-question",
+                        "text": "there is no question 7; the job has 4, counted from 0",
+                        "params": {"position": 7, "count": 4},
+                    },
                     "request_id": "4f2a9c01d7e34b55",
-                    "errors": [
-                        {"line": 3, "place": "questions[0].options", "reason": "is missing"}
-                    ],
-                    "error_count": 1,
                 }
             ]
         }
@@ -242,6 +260,7 @@ class ProblemDetails(BaseModel):
     title: str
     status: int
     detail: str
+    detail_message: CodedMessage | None = None
     request_id: str | None = None
     errors: list[Fault] | None = None
     error_count: int | None = None
@@ -257,4 +276,6 @@ class Readiness(BaseModel):
     ready: bool
     redis: str
     volume: str
+    volume_message: CodedMessage | None = None
     model: str
+    model_message: CodedMessage | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from contract import Sentence
 from orchestrator.api.job_views import JobViews
 from orchestrator.api.model_watch import ModelWatch
 from orchestrator.api.work_watch import WorkWatch
@@ -14,6 +15,8 @@ from orchestrator.settings import Settings
 
 SCAN_EVERY_S = 2.0
 MODEL_CHECK_EVERY_S = 5.0
+SCAN = Sentence("recovery-scan", "the recovery scan")
+MODEL_CHECK = Sentence("model-check", "the model check")
 
 
 class Service:
@@ -39,7 +42,7 @@ class Service:
             async def check() -> None:
                 await self.model.check(client)
 
-            scan = repeat("the recovery scan", self.work.scan, SCAN_EVERY_S, self.work.failed)
+            scan = repeat(SCAN, self.work.scan, SCAN_EVERY_S, self.work.failed)
             group.create_task(scan)
-            checking = repeat("the model check", check, MODEL_CHECK_EVERY_S, self.model.found)
+            checking = repeat(MODEL_CHECK, check, MODEL_CHECK_EVERY_S, self.model.found)
             group.create_task(checking)

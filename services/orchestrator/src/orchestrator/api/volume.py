@@ -6,18 +6,24 @@ import secrets
 import shutil
 from pathlib import Path
 
+from contract import Sentence
 from contract.published import sync
 
 FULL_BYTES = 32 << 20
 PROBE_BYTES = 64 << 10
 
 
-def room_fault(folder: Path) -> str | None:
+def room_fault(folder: Path) -> Sentence | None:
     """The reason why no new file should be written; None if there is room."""
     free = shutil.disk_usage(folder).free
     if free >= FULL_BYTES:
         return None
-    return f"{folder} has {free >> 20} MiB left; delete jobs or enlarge the volume"
+    return Sentence(
+        "little-room",
+        "{folder} has {left} MiB left; delete jobs or enlarge the volume",
+        folder=str(folder),
+        left=free >> 20,
+    )
 
 
 def volume_state(folder: Path) -> str:
@@ -35,4 +41,9 @@ def volume_state(folder: Path) -> str:
             probe.unlink(missing_ok=True)
         return room_fault(folder) or "ok"
     except OSError as error:
-        return f"{folder} cannot be written: {error.strerror}"
+        return Sentence(
+            "volume-not-writable",
+            "{folder} cannot be written: {error}",
+            folder=str(folder),
+            error=str(error.strerror),
+        )

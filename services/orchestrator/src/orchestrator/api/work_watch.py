@@ -7,6 +7,7 @@ import time
 
 import structlog
 
+from contract import Sentence
 from orchestrator.coordination.connection import CoordinationError, connect
 from orchestrator.coordination.leases import leased_jobs
 from orchestrator.coordination.queueing import Scheduler
@@ -31,7 +32,7 @@ class WorkWatch:
         self.scheduler = Scheduler(store, connect(settings.redis_url, REDIS_TIMEOUT_S))
         self.state = "ok"
         self.has_workers = True
-        self.waits: dict[str, str] = {}
+        self.waits: dict[str, Sentence] = {}
         self._idle_since: dict[str, float] = {}
 
     async def scan(self) -> None:
@@ -46,7 +47,7 @@ class WorkWatch:
         self._idle_since = await asyncio.to_thread(self._idle_jobs)
         self.state = "ok"
 
-    def failed(self, reason: str) -> None:
+    def failed(self, reason: Sentence) -> None:
         self.state = reason
 
     def see_to(self, job: JobFile) -> None:

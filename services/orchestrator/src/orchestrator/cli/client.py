@@ -182,7 +182,10 @@ def _refusal(response: httpx2.Response) -> ApiError:
     if response.headers.get("content-type") != "application/problem+json":
         return ApiError(f"{response.status_code}: {response.text[:500]}")
     details = response.json()
-    faults = [str(FileFault(**fault)) for fault in details.get("errors", ())]
+    faults = [
+        str(FileFault(fault["line"], fault["place"], fault["reason"]))
+        for fault in details.get("errors", ())
+    ]
     unsaid = details.get("error_count", len(faults)) - len(faults)
     faults += [f"and {unsaid} more"] if unsaid else []
     lines = [f"{details['title']} ({details['status']}): {details['detail']}", *faults]

@@ -24,6 +24,7 @@ from rq.serializers import JSONSerializer
 
 from orchestrator.coordination.heartbeat import count_workers
 from orchestrator.coordination.leases import Held, hold_at_once, holder_of, lease_key
+from orchestrator.errors import QuorumError
 from orchestrator.jobs.finishing import finish
 from orchestrator.jobs.records import JobFile, Priority
 from orchestrator.jobs.store import JobStore
@@ -109,7 +110,8 @@ class Scheduler:
             except RedisError:
                 raise
             except Exception as error:
-                faults[job.id] = str(error) or type(error).__name__
+                said = error.sentence if isinstance(error, QuorumError) else str(error)
+                faults[job.id] = said or type(error).__name__
                 if faults[job.id] != self.faults.get(job.id):  # only once, not in every scan
                     log.exception("the scan passed over %s and will try it again", job.id)
         self._idle_since, self.faults = seen, faults

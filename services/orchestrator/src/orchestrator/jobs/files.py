@@ -11,6 +11,7 @@ from typing import BinaryIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from contract import Sentence
 from contract.published import sync
 from orchestrator.errors import JobDamagedError
 
@@ -63,8 +64,13 @@ def read_record(path: Path, kind: type[Record]) -> Record | None:
         return None
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        reason = f"is damaged, or of another version ({place or 'as a whole'}: {first['msg']})"
+        reason = Sentence(
+            "file-damaged",
+            "is damaged, or of another version ({place}: {reason})",
+            place=".".join(map(str, first["loc"])) or Sentence("as-a-whole", "as a whole"),
+            reason=first["msg"],
+        )
         raise JobDamagedError(path, reason) from error
     except OSError as error:
-        raise JobDamagedError(path, f"cannot be read ({error.strerror})") from error
+        reason = Sentence("file-unreadable", "cannot be read ({error})", error=str(error.strerror))
+        raise JobDamagedError(path, reason) from error

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import structlog
 
-from contract import Problem, write_json
+from contract import Problem, Sentence, coded, write_json
 from orchestrator.jobs.asked import all_asked
 from orchestrator.jobs.counting import Counting
 from orchestrator.jobs.records import Answer, Counts, EndFile, JobFile
@@ -39,12 +39,23 @@ def finish(store: JobStore, job: JobFile) -> None:
         status = "cancelled"
     elif failed and not job.settings.allow_partial:
         status = "failed"
-        error = f"{failed} of {job.questions} questions have no answer; errors.jsonl says why"
+        error = Sentence(
+            "questions-without-answer",
+            "{failed} of {total} questions have no answer; errors.jsonl says why",
+            failed=failed,
+            total=job.questions,
+        )
     finished_at = now()
     counts, report = _write_results(store, job, finished_at, with_submission=status == "completed")
     with store.writing_result(job.id, "report.json") as file:
         file.write(report.model_dump_json(indent=2).encode())
-    end = EndFile(status=status, finished_at=finished_at, error=error, counts=counts)
+    end = EndFile(
+        status=status,
+        finished_at=finished_at,
+        error=error,
+        error_message=coded(error),
+        counts=counts,
+    )
     store.write_end(job.id, end)
     log.info(
         "job ended",
@@ -82,14 +93,24 @@ def _write_results(
                     counting.add(answer)
                     answers_file.write(answer.model_dump_json().encode() + b"\n")
                     if answer.failed:
-                        row = {"id": answer.id, "index": answer.index, "error": answer.error}
-                        errors_file.write(_line(row))
+                        errors_file.write(_line(error_row(answer)))
                 report.add(problem, journaled)
                 if submission_file is not None:
                     row = submission_row(problem, journaled, job.settings.submission_format)
                     submission_file.write(_line(row))
             counts += counting.counts()
     return counts, report.build()
+
+
+def error_row(answer: Answer) -> dict[str, Any]:
+    """A line of errors.jsonl. Records of earlier versions have no `error_message`."""
+    message = answer.error_message
+    return {
+        "id": answer.id,
+        "index": answer.index,
+        "error": answer.error,
+        "error_message": message.model_dump() if message else None,
+    }
 
 
 def submission_row(

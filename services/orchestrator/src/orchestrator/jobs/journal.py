@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from contract import Sentence
 from orchestrator.jobs.records import Answer, Drawn
 
 log = logging.getLogger("quorum")
@@ -41,7 +42,7 @@ class Journal:
         self._descriptor = descriptor
         self._may_write = may_write
         self._unsynced = False
-        self.waits_for: str | None = None
+        self.waits_for: Sentence | None = None
 
     async def append(self, record: Answer | Drawn) -> None:
         """Write one line. If the volume is full, keep the record and wait for room.
@@ -60,7 +61,11 @@ class Journal:
                 if error.errno not in FULL:
                     raise
                 log.error("the data volume is full; an answer waits for room: %s", error)
-                self.waits_for = f"waiting for room: an answer cannot be written: {error.strerror}"
+                self.waits_for = Sentence(
+                    "answer-waits-for-room",
+                    "waiting for room: an answer cannot be written: {error}",
+                    error=str(error.strerror),
+                )
                 await asyncio.sleep(FULL_RETRY_S)
 
     def _write_whole(self, line: bytes) -> None:

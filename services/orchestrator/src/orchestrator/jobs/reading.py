@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from contract import CONTRACT_FILE, Contract, Problem, iter_problems
+from contract import CONTRACT_FILE, Contract, Problem, Sentence, iter_problems
 from orchestrator.errors import JobDamagedError, JobNotFoundError
 from orchestrator.jobs.asked import Asked, all_asked
 from orchestrator.jobs.files import read_record
@@ -20,6 +20,7 @@ log = logging.getLogger("quorum")
 
 JOB_ID_PATTERN = r"^job_[0-9]{17}_[0-9a-f]{8}$"
 _JOB_ID = re.compile(JOB_ID_PATTERN)
+_MISSING = Sentence("file-missing", "is missing")
 
 
 class JobReader:
@@ -73,7 +74,7 @@ class JobReader:
         path = self.directory(job_id) / "job.json"
         found = read_record(path, JobFile)
         if found is None:
-            raise JobDamagedError(path, "is missing")
+            raise JobDamagedError(path, _MISSING)
         return found
 
     def load_whole(self, job_id: str) -> JobFile:
@@ -88,7 +89,7 @@ class JobReader:
             self.pinned(job_id)
             posted = self.posted(job_id)
             if not posted.is_file():
-                raise JobDamagedError(posted, "is missing")
+                raise JobDamagedError(posted, _MISSING)
         return job
 
     def posted(self, job_id: str) -> Path:

@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic requires this one on Python 3.11
 
+from contract import CodedMessage
+
 Flag = Literal["tie", "early_stop", "resampled", "forced", "unpermuted", "cut"]
 Priority = Literal["high", "normal", "low"]
 Weighing = Literal["plurality", "weighted"]
@@ -133,11 +135,15 @@ class StartFile(_Frozen):
 
 
 class EndFile(_Frozen):
-    """end.json: how a job ended. Its presence means that the job has ended."""
+    """end.json: how a job ended. Its presence means that the job has ended.
+
+    Earlier versions wrote no `error_message`.
+    """
 
     status: Literal["completed", "failed", "cancelled"]
     finished_at: str
     error: str | None = None
+    error_message: CodedMessage | None = None
     counts: Counts | None = None
 
 
@@ -168,6 +174,7 @@ class Answer(_Frozen):
     """A line of a journal and of answers.jsonl: the result of a question that is done.
 
     `id` and `index` name the problem's row and the question in it; `key` is the answer in the file.
+    Earlier versions wrote no `error_message`.
     """
 
     id: str
@@ -183,6 +190,7 @@ class Answer(_Frozen):
     latency_s: float = 0.0
     finished_at: float = 0.0
     error: str | None = None
+    error_message: CodedMessage | None = None
 
     @property
     def failed(self) -> bool:

@@ -26,6 +26,7 @@ from contract import (
     CONTRACT_FILE,
     Contract,
     ProblemFileError,
+    Sentence,
 )
 from contract.published import sync
 from orchestrator.errors import (
@@ -135,7 +136,11 @@ class JobStore(JobReader):
             return None
         if (earlier.sha256, earlier.settings) != (job.sha256, job.settings):
             raise KeyReusedError(
-                f"the Idempotency-Key was used for {earlier.id}, with another file or settings"
+                Sentence(
+                    "key-reused",
+                    "the Idempotency-Key was used for {job}, with another file or settings",
+                    job=earlier.id,
+                )
             )
         return earlier
 
@@ -188,7 +193,14 @@ class JobStore(JobReader):
         self.load_whole(job_id)
         end = self.end(job_id)
         if end is not None and end.status != "cancelled":
-            raise StateError(f"{job_id} has ended already, it is {end.status}")
+            raise StateError(
+                Sentence(
+                    "ended-already",
+                    "{job} has ended already, it is {status}",
+                    job=job_id,
+                    status=end.status,
+                )
+            )
         write_atomically(self.directory(job_id) / "cancel", b"")
 
     def resume(self, job_id: str) -> None:
@@ -204,9 +216,17 @@ class JobStore(JobReader):
         self.pinned(job_id)
         end = self.end(job_id)
         if end is None:
-            raise StateError(f"{job_id} has not ended; wait for it, or cancel it first")
+            raise StateError(
+                Sentence(
+                    "wait-or-cancel",
+                    "{job} has not ended; wait for it, or cancel it first",
+                    job=job_id,
+                )
+            )
         if end.status == "completed" and end.counts is not None and not end.counts.failed:
-            raise StateError(f"{job_id} is complete; nothing is left to do")
+            raise StateError(
+                Sentence("complete", "{job} is complete; nothing is left to do", job=job_id)
+            )
         for shard in range(len(job.shards)):
             answers, drawn = self.journaled(job, shard)
             kept = [answer for answer in answers.values() if answer.answer is not None]
@@ -229,7 +249,9 @@ class JobStore(JobReader):
         """
         directory = self.directory(job_id)
         if not self.has_ended(job_id) and not self._is_damaged(job_id):
-            raise StateError(f"{job_id} has not ended; cancel it first")
+            raise StateError(
+                Sentence("cancel-first", "{job} has not ended; cancel it first", job=job_id)
+            )
         gone = self._jobs / f".deleted-{job_id}"
         directory.rename(gone)
         sync(self._jobs)

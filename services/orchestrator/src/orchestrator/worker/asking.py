@@ -13,13 +13,15 @@ from typing import Any, TypeVar
 
 from openai import AsyncOpenAI
 
-from contract import Message
+from contract import Message, Sentence
 from orchestrator.coordination.metering import Meter
 from orchestrator.model import ServedModel
 from orchestrator.replies import Completion
-from orchestrator.worker.endpoint import Body, Endpoint, Limits, RequestFailedError
+from orchestrator.worker.endpoint import Body, Endpoint, Limits
+from orchestrator.worker.failures import RequestFailedError
 
 TOP_LOGPROBS = 20
+_NO_WAY_TO_HOLD = Sentence("no-way-to-hold", "this server knows no way to hold a reply to labels")
 
 Result = TypeVar("Result")
 
@@ -79,7 +81,7 @@ class Server:
             OtherModelServedError: the server was restarted with other weights.
         """
         asked: list[Message] = [*messages, {"role": "assistant", "content": lead}]
-        failure = RequestFailedError("this server knows no way to hold a reply to labels")
+        failure = RequestFailedError(_NO_WAY_TO_HOLD)
         for way in tuple(self._ways_to_hold):
             try:
                 completion = await way(asked, choices, seed)

@@ -18,14 +18,26 @@ import openai
 import structlog
 from openai import AsyncOpenAI
 
+from contract import Sentence
 from orchestrator.coordination.metering import Meter
+from orchestrator.coordination.waiting import waiting_for_model
 from orchestrator.errors import OtherModelServedError
+from orchestrator.model import in_words
 from orchestrator.replies import (
     Completion,
     UnusableReplyError,
     read_completions,
     retry_after_s,
     server_words,
+)
+from orchestrator.worker.failures import (
+    NOT_FOUND,
+    Failure,
+    RequestFailedError,
+    answers_with,
+    given_up,
+    refused_for_good,
+    with_redirect,
 )
 
 log = structlog.get_logger("quorum")
@@ -36,46 +48,8 @@ SAY_AGAIN_S = 30.0
 # A note does not mention failures shorter than this, or the usual time until a reply.
 SILENT_FAILURE_S = 2.0
 SILENCE_S = 7.0
-# Client errors that may pass: key, balance, permission, conflict, request timeout, a failed
-# generation (text-generation-inference's 424), rate limits; also the answers of a wrong address.
-PASSING = (401, 402, 403, 404, 405, 408, 409, 424, 425, 429)
-NOT_FOUND = 404
-NOT_ALLOWED = 405
-RATE_LIMIT = 429
-TRIES_OF_SEVERAL = 3
-# Besides refusals, the statuses by which a server may show that it lacks a feature.
-UNABLE = (200, 500, 501)
 
 Body = dict[str, Any]
-
-
-class RequestFailedError(Exception):
-    """This request will never get a reply; the message is the reason."""
-
-
-class Failure(NamedTuple):
-    """The reason why one try got no completion. `status` is None if no reply came."""
-
-    reason: str
-    status: int | None
-    retry_after_s: float | None = None
-
-    @property
-    def is_refusal(self) -> bool:
-        """True if the request is at fault: the same one would be refused again."""
-        status = self.status or 0
-        return 400 <= status < 500 and status not in PASSING
-
-    @property
-    def may_be_inability(self) -> bool:
-        """True if a server may answer this because it lacks a feature that the request needs."""
-        return self.is_refusal or self.status in UNABLE
-
-    def asks_for_less(self, tries: int) -> bool:
-        """True if the same request should be tried for one sample: some servers and proxies fail if
-        asked for several, which at first looks like an overload.
-        """
-        return self.may_be_inability or (tries >= TRIES_OF_SEVERAL and self.status != RATE_LIMIT)
 
 
 class Limits(NamedTuple):
@@ -103,7 +77,7 @@ class Endpoint:
     ) -> None:
         self.model = model
         self.draws_several = True  # until a reply shows that it does not
-        self.waits: dict[object, tuple[float, str]] = {}
+        self.waits: dict[object, tuple[float, Sentence]] = {}
         self.replied_at = time.monotonic()
         self._open = 0
         self._client = client
@@ -139,7 +113,7 @@ class Endpoint:
                 if not isinstance(got, Failure):
                     return got
                 if got.is_refusal:
-                    raise RequestFailedError(f"the server refused it: {got.reason}")
+                    raise RequestFailedError(refused_for_good(got.reason))
                 self.waits[wait] = (began, got.reason)
                 enough = tries >= self._limits.tries and tried_at - began >= self._limits.over_s
                 unable = is_optional and got.may_be_inability
@@ -147,10 +121,7 @@ class Endpoint:
                 # twice in a row, because the server may have come back between the two tries
                 blamed = blamed + 1 if at_fault else 0
                 if blamed > 1:
-                    raise RequestFailedError(
-                        f"given up after {tries} tries in {time.monotonic() - began:.0f} s, while "
-                        f"the server answers other requests: {got.reason}"
-                    )
+                    raise RequestFailedError(given_up(tries, time.monotonic() - began, got.reason))
                 self._say(got.reason)
                 self._meter.add("quorum_request_retries")
                 await asyncio.sleep(max(pause_s, got.retry_after_s or 0))
@@ -171,24 +142,33 @@ class Endpoint:
         """True if every open request has failed at least once and waits for its next try."""
         return 0 < self._open <= len(self.waits)
 
-    def waits_for(self) -> str | None:
+    def waits_for(self) -> Sentence | None:
         """The reason for waiting, as a job's note; None if replies come."""
         now = time.monotonic()
         since, reason = min(self.waits.values(), default=(now, ""))
         if now - since > SILENT_FAILURE_S:
             if self.is_stuck:
-                return f"waiting for the model: {reason}"
-            return f"{len(self.waits)} of {self._open} requests wait for the model: {reason}"
+                return waiting_for_model(reason)
+            return Sentence(
+                "some-wait-for-model",
+                "{waiting} of {total} requests wait for the model: {reason}",
+                waiting=len(self.waits),
+                total=self._open,
+                reason=reason,
+            )
         silence_s = now - self.replied_at
         if self._open and silence_s > SILENCE_S:
-            tens = int(silence_s // 10 * 10)
-            return (
-                f"waiting for replies: {self._open} requests to {self._client.base_url} are under "
-                f"way, and for {max(tens, round(SILENCE_S))} s none was answered"
+            return Sentence(
+                "waiting-for-replies",
+                "waiting for replies: {count} requests to {url} are under way, and for {seconds} s "
+                "none was answered",
+                count=self._open,
+                url=str(self._client.base_url),
+                seconds=max(int(silence_s // 10 * 10), round(SILENCE_S)),
             )
         return None
 
-    def _say(self, reason: str) -> None:
+    def _say(self, reason: Sentence) -> None:
         if time.monotonic() >= self._say_again_at:  # once for all waiting requests
             self._say_again_at = time.monotonic() + SAY_AGAIN_S
             log.warning("the model server gives no reply, asking again", reason=reason)
@@ -218,16 +198,14 @@ class Endpoint:
                     )
                 completions = read_completions(reply.content)
         except UnusableReplyError as error:
-            reason = f"the model server: {error}{_redirect_of(reply)}"
-            return Failure(reason, error.code or 200)
+            reason = Sentence("unusable-reply", "the model server: {reason}", reason=error.sentence)
+            return Failure(with_redirect(reason, reply), error.code or 200)
         except openai.APIStatusError as error:
             return await self._refused(error)
         except TimeoutError:
-            where, limit_s = self._client.base_url, self._longest_s
-            return Failure(f"no whole reply from {where} in {limit_s:g} s", None)
+            return Failure(self._no_whole_reply(), None)
         except openai.APIConnectionError as error:
-            cause = f" ({error.__cause__})" if str(error.__cause__ or "") else ""
-            return Failure(f"no reply from {self._client.base_url}: {error}{cause}", None)
+            return Failure(self._no_reply(error), None)
         self.replied_at = time.monotonic()
         if self._log_prompts:
             replies = [completion.text for completion in completions]
@@ -241,20 +219,39 @@ class Endpoint:
             OtherModelServedError: the status is 404, and the model is no longer listed.
         """
         status, words = error.status_code, server_words(error.response.content)
-        reason = f"the model server answers {status}: {words}"
         if status == NOT_FOUND:
             if not await self._lists_the_model():
-                raise OtherModelServedError(f"the weights are no longer served: {words}")
-            reason = (
-                f"{self._client.base_url} lists {self.model} but answers 404 to chat requests; "
-                f"look at INFERENCE_URL and at what is in front of the server: {words}"
+                raise OtherModelServedError(
+                    Sentence(
+                        "weights-gone", "the weights are no longer served: {words}", words=words
+                    )
+                )
+            reason = Sentence(
+                "listed-but-404",
+                "{url} lists {model} but answers 404 to chat requests; look at INFERENCE_URL and "
+                "at what is in front of the server: {words}",
+                url=str(self._client.base_url),
+                model=self.model,
+                words=words,
             )
-        elif status == NOT_ALLOWED:
-            reason += f"; {error.response.url} takes no chat requests: look at INFERENCE_URL"
-        elif status == 401:
-            reason += "; look at INFERENCE_API_KEY"
-        reason += _redirect_of(error.response)
+        else:
+            reason = answers_with(status, words, str(error.response.url))
+        reason = with_redirect(reason, error.response)
         return Failure(reason, status, retry_after_s(error.response.headers))
+
+    def _no_whole_reply(self) -> Sentence:
+        return Sentence(
+            "no-whole-reply",
+            "no whole reply from {url} in {seconds:g} s",
+            url=str(self._client.base_url),
+            seconds=self._longest_s or 0,
+        )
+
+    def _no_reply(self, error: openai.APIConnectionError) -> Sentence:
+        url, said = str(self._client.base_url), in_words(error)
+        if cause := str(error.__cause__ or ""):
+            said = Sentence("with-cause", "{error} ({cause})", error=said, cause=cause)
+        return Sentence("no-reply", "no reply from {url}: {error}", url=url, error=said)
 
     async def _lists_the_model(self) -> bool:
         try:
@@ -262,15 +259,6 @@ class Endpoint:
         except (openai.APIError, ValueError):  # it may declare JSON and send something else
             return False
         return self.model in listed_models(found)
-
-
-def _redirect_of(reply: httpx2.Response) -> str:
-    """A note on a reply that came from another address than the request's; else empty."""
-    return (
-        f"; it was redirected to {reply.url}: set INFERENCE_URL to where it leads"
-        if reply.history
-        else ""
-    )
 
 
 def listed_models(found: object) -> list[str]:

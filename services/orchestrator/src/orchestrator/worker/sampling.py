@@ -10,6 +10,7 @@ from functools import cached_property
 
 import structlog
 
+from contract import Sentence, coded
 from orchestrator.errors import WaitingForModelError
 from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.cutting import was_cut
@@ -17,15 +18,16 @@ from orchestrator.jobs.records import Answer, Drawn, Flag, JobSettings, Sample
 from orchestrator.jobs.vote import Outcome, Slot, outcome, slot_of
 from orchestrator.replies import Completion, writable
 from orchestrator.worker.asking import Server, all_of
-from orchestrator.worker.endpoint import RequestFailedError
+from orchestrator.worker.failures import RequestFailedError
 from orchestrator.worker.plan import Ask, Plan, Voter, in_requests, job_voters
 
 log = structlog.get_logger("quorum")
 
-UNANSWERED = "no sample named an option, and neither did a reply held to the labels"
-WORDLESS = "the server sent replies without text"
 Keep = Callable[[Drawn], Awaitable[None]]
-NO_LOGPROBS = "the server gives no log-probabilities to weigh votes by; post it with vote=plurality"
+NO_LOGPROBS = Sentence(
+    "no-logprobs",
+    "the server gives no log-probabilities to weigh votes by; post it with vote=plurality",
+)
 
 
 @dataclass(frozen=True)
@@ -58,21 +60,14 @@ class Sampler:
             if result.answer is None:
                 error = await vote.force()
         except RequestFailedError as failure:
-            error = str(failure)
+            error = failure.sentence
         except WaitingForModelError:
             raise
         except _NotKeptError as error_of_keep:
             raise error_of_keep.reason from None
         except Exception as fault:  # noqa: BLE001 # any error fails only this question
             error = self._name(fault, asked)
-        flags: dict[Flag, bool] = {
-            "tie": result.tie,
-            "early_stop": error is None and len(vote.slots) < self.settings.samples,
-            "resampled": any(sample.attempt for sample in vote.samples),
-            "forced": vote.forced is not None,
-            "cut": any(was_cut(sample) for sample in vote.samples),
-            "unpermuted": self.settings.permute_options and not vote.plan.permutes,
-        }
+        saved = 0 if error else max(0, self.settings.samples - len(vote.slots))
         return Answer(
             id=asked.problem.id,
             index=asked.index,
@@ -80,16 +75,17 @@ class Sampler:
             key=asked.question.answer,
             agreement=result.agreement,
             tally=result.tally,
-            flags=tuple(name for name, is_set in flags.items() if is_set),
+            flags=vote.flags(tie=result.tie, early_stop=saved > 0),
             samples=tuple(vote.samples),
-            samples_saved=0 if error else max(0, self.settings.samples - len(vote.slots)),
+            samples_saved=saved,
             prompt_tokens=vote.prompt_tokens,
             latency_s=round(time.monotonic() - began, 3),
             finished_at=time.time(),
             error=error,
+            error_message=coded(error),
         )
 
-    def _name(self, fault: Exception, asked: Asked) -> str:
+    def _name(self, fault: Exception, asked: Asked) -> Sentence:
         """A sentence about an unexpected error. Its traceback is logged once per place and kind."""
         frame = traceback.extract_tb(fault.__traceback__)[-1]
         kind = f"{type(fault).__name__} at {frame.filename}:{frame.lineno}"
@@ -101,8 +97,11 @@ class Sampler:
                 index=asked.index,
                 exc_info=fault,
             )
-        said = writable(f"{type(fault).__name__}: {fault}")
-        return f"an unexpected error ({said}); the worker's log has its traceback"
+        return Sentence(
+            "unexpected-error",
+            "an unexpected error ({error}); the worker's log has its traceback",
+            error=writable(f"{type(fault).__name__}: {fault}"),
+        )
 
 
 class _NotKeptError(Exception):
@@ -138,7 +137,7 @@ class _Vote:
                 self.samples += attempts
         return outcome(self.slots, self.plan.settings.samples)
 
-    async def force(self) -> str | None:
+    async def force(self) -> Sentence | None:
         """Take the label of one reply restricted to the question's labels. Returns the error if
         that fails.
         """
@@ -149,16 +148,24 @@ class _Vote:
         try:
             reply = await self.server.choose(ask.messages, held.lead, choices, ask.seed)
         except RequestFailedError as failure:
-            ends = {sample.finish_reason for sample in self.samples}
-            if not any(sample.text for sample in self.samples):
-                return f"{WORDLESS} (finish_reason {', '.join(sorted(ends))}; {failure})"
-            return f"{UNANSWERED} ({failure})"
+            return _unanswered(self.samples, failure.sentence)
         self.forced = reply.text
         self.prompt_tokens += reply.prompt_tokens
         text = held.lead + held.label.replace("{label}", reply.text)
         sample = self.plan.read(reply, ask)
         self.samples.append(sample.model_copy(update={"label": reply.text, "text": text}))
         return None
+
+    def flags(self, *, tie: bool, early_stop: bool) -> tuple[Flag, ...]:
+        flags: dict[Flag, bool] = {
+            "tie": tie,
+            "early_stop": early_stop,
+            "resampled": any(sample.attempt for sample in self.samples),
+            "forced": self.forced is not None,
+            "cut": any(was_cut(sample) for sample in self.samples),
+            "unpermuted": self.plan.settings.permute_options and not self.plan.permutes,
+        }
+        return tuple(name for name, is_set in flags.items() if is_set)
 
     async def _settle(self, sample: Sample) -> list[Sample]:
         """A slot's attempts: an invalid sample is redrawn, up to the limit."""
@@ -221,3 +228,19 @@ class _Vote:
                     await self._keep(record)
         except Exception as error:  # any error is passed on to the caller that gave `keep`
             raise _NotKeptError(error) from error
+
+
+def _unanswered(samples: Sequence[Sample], failure: Sentence) -> Sentence:
+    """Why a question has no answer, if no sample named an option."""
+    if any(sample.text for sample in samples):
+        return Sentence(
+            "no-option-named",
+            "no sample named an option, and neither did a reply held to the labels ({failure})",
+            failure=failure,
+        )
+    return Sentence(
+        "replies-without-text",
+        "the server sent replies without text (finish_reason {finish_reasons}; {failure})",
+        finish_reasons=", ".join(sorted({sample.finish_reason for sample in samples})),
+        failure=failure,
+    )

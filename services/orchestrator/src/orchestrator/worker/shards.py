@@ -6,6 +6,7 @@ import asyncio
 
 import structlog
 
+from contract import Sentence
 from orchestrator.coordination.connection import (
     Connection,
     CoordinationError,
@@ -15,7 +16,12 @@ from orchestrator.coordination.connection import (
 from orchestrator.coordination.leases import LeaseLostError, hold_lease, lease_key
 from orchestrator.coordination.metering import Meter
 from orchestrator.coordination.queueing import Scheduler, finish_alone, is_stopping, running_worker
-from orchestrator.coordination.waiting import Word
+from orchestrator.coordination.waiting import (
+    Word,
+    waiting_for_another_try,
+    waiting_for_model,
+    waiting_for_room,
+)
 from orchestrator.errors import (
     JobCancelledError,
     JobDamagedError,
@@ -28,6 +34,7 @@ from orchestrator.jobs.journal import FULL, open_journal
 from orchestrator.jobs.records import JobFile
 from orchestrator.jobs.store import JobStore
 from orchestrator.model import make_client
+from orchestrator.replies import writable
 from orchestrator.settings import Settings
 from orchestrator.worker.asking import Server
 from orchestrator.worker.endpoint import Limits
@@ -63,22 +70,23 @@ def answer_shard(job_id: str, shard: int) -> None:
     except WaitingForModelError as error:
         # the worker is now free for jobs that can continue
         log.info("put back, waiting for the model", reason=str(error))
-        _leave_word(settings, job_id, shard, f"waiting for the model: {error}")
+        _leave_word(settings, job_id, shard, waiting_for_model(error.sentence))
     except (CoordinationError, OSError) as error:
         log.error("left for another try", reason=str(error))
-        waits_for = "room" if getattr(error, "errno", None) in FULL else "another try"
-        _leave_word(settings, job_id, shard, f"waiting for {waits_for}: {error}")
+        is_full = getattr(error, "errno", None) in FULL
+        waiting = waiting_for_room if is_full else waiting_for_another_try
+        _leave_word(settings, job_id, shard, waiting(writable(str(error))))
         raise
     except Exception as error:
         log.exception("left for another try")
-        said = f"{type(error).__name__}: {error}"
-        _leave_word(settings, job_id, shard, f"waiting for another try: {said}")
+        said = writable(f"{type(error).__name__}: {error}")
+        _leave_word(settings, job_id, shard, waiting_for_another_try(said))
         raise
     finally:
         structlog.contextvars.clear_contextvars()
 
 
-def _leave_word(settings: Settings, job_id: str, shard: int, reason: str) -> None:
+def _leave_word(settings: Settings, job_id: str, shard: int, reason: Sentence) -> None:
     with connect(settings.redis_url, REDIS_TIMEOUT_S) as connection:
         Word(connection, job_id, shard).say(reason)
 

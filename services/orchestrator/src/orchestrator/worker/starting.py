@@ -11,7 +11,7 @@ from importlib.metadata import version
 from openai import AsyncOpenAI
 
 from contract import CONTRACT_FILE
-from orchestrator.coordination.waiting import Word
+from orchestrator.coordination.waiting import Word, waiting_for_model
 from orchestrator.errors import (
     JobCancelledError,
     OtherModelServedError,
@@ -58,7 +58,7 @@ async def ready_model(
         except OtherModelServedError:
             raise
         except WaitingForModelError as error:
-            await asyncio.to_thread(word.say, f"waiting for the model: {error}")
+            await asyncio.to_thread(word.say, waiting_for_model(error.sentence))
             if store.is_cancelling(job.id):
                 raise JobCancelledError from None
             if await asyncio.to_thread(stops):

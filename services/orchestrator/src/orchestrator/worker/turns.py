@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from contract import Sentence
 from orchestrator.coordination.connection import Connection, CoordinationError
 from orchestrator.coordination.fruitless import FruitlessTurns
 from orchestrator.coordination.metering import Meter
@@ -153,7 +154,7 @@ class Turn:
                 if seen_waiting > 1:
                     give_way_at, self.giving_way = min(give_way_at, now + patience_s), True
 
-    def _waits_for(self) -> str | None:
+    def _waits_for(self) -> Sentence | None:
         return self.journal.waits_for or self.sampler.server.endpoint.waits_for()
 
     def _patience_s(self) -> float:

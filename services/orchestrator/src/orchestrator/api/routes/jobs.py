@@ -12,8 +12,10 @@ from fastapi import Depends, Form, Header, Query, Response, UploadFile
 from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import ValidationError
 
+from contract import Sentence
 from orchestrator.api.access import ServiceDep, guarded_router, problems
 from orchestrator.api.events import event_id, progress_events
+from orchestrator.api.parameters import reason_of
 from orchestrator.api.schemas import ENDED, Deleted, Job, JobList
 from orchestrator.errors import InvalidSettingError
 from orchestrator.jobs.reading import JOB_ID_PATTERN
@@ -36,7 +38,13 @@ def job_settings(**chosen: Any) -> JobSettings:
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidSettingError(
-            f"{first['loc'][0]}: {first['msg']}, is {first['input']!r}"
+            Sentence(
+                "invalid-setting",
+                "{name}: {reason}, is {value}",
+                name=str(first["loc"][0]),
+                reason=reason_of(first),
+                value=repr(first["input"]),
+            )
         ) from error
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from contract import Sentence
 from contract.published import (
     DATA_FILE,
     METRICS_FILE,
@@ -67,8 +68,14 @@ def make_model_current(digest: str, service: ServiceDep) -> ModelList:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
         raise StateError(
-            f"{model.directory.parent} cannot be written ({error.strerror}): mount the models "
-            f"volume writable for the API, or run `python -m trainer publish {digest}` where it is"
+            Sentence(
+                "models-not-writable",
+                "{folder} cannot be written ({error}): mount the models volume writable for the "
+                "API, or run `python -m trainer publish {digest}` where it is",
+                folder=str(model.directory.parent),
+                error=str(error.strerror),
+                digest=digest,
+            )
         ) from error
     log.info("model made current", model=model.contract.model, digest=digest)
     return list_models(service)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from contract import coded
 from orchestrator.api.access import ServiceDep
 from orchestrator.api.schemas import Health, Readiness
 from orchestrator.api.volume import volume_state
@@ -42,4 +43,11 @@ async def readyz(service: ServiceDep, response: Response) -> Readiness:
     volume = await asyncio.to_thread(volume_state, service.settings.data_dir)
     ready = redis == volume == service.model.state == "ok"
     response.status_code = 200 if ready else 503
-    return Readiness(ready=ready, redis=redis, volume=volume, model=service.model.state)
+    return Readiness(
+        ready=ready,
+        redis=redis,
+        volume=volume,
+        volume_message=coded(volume),
+        model=service.model.state,
+        model_message=coded(service.model.state),
+    )
