@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from contract import PromptFormat
+from contract import CodedMessage, PromptFormat, coded
 from trainer.data.examples import load_examples
 from trainer.data.preparing import Prepared, prepare, write_examples
 from trainer.data.report import lines, save_report
@@ -221,3 +221,21 @@ def test_real_keys_are_balanced_and_the_split_is_clean(tiny_recipe: Callable[...
     assert max(shares) - min(shares) < 0.03
     sides = [[e.problem.text for e in side] for side in (made.train, made.held_out)]
     assert not near_duplicates(sides[0], 0.8, sides[1])
+
+
+def test_the_report_and_its_rows_keep_their_codes(
+    prepared: Callable[..., Prepared], tmp_path: Path
+) -> None:
+    """The page tells reasons and sources in Chinese by their codes."""
+    made = prepared([row(0, analysis=None), *(row(i) for i in range(1, 30))], permuted_copies=1)
+    made.report.too_long = [example.source for example in made.train]
+    save_report(made.report, tmp_path)
+    (reason,) = made.report.dropped
+    message = json.loads((tmp_path / "data.json").read_text())["dropped_messages"][reason]
+    assert message == {"code": "no-analysis", "text": reason, "params": {}}
+    moved = coded(made.train[-1].source)
+    assert moved is not None
+    source = moved.params["source"]
+    assert isinstance(source, CodedMessage)
+    assert (moved.code, source.code) == ("options-in-order", "from-problem-file")
+    assert source.params["file"] == "rows.jsonl"

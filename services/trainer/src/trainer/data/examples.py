@@ -22,6 +22,7 @@ from contract import (
     ProblemFileError,
     PromptFormat,
     Question,
+    Sentence,
     StrictJsonError,
     extract_label,
     parse_problems,
@@ -34,7 +35,15 @@ from trainer.recipe import DataFile
 
 _BARE_LABEL = re.compile(r"\s*([A-Z])\s*[.．。]?\s*")
 
-UNREADABLE = "no answer can be read after its analysis (is a reasoning tag not closed?)"
+UNREADABLE = Sentence(
+    "analysis-hides-answer",
+    "no answer can be read after its analysis (is a reasoning tag not closed?)",
+)
+_NO_ANSWER = Sentence("no-answer-given", "no answer given")
+_NO_INSTRUCTION = Sentence("no-instruction", "no instruction and output")
+_NO_PARTS = Sentence("no-problem-found", "no problem and question found in the instruction")
+_NO_OPTIONS = Sentence("no-options-found", "no options found in the instruction")
+_NO_OPTION_NAMED = Sentence("output-names-no-option", "the output names none of the options")
 
 
 @dataclass(frozen=True)
@@ -127,9 +136,15 @@ def _read_problems(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
     for problem in problems:
         for index, question in enumerate(problem.questions):
             if question.answer is None:
-                dropped["no answer given"] += 1
+                dropped[_NO_ANSWER] += 1
             else:
-                source = f"{path.name}, {problem.id}, question {index + 1}"
+                source = Sentence(
+                    "from-problem-file",
+                    "{file}, {problem}, question {number}",
+                    file=path.name,
+                    problem=problem.id,
+                    number=index + 1,
+                )
                 example = Example(problem, question, question.answer, source)
                 rows.append(_without_answer_line(example, _patterns(fmt)))
     worked = sum(1 for row in rows if row.question.analysis)
@@ -163,7 +178,10 @@ def _read_instructions(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
     own = own_form(fmt)
     rows, forms, dropped = [], Counter[str](), Counter[str]()
     for number, entry in enumerate(entries, start=1):
-        example, form = _from_instruction(entry, f"{path.name}, row {number}", own, _patterns(fmt))
+        source = Sentence(
+            "from-instruction-file", "{file}, row {number}", file=path.name, number=number
+        )
+        example, form = _from_instruction(entry, source, own, _patterns(fmt))
         if example:
             rows.append(example)
             forms[form] += 1
@@ -173,7 +191,7 @@ def _read_instructions(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
 
 
 def _from_instruction(
-    entry: Any, source: str, own: re.Pattern[str], patterns: Sequence[str]
+    entry: Any, source: Sentence, own: re.Pattern[str], patterns: Sequence[str]
 ) -> tuple[Example | None, str]:
     """The example in an instruction row, and the row's form; or None, and why there is no example.
 
@@ -184,16 +202,16 @@ def _from_instruction(
     if not (
         isinstance(instruction, str) and isinstance(output, str) and isinstance(more, str | None)
     ):
-        return None, "no instruction and output"
+        return None, _NO_INSTRUCTION
     parts = take_apart(f"{instruction.rstrip()}\n{more or ''}".rstrip(), own)
     if parts is None:
-        return None, "no problem and question found in the instruction"
+        return None, _NO_PARTS
     if not parts.question or not parts.options:
-        return None, "no options found in the instruction"
+        return None, _NO_OPTIONS
     bare = _BARE_LABEL.fullmatch(output)
     label = bare[1] if bare else extract_label(output, parts.options, patterns)
     if label is None or label not in LABELS[: len(parts.options)]:
-        return None, "the output names none of the options"
+        return None, _NO_OPTION_NAMED
     analysis = analysis_in(output, label, parts.options, patterns)
     question = Question(parts.question, parts.options, label, analysis)
     problem = Problem(source, parts.problem, (question,), {})

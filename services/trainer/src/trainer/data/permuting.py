@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from contract import Problem, Question, options_may_move
+from contract import Problem, Question, Sentence, options_may_move
 from contract.permuting import LETTER, points_at_an_option
 from trainer.data.examples import Example
 
@@ -42,7 +42,12 @@ def permuted(example: Example, order: Sequence[int]) -> Example:
         analysis,
     )
     problem = Problem(example.problem.id, example.problem.text, (moved,), example.problem.row)
-    source = f"{example.source}, options in the order {''.join(question.labels[i] for i in order)}"
+    source = Sentence(
+        "options-in-order",
+        "{source}, options in the order {order}",
+        source=example.source,
+        order="".join(question.labels[i] for i in order),
+    )
     return replace(
         example, problem=problem, question=moved, label=label_of[example.label], source=source
     )

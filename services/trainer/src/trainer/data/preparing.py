@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from contract import write_json
+from contract import Sentence, coded, write_json
 from trainer.data.examples import Example, load_examples
 from trainer.data.permuting import balanced_copies
 from trainer.data.splitting import groups, held_out, near_duplicates, normalized
@@ -17,11 +17,11 @@ from trainer.digests import digest_of
 from trainer.errors import TrainerError
 from trainer.recipe import Recipe
 
-NO_ANALYSIS = 'no analysis, which format.style = "analysis" trains'
+NO_ANALYSIS = Sentence("no-analysis", 'no analysis, which format.style = "analysis" trains')
 # Analyses are trained if this share of the questions has one, or this number of questions: a model
 # of 7 billion weights learns from some hundred to work out steps.
 ENOUGH_SHARE, ENOUGH = 0.5, 500
-CONFLICT = "the same question stands elsewhere with another key"
+CONFLICT = Sentence("other-key", "the same question stands elsewhere with another key")
 
 
 @dataclass
@@ -53,7 +53,14 @@ class DataReport:
     max_length: int = 0
 
     def to_dict(self) -> dict[str, object]:
-        return asdict(self)
+        """The report for JSON. `dropped_messages` has each reason in `dropped` with its code."""
+        messages = {reason: coded(reason) for reason in self.dropped}
+        return {
+            **asdict(self),
+            "dropped_messages": {
+                reason: message.model_dump() for reason, message in messages.items() if message
+            },
+        }
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from contract import PromptFormat, extract_label, split_reasoning
+from contract import PromptFormat, Sentence, extract_label, split_reasoning
 from trainer.data.analyses import analysis_in
 from trainer.data.examples import Example
 from trainer.data.splitting import normalized
@@ -96,7 +96,9 @@ def select(
                 right.append(analysis)
         for number, place in enumerate(most_different(right, keep), start=1):
             question = replace(example.question, analysis=right[place])
-            source = f"{example.source}, analysis {number}"
+            source = Sentence(
+                "analysis-of", "{source}, analysis {number}", source=example.source, number=number
+            )
             taught.append(replace(example, question=question, source=source))
             found.kept += 1
         yields.append(found)

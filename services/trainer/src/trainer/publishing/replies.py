@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
-from contract import Contract, PromptFormat, extract_label
+from contract import Contract, PromptFormat, coded, extract_label
 from contract.published import RecordedReply
 from trainer.data.examples import Example
 from trainer.data.rendering import Row
@@ -65,6 +65,7 @@ def _reply(
     text: Any = tokenizer.decode(out, skip_special_tokens=True)
     return RecordedReply(
         source=example.source,
+        source_message=coded(example.source),
         messages=tuple(fmt.messages(example.problem, example.question)),
         key=example.label,
         label=extract_label(text, example.question.options, fmt.label_patterns),
