@@ -9,7 +9,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 # without bytecode in its environment, vLLM's server takes more than twice as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo up-local env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint lint-js release configuration demo-data demo-model requirements clean
+.PHONY: help demo up-local env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint lint-js release configuration messages demo-data demo-model requirements clean
 
 help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -123,6 +123,9 @@ release:  ## set the version of the four packages and date the changelog (VERSIO
 
 configuration: .venv/ready  ## write .env.example and docs/configuration.md from docs/settings.toml
 	@.venv/bin/python docs/make_configuration.py
+
+messages: .venv/ready  ## write docs/messages.md, the list of sentences with codes, from the sources
+	@.venv/bin/python docs/make_messages.py
 
 demo-data: .venv-model/ready  ## write the demo's puzzle files again; the seed makes the same bytes
 	cd examples/demo && ../../.venv-model/bin/python puzzles.py train.jsonl:1600 validation.jsonl:60 problems.jsonl:140:plain

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from orchestrator.api.page import FILES
-
 OpenPage = Callable[..., Page]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ANOTHER_MACHINE = "quorum.example"  # the browser resolves this name to 127.0.0.1
 LOCALES = {"en": "en-US", "zh": "zh-CN"}
-_ENTRY = re.compile(r'^  (".*?"): (".*"),$', re.MULTILINE)
-
-
-def words(language: str) -> dict[str, str]:
-    """The page's words by key."""
-    text = (FILES / "words" / f"{language}.js").read_text(encoding="utf-8")
-    return {json.loads(key): json.loads(value) for key, value in _ENTRY.findall(text)}
 
 
 def check_accessible(page: Page) -> None:

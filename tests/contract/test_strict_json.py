@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from contract import StrictJsonError, finite, read_json, write_json
+from contract import Sentence, StrictJsonError, finite, read_json, write_json
 from contract.strict_json import JsonFault
 
 
@@ -90,3 +90,24 @@ def test_a_measurement_that_is_nan_is_written_as_null() -> None:
 def test_writing_nan_as_json_is_an_error(value: object) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (b"{oops", "json-name-expected"),
+        (b'{"a": }', "json-value-expected"),
+        (b"[1 2]", "json-comma-expected"),
+        (b'{"a" 1}', "json-colon-expected"),
+        (b"{} {}", "json-extra-data"),
+        (b'{"a', "json-string-not-ended"),
+        (b'{"a": "\t"}', "json-control-character"),
+        (b'{"a": "\\x"}', "json-bad-escape"),
+        (b'{"a": "\\u12"}', "json-bad-unicode-escape"),
+    ],
+)
+def test_what_pythons_reader_says_has_a_code(text: bytes, code: str) -> None:
+    ((_, _, reason),) = faults(text)
+    said = reason.params["reason"]
+    assert isinstance(said, Sentence)
+    assert (reason.code, said.code) == ("not-json", code)

@@ -14,7 +14,8 @@ from playwright.sync_api import Page, expect
 from contract import parse_problems
 from contract.published import list_published
 from local_mode import URL
-from page_names import OpenPage, check_accessible, keep_screenshot, words
+from page_names import OpenPage, check_accessible, keep_screenshot
+from page_words import words
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("local_stack")]
 

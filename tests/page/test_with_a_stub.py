@@ -8,12 +8,14 @@ from pathlib import Path
 import httpx2
 import pytest
 from playwright.sync_api import Browser, Dialog, expect
+from starlette.responses import JSONResponse
 
 from orchestrator.api.page import POLICY
 from orchestrator.jobs.records import JobSettings
 from orchestrator.settings import Settings
 from orchestrator_parts import serving
-from page_names import ANOTHER_MACHINE, OpenPage, check_accessible, words
+from page_names import ANOTHER_MACHINE, OpenPage, check_accessible
+from page_words import words
 from problem_files import problem_file
 from stub_server import StubServer
 from workers import Bench
@@ -75,6 +77,25 @@ def test_one_sample_is_shown_with_and_without_redraws(
         row = card.get_by_text(w[name], exact=True).locator("..")
         share = f"{100 * found['value']:.1f}".removesuffix(".0")
         expect(row).to_contain_text(f"{share}%")
+
+
+def test_notes_and_errors_are_told_in_chinese(
+    server: StubServer, bench: Bench, api: httpx2.Client, open_page: OpenPage
+) -> None:
+    server.fail = lambda body: JSONResponse({"error": "too long"}, 400)
+    job = bench.post(problem_file(1))
+    page = open_page(f"{api.base_url}/#/jobs/{job.id}", "zh")
+    expect(page.locator(".banner")).to_contain_text("等待工作进程：没有正在运行的")
+    bench.start_worker()
+    ended = "2 题中有 2 题没有答案"
+    expect(page.locator(".banner.bad")).to_contain_text(ended, timeout=30_000)
+    page.goto(f"{api.base_url}/#/jobs/{job.id}/questions/0")
+    refused = "服务器拒绝了它：模型服务器返回 400：too long"
+    expect(page.locator("dialog .banner.bad")).to_have_text(refused)
+    page.goto(f"{api.base_url}/#/")
+    expect(page.locator(".job .note")).to_contain_text(ended)
+    page.goto(f"{api.base_url}/#/compare?first={job.id}&second={job.id[:-8]}00000000")
+    expect(page.get_by_role("alert")).to_contain_text(f"没有任务 {job.id[:-8]}00000000")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

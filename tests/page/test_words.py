@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import httpx2
 import pytest
+from playwright.sync_api import Page
 
-from contract import FileFault, ProblemFileError, parse_problems
-from contract.tenancy import AT_WORK
+from contract import CodedMessage, FileFault, ProblemFileError, Sentence, parse_problems
+from make_messages import templates
 from orchestrator import errors
 from orchestrator.api.page import FILES
-from page_names import OpenPage, words
+from page_names import OpenPage
+from page_words import COMMANDS, words
 
 SCRIPTS = sorted(FILES.glob("*.js"))
 ROW = {"id": "a", "problem": "p", "questions": [{"question": "q", "options": ["x", "y"]}]}
@@ -80,20 +82,52 @@ def faults() -> Iterator[FileFault]:
         yield from caught.value.faults
 
 
-def test_every_fault_has_a_chinese_sentence(api: httpx2.Client, open_page: OpenPage) -> None:
-    reasons = {fault.reason for fault in faults()}
-    trains = (AT_WORK, "the trainer was killed", "the trainer ended without a model: 没有数据")
-    waiting = {f"no model is published in /models/m/current yet: {how}" for how in trains}
-    page = open_page(str(api.base_url), "zh")
-    told = page.evaluate(
-        "(all) => import('/page/i18n.js').then(({ said }) => all.map((one) => said(one)))",
-        sorted(reasons | waiting),
+def in_chinese(page: Page, messages: Iterable[CodedMessage]) -> list[str]:
+    """What the page shows for each message. None holds two English words, but for commands."""
+    told: list[str] = page.evaluate(
+        "(all) => import('/page/i18n.js').then("
+        "({ said }) => all.map((message) => said(message.text, message)))",
+        [message.model_dump() for message in messages],
     )
-    untold = [one for one in told if not re.search("[一-鿿]", one)]
-    assert untold == []
-    assert not [one for one in told if "trainer" in one]
-    assert not [one for one in told if re.search("[a-z]{3,} [a-z]{3,}", one)]
+    plain = [re.sub(COMMANDS, "", one) for one in told]
+    assert [one for one in plain if re.search("[a-z]{3,} [a-z]{3,}", one)] == []
+    return told
+
+
+def test_every_fault_has_a_chinese_sentence(api: httpx2.Client, open_page: OpenPage) -> None:
+    reasons = {fault.reason: fault.reason.message() for fault in faults()}
+    told = in_chinese(open_page(str(api.base_url), "zh"), reasons.values())
+    assert [one for one in told if not re.search("[一-鿿]", one)] == []
     assert len(reasons) >= 25
+
+
+def test_every_sentence_is_told_in_chinese_with_its_values(
+    api: httpx2.Client, open_page: OpenPage
+) -> None:
+    """Each parameter is a sentence once more, whose one value must come back translated."""
+    away = Sentence("server-away", "away: {url} {error}", url="http://vllm", error="503")
+    messages = [
+        CodedMessage(
+            code=code,
+            text=text,
+            params={name: "failed" if name == "status" else away.message() for name in given},
+        )
+        for code, text, given in templates()
+    ]
+    told = in_chinese(open_page(str(api.base_url), "zh"), messages)
+    for message, one in zip(messages, told, strict=True):
+        values = [name for name in message.params if name != "status"]
+        assert one.count("模型服务器 http://vllm 没有响应：503") == len(values), one
+        assert ("失败" in one) >= ("status" in message.params), one
+
+
+def test_a_code_that_the_page_does_not_know_is_told_in_english(
+    api: httpx2.Client, open_page: OpenPage
+) -> None:
+    page = open_page(str(api.base_url), "zh")
+    for coded in ("{ code: 'of-a-later-version', text: 'it is so', params: {} }", "undefined"):
+        script = f"import('/page/i18n.js').then(({{ said }}) => said('it is so', {coded}))"
+        assert page.evaluate(script) == "it is so"
 
 
 def test_every_kind_of_failure_has_a_name_in_both_languages() -> None:

@@ -106,16 +106,21 @@ def _check(
 def _unknown(
     what: Sentence, name: str, known: Collection[str], elsewhere: Collection[str]
 ) -> Sentence:
-    said = Sentence(
-        "unknown-name", "{name!r}: this call has no such {what}", name=shortened(name), what=what
-    )
     if name in elsewhere:
         other = FORM_FIELD if what == PARAMETER else _QUERY_PARAMETER
-        return Sentence("send-elsewhere", "{fault}; send it as a {other}", fault=said, other=other)
-    if near := get_close_matches(name, known, 1):
-        return Sentence("do-you-mean", "{fault}; do you mean {near}?", fault=said, near=near[0])
-    names = ", ".join(known) or Sentence("none", "none")
-    return Sentence("known-names", "{fault}; it has {names}", fault=said, names=names)
+        hint = Sentence("send-elsewhere", "send it as a {other}", other=other)
+    elif near := get_close_matches(name, known, 1):
+        hint = Sentence("do-you-mean", "do you mean {near}?", near=near[0])
+    else:
+        names = ", ".join(known) or Sentence("none", "none")
+        hint = Sentence("known-names", "it has {names}", names=names)
+    return Sentence(
+        "unknown-name",
+        "{name!r}: this call has no such {what}; {hint}",
+        name=shortened(name),
+        what=what,
+        hint=hint,
+    )
 
 
 def reason_of(fault: ErrorDetails) -> Sentence:

@@ -6,6 +6,7 @@ export class ApiError extends Error {
     this.status = status;
     this.kind = (details.type || "").replace("/problems/", "");
     this.title = details.title || "";
+    this.coded = details.detail_message;
     this.faults = details.errors || [];
     this.faultCount = details.error_count || this.faults.length;
   }

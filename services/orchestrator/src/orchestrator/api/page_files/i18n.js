@@ -1,9 +1,10 @@
-// The page's languages: words by key, and the API's own sentences by pattern.
+// The page's languages: words by key, and the API's own sentences by code.
 import { en } from "./words/en.js";
 import { zh } from "./words/zh.js";
-import { sentences } from "./words/sentences.js";
+import { sentences } from "./words/zh_sentences.js";
 
 const WORDS = { en, zh };
+const SENTENCES = { en: {}, zh: sentences }; // English comes with the reply
 const LOCALES = { en: "en", zh: "zh-CN" };
 
 function preferred() {
@@ -29,14 +30,16 @@ export function t(key, values = {}) {
 
 export const knows = (key) => key in WORDS[language];
 
-// A sentence of the API's in the page's language; one that is not known stays as it is.
-export function said(sentence) {
-  if (!sentence || language === "en") return sentence || "";
-  for (const [pattern, words] of sentences) {
-    const match = pattern.exec(sentence);
-    if (match) return words.replace(/\$(\d)/g, (_, group) => said(match[group] || ""));
-  }
-  return sentence;
+// A sentence of the API's in the page's language: `text` is the English one, `message` its code and parameters.
+export function said(text, message) {
+  const words = SENTENCES[language][message?.code];
+  if (words === undefined) return text ?? "";
+  return words.replace(/\{(\w+)\}/g, (_, name) => inWords(name, message.params[name]));
+}
+
+function inWords(name, value) {
+  if (value?.code) return said(value.text, value);
+  return name === "status" ? t(`status.${value}`) : value;
 }
 
 export const number = (value, digits = 0) =>

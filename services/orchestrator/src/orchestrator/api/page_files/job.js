@@ -71,8 +71,8 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
           <a class="button" href="#/compare?first=${job.id}">${t("job.compare")}</a>
         </div>
       </div>
-      ${job.note ? html`<p class="banner" role="status">${said(job.note)}</p>` : nothing}
-      ${job.error ? html`<p class="banner bad" role="alert">${said(job.error)}</p>` : nothing}
+      ${job.note ? html`<p class="banner" role="status">${said(job.note, job.note_message)}</p>` : nothing}
+      ${job.error ? html`<p class="banner bad" role="alert">${said(job.error, job.error_message)}</p>` : nothing}
       <div class="card">
         <progress class="large" max=${counts.total} .value=${done} aria-label=${t("job.progress")}></progress>
         <p class="facts">

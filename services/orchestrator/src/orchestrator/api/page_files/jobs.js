@@ -87,8 +87,8 @@ export function jobsView(main, { signal, fail }) {
         <div class="what">
           <a href="#/jobs/${job.id}">${job.filename}</a> ${status(job)}
           <small>${moment(job.created_at)} · <code>${job.id.slice(-8)}</code></small>
-          ${job.note ? html`<small class="note">${said(job.note)}</small>` : nothing}
-          ${job.error ? html`<small class="note bad">${said(job.error)}</small>` : nothing}
+          ${job.note ? html`<small class="note">${said(job.note, job.note_message)}</small>` : nothing}
+          ${job.error ? html`<small class="note bad">${said(job.error, job.error_message)}</small>` : nothing}
         </div>
         <div class="progress">
           <progress max=${counts.total} .value=${done} aria-label=${t("job.progress")}></progress>

@@ -32,7 +32,7 @@ export function modelView(main, { subject, signal, fail }) {
   const state = () =>
     served.state === "ok"
       ? html`<p class="banner good" role="status">${t("model.serving", { name: served.name })}</p>`
-      : html`<p class="banner" role="status">${said(served.state)}</p>`;
+      : html`<p class="banner" role="status">${said(served.state, served.state_message)}</p>`;
 
   const published = () => html`
     <section class="card"><h2>${t("model.published")}</h2>
@@ -116,7 +116,7 @@ export function modelView(main, { subject, signal, fail }) {
           ${["read", "problems", "near_duplicate_problems", "repeated", "trained", "copies", "held_out", "leaking"]
             .filter((name) => report[name] !== undefined)
             .map((name) => html`<div><dt>${t(`data.${name}`)}</dt><dd>${number(report[name])}</dd></div>`)}
-          ${Object.entries(report.dropped || {}).map(([reason, count]) => html`<div><dt>${t("data.dropped", { reason: said(reason) })}</dt><dd>${number(count)}</dd></div>`)}
+          ${Object.entries(report.dropped || {}).map(([reason, count]) => html`<div><dt>${t("data.dropped", { reason: said(reason, report.dropped_messages?.[reason]) })}</dt><dd>${number(count)}</dd></div>`)}
         </dl>
         <div class="charts">
           <div><h3>${t("data.keys")}</h3>${bars(
@@ -151,7 +151,7 @@ export function modelView(main, { subject, signal, fail }) {
       ${(check.replies || []).map(
         (reply) => html`
         <article class="sample ${reply.label === null ? "invalid" : reply.label === reply.key ? "right" : "wrong"}">
-          <header><b>${reply.label ?? t("sample.invalid")}</b><small>${t("question.key", { key: reply.key })} · ${said(reply.source)}</small></header>
+          <header><b>${reply.label ?? t("sample.invalid")}</b><small>${t("question.key", { key: reply.key })} · ${said(reply.source, reply.source_message)}</small></header>
           <details><summary>${t("check.prompt")}</summary><pre>${(reply.messages || []).map((message) => message.content).join("\n\n")}</pre></details>
           <pre>${reply.text}</pre>
         </article>`,

@@ -77,7 +77,7 @@ export function answerView(found) {
   const { answer } = found;
   const votes = Object.values(answer.tally).reduce((sum, count) => sum + count, 0);
   return html`
-    ${answer.error ? html`<p class="banner bad" role="alert">${said(answer.error)}</p>` : nothing}
+    ${answer.error ? html`<p class="banner bad" role="alert">${said(answer.error, answer.error_message)}</p>` : nothing}
     ${
       votes
         ? html`<h3>${t("question.tally")}</h3>

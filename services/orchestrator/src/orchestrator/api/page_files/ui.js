@@ -13,7 +13,7 @@ export function failure(error) {
   return html`
     <div class="banner bad" role="alert">
       <strong>${heading(error)}</strong>
-      ${error.faults.length ? faults(error) : html`<p>${said(error.message)}</p>`}
+      ${error.faults.length ? faults(error) : html`<p>${said(error.message, error.coded)}</p>`}
     </div>`;
 }
 
@@ -27,7 +27,7 @@ function faults(error) {
       <thead><tr><th>${t("fault.line")}</th><th>${t("fault.place")}</th><th>${t("fault.reason")}</th></tr></thead>
       <tbody>${error.faults.map(
         (fault) => html`
-        <tr><td class="num">${fault.line}</td><td><code>${fault.place || "–"}</code></td><td>${said(fault.reason)}</td></tr>`,
+        <tr><td class="num">${fault.line}</td><td><code>${fault.place || "–"}</code></td><td>${said(fault.reason, fault.reason_message)}</td></tr>`,
       )}
       </tbody>
     </table>
