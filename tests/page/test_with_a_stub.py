@@ -10,6 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Dialog, expect
 from starlette.responses import JSONResponse
 
+from contract import Sentence, write_json
+from contract.published import DATA_FILE, VERIFICATION_FILE, RecordedReply
 from orchestrator.api.page import POLICY
 from orchestrator.jobs.records import JobSettings
 from orchestrator.settings import Settings
@@ -18,7 +20,7 @@ from page_names import ANOTHER_MACHINE, OpenPage, check_accessible
 from page_words import words
 from problem_files import problem_file
 from stub_server import StubServer
-from workers import Bench
+from workers import Bench, until
 
 KEY = "a-secret-of-the-test"
 HOSTILE = (
@@ -207,6 +209,32 @@ def test_an_earlier_model_is_made_current_after_confirmation(
         expect(rows.nth(1).locator(".badge")).to_have_text(w["model.current"])
         assert (two_models / "current").readlink() == Path("aaa1")
         check_accessible(page)
+
+
+def test_what_is_known_of_a_model_is_told_in_chinese(
+    settings: Settings, two_models: Path, open_page: OpenPage
+) -> None:
+    template = "{file}, {problem}, question {number}"
+    source = Sentence("from-problem-file", template, file="a.jsonl", problem="p0", number=1)
+    reply = RecordedReply(source=source, source_message=source.message(), text="答案是：A")
+    verification = write_json({"replies": [reply.model_dump()]})
+    (two_models / "bbb2" / VERIFICATION_FILE).write_text(verification, encoding="utf-8")
+    reason = Sentence("no-answer-given", "no answer given")
+    data = {
+        "keys_read": {},
+        "keys_trained": {},
+        "dropped": {reason: 2},
+        "dropped_messages": {reason: reason.message().model_dump()},
+    }
+    (two_models / "bbb2" / DATA_FILE).write_text(write_json(data))
+    published = settings.model_copy(update={"model_name": "m", "model_contract": "published"})
+    with serving(published) as port:
+        url = f"http://127.0.0.1:{port}"
+        until(lambda: "serves stub, not m@bbb2 yet" in httpx2.get(f"{url}/model").json()["state"])
+        page = open_page(f"{url}/#/model", "zh")
+        expect(page.locator(".banner")).to_contain_text("提供的是 stub，还不是 m@bbb2：")
+        expect(page.get_by_text("a.jsonl，p0，第 1 问")).to_be_visible()
+        expect(page.get_by_text("舍弃：没有标准答案")).to_be_visible()
 
 
 def test_a_page_continues_by_itself_after_an_api_outage(
