@@ -107,7 +107,7 @@ node_modules/ready: package.json package-lock.json
 
 .PHONY: types types-model
 types:
-	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/conftest.py bench/answer.py bench/page.py docs/make_configuration.py
+	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/conftest.py bench/answer.py bench/page.py docs/make_configuration.py docs/make_messages.py
 
 types-model:
 	.venv-model/bin/mypy services/trainer/src services/inference/src examples/demo bench/train.py bench/draw_answer.py tests/trainer tests/inference
