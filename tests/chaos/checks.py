@@ -78,23 +78,33 @@ class Journals:
         self._stack = stack
         self.job_id = job_id
         self.answered: dict[Key, bytes] = {}
-        self.lines = 0
         self.asked_after: dict[int, int] = {}
         self._read_to: dict[Path, int] = {}
+        self._answers_of: Counter[str] = Counter()  # by shard
 
     def look(self) -> bool:
         """Read what is new. True if anything was."""
-        lines = [line for path in self._paths() for line in self._new_lines(path)]
+        lines = [(path.stem, line) for path in self._paths() for line in self._new_lines(path)]
         # after the journals: what is in them was drawn before this
         drawn = self._stack.samples.read_bytes().count(b"\n") if lines else 0
-        for line in lines:
+        for shard, line in lines:
             record = json.loads(line)
             for sample in record.get("samples") or record.get("drawn") or ():
                 self.asked_after.setdefault(sample["seed"], drawn)
             if "answer" in record:
                 self.answered.setdefault((record["id"], record["index"]), line)
-        self.lines += len(lines)
+                self._answers_of[shard] += 1
         return bool(lines)
+
+    def begun(self) -> dict[str, int]:
+        """The answers of the shards that are begun and not all answered."""
+        job = json.loads((self._stack.directory(self.job_id) / "job.json").read_bytes())
+        sizes = {f"{n:04d}": place["questions"] for n, place in enumerate(job["shards"])}
+        return {s: count for s, count in self._answers_of.items() if 0 < count < sizes[s]}
+
+    def have_moved(self, since: dict[str, int]) -> bool:
+        """True if each shard of an earlier `begun` has a further answer."""
+        return all(self._answers_of[shard] > count for shard, count in since.items())
 
     def _paths(self) -> list[Path]:
         return sorted(self._stack.directory(self.job_id).glob("shards/*.jsonl"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import struct
 import subprocess
@@ -26,11 +25,7 @@ class Clock:
             library = folder / "clock.so"
             command = ["gcc", "-O2", "-shared", "-fPIC", "-o", str(library), str(SOURCE)]
             subprocess.run(command, check=True)
-            preloaded = os.environ.get("LD_PRELOAD", "")
-            self.environment = {
-                "LD_PRELOAD": f"{library} {preloaded}".strip(),
-                "CHAOS_CLOCK": str(self._offset),
-            }
+            self.environment = {"LD_PRELOAD": str(library), "CHAOS_CLOCK": str(self._offset)}
 
     def shift(self, seconds: int) -> None:
         """Set the offset from the machine's clock, for all processes at once."""

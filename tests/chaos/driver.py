@@ -44,11 +44,12 @@ PAIRS = 100
 def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     chosen = _chosen()
+    first = chosen.first
     if chosen.seed is not None:
         wanted = [Wanted(chosen.seed, chosen.pair)]
     else:
-        wanted = [Wanted(seed, pair=False) for seed in range(chosen.runs)]
-        wanted += [Wanted(seed, pair=True) for seed in range(chosen.pairs)]
+        wanted = [Wanted(seed, pair=False) for seed in range(first, first + chosen.runs)]
+        wanted += [Wanted(seed, pair=True) for seed in range(first, first + chosen.pairs)]
     console = Console()
     began = time.monotonic()
     outcomes: list[Outcome] = []
@@ -80,6 +81,7 @@ def _chosen() -> argparse.Namespace:
     )
     parser.add_argument("--runs", type=int, default=RUNS, help="runs with one fault")
     parser.add_argument("--pairs", type=int, default=PAIRS, help="runs with two faults")
+    parser.add_argument("--first", type=int, default=0, help="the first seed of those runs")
     parser.add_argument("--seed", type=int, help="do one run alone: the one of this seed")
     parser.add_argument("--pair", action="store_true", help="of --seed, the run with two faults")
     lanes = 2 * (os.cpu_count() or 1)

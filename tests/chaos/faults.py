@@ -69,11 +69,21 @@ class Fault:
 
 
 def send(number: signal.Signals, *names: str) -> Step:
-    """To the started processes alone, as an operator or the kernel does it."""
+    """To the started processes alone, as an operator does it."""
 
     def step(scene: Scene) -> None:
         for name in names:
             scene.stack.send(name, number)
+
+    return step
+
+
+def send_to_all(number: signal.Signals, *names: str) -> Step:
+    """To the started processes and to everything that they forked, as to a container."""
+
+    def step(scene: Scene) -> None:
+        for name in names:
+            scene.stack.send_to_all(name, number)
 
     return step
 
@@ -84,24 +94,6 @@ def send_to_horse(number: signal.Signals) -> Step:
         if pid is None:
             raise NotNowError
         scene.halted.append(pid)
-
-    return step
-
-
-def halt(*names: str) -> Step:
-    """With everything that they forked, as a machine that is suspended."""
-
-    def step(scene: Scene) -> None:
-        for name in names:
-            scene.stack.send_to_all(name, signal.SIGSTOP)
-
-    return step
-
-
-def go_on(*names: str) -> Step:
-    def step(scene: Scene) -> None:
-        for name in names:
-            scene.stack.send_to_all(name, signal.SIGCONT)
 
     return step
 
@@ -131,18 +123,23 @@ def process_faults() -> Iterator[Fault]:
     }
     yield Fault("kill -9: a work horse", send_to_horse(signal.SIGKILL))
     for target, (names, _) in targets.items():
-        yield Fault(f"kill -9: {target}", send(signal.SIGKILL, *names))
+        yield Fault(f"kill -9: {target}", send_to_all(signal.SIGKILL, *names))
     yield Fault("kill -9: Redis, and its files removed", wipe_redis)
     yield Fault("SIGTERM: a work horse", send_to_horse(signal.SIGTERM))
     for target, (names, _) in targets.items():
         yield Fault(f"SIGTERM: {target}", send(signal.SIGTERM, *names))
     yield Fault("SIGSTOP: a work horse", send_to_horse(signal.SIGSTOP), let_horses_go_on)
     for target, (names, words) in targets.items():
-        yield Fault(f"SIGSTOP: {target}", halt(*names), go_on(*names), words)
+        yield Fault(
+            f"SIGSTOP: {target}",
+            send_to_all(signal.SIGSTOP, *names),
+            send_to_all(signal.SIGCONT, *names),
+            words,
+        )
     yield Fault(
         f"SIGSTOP: all workers, for {PAST_A_LEASE_S:.0f} s",
-        halt(*WORKERS),
-        go_on(*WORKERS),
+        send_to_all(signal.SIGSTOP, *WORKERS),
+        send_to_all(signal.SIGCONT, *WORKERS),
         ("worker",),
         PAST_A_LEASE_S,
     )

@@ -33,9 +33,10 @@ ASK_EVERY_S = 0.4
 class Outcome:
     """What came of a run. Times are in seconds; None where there was nothing to measure.
 
-    `recovery_s` is from the moment when the last fault was gone until the next journaled answer or
-    the job's end. `note_s` is the longest time that the job stood still before a note said why,
-    `silence_s` the longest time that it stood still without one.
+    `recovery_s` is from the moment when the last fault was gone until each begun shard has a
+    further answer, or until the next answer or the job's end if no shard was begun. `note_s` is the
+    longest time that the job stood still before a note said why, `silence_s` the longest time that
+    it stood still without one.
     """
 
     seed: int
@@ -103,6 +104,7 @@ class Run:
         self._still = Stillness()
         self._ask_at_s = self._look_at_s = 0.0
         self._has_ended = self._is_noted = False
+        self._begun: dict[str, int] | None = None  # when the last fault was gone
         self._recovered_at_s: float | None = None
 
     def go(self, undisturbed: Undisturbed) -> Outcome:
@@ -136,6 +138,9 @@ class Run:
             for act in self.acts:
                 answers = len(self.journals.answered)
                 act.step(self.scene, answers, is_noted=self._is_noted, has_ended=self._has_ended)
+            if self._begun is None and all(act.undone_at_s for act in self.acts):
+                self.journals.look()
+                self._begun = self.journals.begun()
             gone_s = max((act.undone_at_s or float("inf") for act in self.acts), default=0.0)
             if time.monotonic() - gone_s > STUCK_AFTER_S:
                 return f"not complete {STUCK_AFTER_S:.0f} s after the fault was gone"
@@ -163,8 +168,9 @@ class Run:
                 self._is_noted = self._still.seen(job["note"], self._words)
 
     def _note_recovery(self) -> None:
-        gone = [act.undone_at_s for act in self.acts]
-        if self._recovered_at_s is None and None not in gone:
+        if self._recovered_at_s is not None or self._begun is None:
+            return
+        if self._has_ended or self.journals.have_moved(self._begun):
             self._recovered_at_s = time.monotonic()
 
     def _end_faults(self) -> None:

@@ -59,10 +59,10 @@ class Stack:
         self.samples.touch()
         self.mischief.touch()
         self.clock = Clock(folder)
-        os.environ.update(self.clock.environment)
-        os.environ[MARK] = str(folder)
-        tempfile.tempdir = str(folder)  # where local mode puts the socket of Redis
         self.volume = Volume(folder / "volume")
+        self._environment = {**self.clock.environment, MARK: str(folder)}
+        os.environ.update(self._environment)
+        tempfile.tempdir = str(folder)  # where local mode puts the socket of Redis
         model_port, linked_port, linked_redis = free_port(), free_port(), folder / "linked.sock"
         self.local = LocalStack(
             folder,
@@ -115,6 +115,8 @@ class Stack:
             self.send_to_all(name, signal.SIGCONT)  # a halted process ends only once it goes on
         self.api.close()
         self.processes.__exit__(None, None, None)
+        for name in self._environment:
+            del os.environ[name]
         self.network.end()
         self.volume.end()
 
