@@ -176,8 +176,8 @@ def _compare(stack: Stack, undisturbed: Undisturbed, journals: Journals, verdict
         say(f"{len(gone)} journaled answers are gone")
 
 
-def left_over(stack: Stack, job_ids: list[str]) -> list[str]:
-    """Files, processes and leases that are still there a while after the jobs' end."""
+def left_over(stack: Stack, job_ids: list[str], within_s: float = GONE_WITHIN_S) -> list[str]:
+    """Files, processes and leases that are still there a while after the end of `job_ids`."""
     found: list[str] = []
 
     def nothing_is_left_over() -> bool:
@@ -185,7 +185,7 @@ def left_over(stack: Stack, job_ids: list[str]) -> list[str]:
         return not found
 
     try:
-        stack.until(nothing_is_left_over, GONE_WITHIN_S)
+        stack.until(nothing_is_left_over, within_s)
     except TimeoutError:
         return [f"left over: {thing}" for thing in found]
     return []

@@ -62,8 +62,15 @@ class Stack:
         self.volume = Volume(folder / "volume")
         self._environment = {**self.clock.environment, MARK: str(folder)}
         os.environ.update(self._environment)
-        tempfile.tempdir = str(folder)  # where local mode puts the socket of Redis
-        model_port, linked_port, linked_redis = free_port(), free_port(), folder / "linked.sock"
+        self._tempdir, tempfile.tempdir = (
+            tempfile.tempdir,
+            str(folder),
+        )  # where local mode puts the socket of Redis
+        model_port, linked_port, linked_redis = (
+            free_port(),
+            free_port(),
+            folder / "linked-redis.sock",
+        )
         self.local = LocalStack(
             folder,
             self.volume.path,
@@ -117,6 +124,7 @@ class Stack:
         self.processes.__exit__(None, None, None)
         for name in self._environment:
             del os.environ[name]
+        tempfile.tempdir = self._tempdir
         self.network.end()
         self.volume.end()
 
