@@ -13,12 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -35,6 +33,7 @@ from rich.progress import (
 from chaos.lanes import Wanted, run_all
 from chaos.pages import ROOT, machine, put_between
 from chaos.runs import Outcome
+from chaos.stack import interrupt_once
 from chaos.table import summary, table
 
 RUNS = 250
@@ -42,7 +41,7 @@ PAIRS = 100
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_once()
     chosen = _chosen()
     first = chosen.first
     if chosen.seed is not None:
@@ -106,10 +105,6 @@ def _line(one: Wanted, outcome: Outcome) -> str:
     faults = " and ".join(outcome.faults)
     again = f"--seed {one.seed}{' --pair' if one.pair else ''}"
     return f"{again} ({faults}): {'; '.join(outcome.complaints)}"
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

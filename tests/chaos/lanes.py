@@ -5,19 +5,17 @@ from __future__ import annotations
 import multiprocessing
 import queue
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
 from typing import NamedTuple
 
 from chaos.checks import Undisturbed
 from chaos.plans import plan
 from chaos.runs import QUESTIONS, Outcome, Run, clean_up, keep_evidence, run_undisturbed
-from chaos.stack import Stack
+from chaos.stack import Stack, interrupt_once
 
 END_TIMEOUT_S = 60.0
 
@@ -52,11 +50,12 @@ def run_all(wanted: list[Wanted], lanes: int, failures: Path) -> Iterator[tuple[
     try:
         for _ in wanted:
             yield _next(done, started)
+    except BaseException:
+        for lane in started:
+            lane.terminate()
+        raise
     finally:
-        for lane in started:
-            if lane.is_alive():
-                lane.terminate()
-        for lane in started:
+        for lane in started:  # each ends its stack first
             lane.join(END_TIMEOUT_S)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -79,7 +78,7 @@ def work(
     failures: Path,
 ) -> None:
     """A lane: a stack is kept up from run to run; after a failed run, a new one is started."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_once()
     number = 0
     try:
         one = todo.get()
@@ -119,7 +118,3 @@ def _use(
         if outcome.complaints:
             return one
     return None
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from chaos.pages import ROOT, machine, put_between
-from chaos.stack import WORKERS, Stack
+from chaos.stack import WORKERS, Stack, interrupt_once
 from problem_files import problem_file
 
 SAMPLE_EVERY_S = 10.0
@@ -119,6 +119,7 @@ def main() -> int:
     chosen = parser.parse_args()
     if chosen.minutes < SHORTEST_MINUTES:
         parser.error(f"--minutes: at least {SHORTEST_MINUTES:g}, to see what grows after the start")
+    interrupt_once()
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="quorum-soak-", dir="/tmp"))
     try:

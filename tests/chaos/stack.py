@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 import httpx2
@@ -118,8 +118,10 @@ class Stack:
         self.end()
 
     def end(self) -> None:
-        for name in (*WORKERS, "api", "redis", "model"):
-            self.send_to_all(name, signal.SIGCONT)  # a halted process ends only once it goes on
+        for child in self.processes.children:
+            self.send_to_all(
+                child.name, signal.SIGCONT
+            )  # a halted process ends only once it goes on
         self.api.close()
         self.processes.__exit__(None, None, None)
         for name in self._environment:
@@ -225,6 +227,18 @@ class Stack:
         shutil.copytree(self.folder / "logs", folder / "logs", dirs_exist_ok=True)
         shutil.copytree(self.data / "jobs", folder / "jobs", dirs_exist_ok=True)
         shutil.copy(self.samples, folder)
+
+
+def interrupt_once() -> None:
+    """Let SIGTERM and SIGINT raise KeyboardInterrupt, once: after that the stack is being ended."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for further in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(further, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupt)
 
 
 def _kill(pid: int, number: signal.Signals) -> bool:
