@@ -13,8 +13,10 @@ from threading import Event, Thread
 from redis import Redis
 from redis.exceptions import RedisError
 
-TTL_S = 15
-BEAT_EVERY_S = 4.0
+# With the rounding to a second and the pause between two scans, a note says within 10 s that no
+# worker runs.
+TTL_S = 7
+BEAT_EVERY_S = 2.0
 # A sorted set of worker names, scored by their last report on Redis's own clock.
 KEY = "quorum:workers"
 
