@@ -18,6 +18,8 @@ from strange_replies import UNUSABLE, USABLE
 HOUR_S = 3600
 # A lease lasts 20 s: a process that was halted for longer has lost it.
 PAST_A_LEASE_S = 24.0
+# So long that every lease has run out, and the job has stood still for a while.
+LONG_AWAY_S = 34.0
 HANG_S = 60.0
 # The share of requests at which a misbehaving model misbehaves.
 SHARES = (1.0, 0.3)
@@ -114,11 +116,11 @@ def flush_redis(scene: Scene) -> None:
 
 def process_faults() -> Iterator[Fault]:
     targets = {
-        "a worker": (WORKERS[:1], ("worker",)),
-        "all workers": (WORKERS, ("worker",)),
+        "a worker": (WORKERS[:1], ()),
+        "all workers": (WORKERS, ("for a worker",)),
         "the API": (("api",), ()),
         "Redis": (("redis",), ("edis",)),
-        "the model server": (("model",), ("model", "replies")),
+        "the model server": (("model",), ("the model", "replies")),
         "every process": (EVERYTHING, ()),
     }
     yield Fault("kill -9: a work horse", send_to_horse(signal.SIGKILL))
@@ -140,7 +142,7 @@ def process_faults() -> Iterator[Fault]:
         f"SIGSTOP: all workers, for {PAST_A_LEASE_S:.0f} s",
         send_to_all(signal.SIGSTOP, *WORKERS),
         send_to_all(signal.SIGCONT, *WORKERS),
-        ("worker",),
+        ("for a worker",),
         PAST_A_LEASE_S,
     )
     yield Fault("FLUSHALL of Redis", flush_redis)
@@ -161,14 +163,14 @@ def behave(scene: Scene) -> None:
 
 
 def model_faults() -> Iterator[Fault]:
-    words = ("model",)
+    words = ("the model",)
     for status in (500, 503):
         yield Fault(f"model: status {status}", misbehave(status=status), behave, words)
     yield Fault("model: 429", misbehave(status=429), behave, words)
     later = misbehave(status=429, headers={"Retry-After": "2"})
     yield Fault("model: 429 with Retry-After", later, behave, words)
     hang = misbehave(hang_s=HANG_S)
-    yield Fault("model: no reply for a minute", hang, behave, ("model", "replies"))
+    yield Fault("model: no reply for a minute", hang, behave, ("the model", "replies"))
     for name in UNUSABLE:
         row = f"model: an unusable body ({len(UNUSABLE)} kinds)"
         yield Fault(f"model: {name}", misbehave(unusable=name), behave, words, row=row)
@@ -190,13 +192,20 @@ def redis_link(mode: Mode) -> Step:
 
 def network_faults() -> Iterator[Fault]:
     for where, link, words in (
-        ("the model server", model_link, ("model", "replies")),
+        ("the model server", model_link, ("the model", "replies")),
         ("Redis", redis_link, ("edis",)),
     ):
         whole = link("open")
         yield Fault(f"network: {where} is refused", link("refused"), whole, words)
         yield Fault(f"network: no byte to or from {where}", link("frozen"), whole, words)
         yield Fault(f"network: replies of {where} break off", link("halved"), whole, words)
+    yield Fault(
+        f"network: no byte to or from Redis, for {LONG_AWAY_S:.0f} s",
+        redis_link("frozen"),
+        redis_link("open"),
+        ("edis",),
+        LONG_AWAY_S,
+    )
 
 
 def throttle(bytes_per_s: int) -> Step:
@@ -221,7 +230,7 @@ def machine_faults() -> Iterator[Fault]:
         "volume: full",
         lambda scene: scene.stack.volume.fill(),
         lambda scene: scene.stack.volume.empty(),
-        ("room",),
+        ("for room",),
         possible=can_mount(),
     )
     yield Fault(

@@ -7,6 +7,7 @@ import queue
 import shutil
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -103,12 +104,14 @@ def _use(
     """Do runs on one stack. Returns the next run if the stack is of no more use."""
     while one is not None:
         began = time.monotonic()
-        outcome = Run(stack, one.seed, plan(one.seed, QUESTIONS, pair=one.pair)).go(undisturbed)
-        if not outcome.complaints:
-            try:
-                clean_up(stack)
-            except (TimeoutError, OSError) as error:
-                outcome.complaints.append(f"the stack did not become healthy again: {error}")
+        run = Run(stack, one.seed, plan(one.seed, QUESTIONS, pair=one.pair))
+        try:
+            outcome = run.go(undisturbed)
+            clean_up(stack)
+        except Exception as error:  # noqa: BLE001 # whatever it is, this run failed by it
+            traceback.print_exc()
+            outcome = run.outcome()
+            outcome.complaints.append(f"{type(error).__name__}: {error}")
         outcome.seconds = round(time.monotonic() - began, 2)
         if outcome.complaints:
             name = f"{'pair' if one.pair else 'single'}-{one.seed}"

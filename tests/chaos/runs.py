@@ -36,7 +36,8 @@ class Outcome:
     `recovery_s` is from the moment when the last fault was gone until each begun shard has a
     further answer, or until the next answer or the job's end if no shard was begun. `note_s` is the
     longest time that the job stood still before a note said why, `silence_s` the longest time that
-    it stood still without one.
+    it stood still without one. `missed` counts faults that found nothing to strike before the job
+    ended.
     """
 
     seed: int
@@ -49,6 +50,7 @@ class Outcome:
     silence_s: float = 0.0
     doubled: int = 0
     lost: int = 0
+    missed: int = 0
     seconds: float = 0.0
 
     @property
@@ -64,6 +66,7 @@ class _Act:
         self.done_at_s: float | None = None
         self.undone_at_s: float | None = None
         self.at_answers = 0
+        self.missed = False
 
     @property
     def holds(self) -> bool:
@@ -77,6 +80,7 @@ class _Act:
             except (NotNowError, RedisError):
                 if not has_ended:
                     return  # the next step tries again
+                self.missed = True
             self.done_at_s, self.at_answers = time.monotonic(), answers
             if fault.undo is None:
                 self.undone_at_s = self.done_at_s
@@ -114,7 +118,7 @@ class Run:
         self.journals = Journals(self.stack, self.stack.post(FILE))
         stuck = self._until_over()
         self._end_faults()
-        outcome = self._outcome()
+        outcome = self.outcome()
         others = [Journals(self.stack, job_id) for job_id in self.scene.jobs]
         for other in others:
             self._wait_for(other.job_id)
@@ -179,7 +183,8 @@ class Run:
             if act.holds:
                 act.undo(self.scene)
 
-    def _outcome(self) -> Outcome:
+    def outcome(self) -> Outcome:
+        """What came of it so far, before it is judged."""
         gone_s = max((act.undone_at_s or 0.0 for act in self.acts), default=0.0)
         recovery_s = None
         if self._recovered_at_s is not None and self.acts:
@@ -194,6 +199,7 @@ class Run:
             recovery_s=recovery_s,
             note_s=None if self._still.note_s is None else round(self._still.note_s, 2),
             silence_s=round(self._still.silence_s, 2),
+            missed=sum(act.missed for act in self.acts),
         )
 
     def _wait_for(self, job_id: str) -> None:

@@ -51,7 +51,9 @@ def _longest(values: Iterable[float | None]) -> str:
 def summary(outcomes: list[Outcome]) -> str:
     failed = sum(bool(outcome.complaints) for outcome in outcomes)
     pairs = sum(len(outcome.faults) > 1 for outcome in outcomes)
+    missed = sum(outcome.missed for outcome in outcomes)
     return (
         f"{len(outcomes) - pairs} runs with one fault and {pairs} with two: "
-        f"{len(outcomes) - failed} whole, {failed} failed."
+        f"{len(outcomes) - failed} whole, {failed} failed. {missed} faults found nothing to strike, "
+        "because the job had ended."
     )
