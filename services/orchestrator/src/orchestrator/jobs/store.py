@@ -181,7 +181,16 @@ class JobStore(JobReader):
         write_atomically(self._done(job_id, shard), counts.model_dump_json().encode())
 
     def write_end(self, job_id: str, status: EndFile) -> None:
-        write_atomically(self.directory(job_id) / "end.json", status.model_dump_json().encode())
+        """End the job. Removes what writers left that were killed before they renamed their files.
+
+        If two processes end a job at once, this may remove a file of the other, which then fails.
+        """
+        directory = self.directory(job_id)
+        written_once = (*RESULTS, "end.json", "start.json", CONTRACT_FILE)
+        for pattern in (*(f".{name}.*" for name in written_once), "shards/.*.done.*"):
+            for path in directory.glob(pattern):
+                path.unlink(missing_ok=True)
+        write_atomically(directory / "end.json", status.model_dump_json().encode())
 
     def cancel(self, job_id: str) -> None:
         """Request the job's cancellation.
