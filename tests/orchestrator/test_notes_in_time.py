@@ -1,14 +1,17 @@
-"""Workers that are gone or halted are missed in time for a job's note."""
+"""A job that stands still says why within 10 s."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 
 import httpx2
 import pytest
 
 from orchestrator.local.guardian import session_members
+from orchestrator.settings import Settings
+from orchestrator_parts import serving
 from problem_files import problem_file
 from stub_server import StubServer
 from workers import Bench, until
@@ -32,3 +35,18 @@ def test_a_note_says_within_10_s_that_no_worker_runs(
     for pid in session_members(worker.pid):
         os.kill(pid, number)
     until(is_noted, NOTED_WITHIN_S)
+
+
+def test_a_note_names_a_redis_that_does_not_answer(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and sends nothing
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        deaf = settings.model_copy(update={"redis_url": url})
+        with (
+            serving(deaf) as port,
+            httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as api,
+        ):
+            job_id = api.post("/jobs", files={"file": ("f", problem_file(1))}).json()["id"]
+            until(
+                lambda: "Redis cannot be used" in str(api.get(f"/jobs/{job_id}").json()["note"]),
+                NOTED_WITHIN_S,
+            )

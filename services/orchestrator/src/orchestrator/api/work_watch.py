@@ -18,7 +18,7 @@ from orchestrator.settings import Settings
 
 log = structlog.get_logger("quorum")
 
-REDIS_TIMEOUT_S = 10.0
+REDIS_TIMEOUT_S = 5.0  # with the pause between two scans, a note is there within 10 s
 
 
 class WorkWatch:
@@ -28,7 +28,7 @@ class WorkWatch:
 
     def __init__(self, settings: Settings, store: JobStore) -> None:
         self._store = store
-        # a command without an answer fails before the next scan; nothing here blocks on Redis
+        # nothing here blocks on Redis, so every command may have a limit
         self.scheduler = Scheduler(store, connect(settings.redis_url, REDIS_TIMEOUT_S))
         self.state = "ok"
         self.has_workers = True
@@ -41,11 +41,17 @@ class WorkWatch:
         Raises:
             CoordinationError: Redis is away.
         """
-        await asyncio.to_thread(self.scheduler.scan)
-        self.has_workers = await asyncio.to_thread(self.scheduler.has_workers)
-        self.waits = await asyncio.to_thread(read_waits, self.scheduler.connection)
-        self._idle_since = await asyncio.to_thread(self._idle_jobs)
+        try:
+            await asyncio.to_thread(self._read)
+        except CoordinationError as error:
+            raise CoordinationError(f"Redis cannot be used: {error}") from error
         self.state = "ok"
+
+    def _read(self) -> None:
+        self.scheduler.scan()
+        self.has_workers = self.scheduler.has_workers()
+        self.waits = read_waits(self.scheduler.connection)
+        self._idle_since = self._idle_jobs()
 
     def failed(self, reason: Sentence) -> None:
         self.state = reason
