@@ -25,6 +25,7 @@ LONGEST_HOLD_S = 14.0
 NOTE_LIMIT_S = 10.0
 # After the last fault is gone, a job that is not complete by then is stuck.
 STUCK_AFTER_S = 150.0
+LONGEST_RUN_S = 300.0
 LOOK_EVERY_S = 0.1
 ASK_EVERY_S = 0.4
 
@@ -136,6 +137,7 @@ class Run:
         """Keep the stack up and do the faults until the job has ended. Returns a complaint if it
         does not end.
         """
+        began = time.monotonic()
         while not (self._has_ended and all(act.undone_at_s for act in self.acts)):
             self.stack.tick()
             self._look()
@@ -148,6 +150,8 @@ class Run:
             gone_s = max((act.undone_at_s or float("inf") for act in self.acts), default=0.0)
             if time.monotonic() - gone_s > STUCK_AFTER_S:
                 return f"not complete {STUCK_AFTER_S:.0f} s after the fault was gone"
+            if time.monotonic() - began > LONGEST_RUN_S:
+                return f"not complete after {LONGEST_RUN_S:.0f} s"
         return None
 
     def _look(self) -> None:

@@ -54,6 +54,6 @@ def summary(outcomes: list[Outcome]) -> str:
     missed = sum(outcome.missed for outcome in outcomes)
     return (
         f"{len(outcomes) - pairs} runs with one fault and {pairs} with two: "
-        f"{len(outcomes) - failed} whole, {failed} failed. {missed} faults found nothing to strike, "
-        "because the job had ended."
+        f"{len(outcomes) - failed} whole, {failed} failed. {missed} faults found nothing to strike"
+        ", because the job had ended."
     )

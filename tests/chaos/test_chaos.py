@@ -12,7 +12,7 @@ import pytest
 from chaos.checks import Undisturbed, left_over, sampled
 from chaos.faults import FAULTS, Fault, Scene
 from chaos.plans import Planned, plan
-from chaos.runs import FILE, QUESTIONS, Run, clean_up, has_ended, run_undisturbed
+from chaos.runs import FILE, NOTE_LIMIT_S, QUESTIONS, Run, clean_up, has_ended, run_undisturbed
 from chaos.stack import Stack
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
@@ -65,6 +65,25 @@ def test_a_fault_in_the_middle_of_a_job_changes_nothing(
         pytest.skip("this machine lacks what the fault needs (root for a volume, gcc for a clock)")
     planned = Planned(BY_NAME[name], QUESTIONS // 2, BY_NAME[name].hold_s or 1.0)
     assert complaints(stack, undisturbed, planned) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "name", ["SIGSTOP: all workers", "network: no byte to or from Redis"], ids=["28", "74"]
+)
+def test_a_job_that_stands_still_says_why_in_time(
+    stack: Stack, undisturbed: Undisturbed, name: str
+) -> None:
+    """The seeds 28 (of pairs) and 74 failed: no note named the reason within 10 s."""
+    longer_than_the_limit = Planned(BY_NAME[name], QUESTIONS - 15, NOTE_LIMIT_S + 3)
+    assert complaints(stack, undisturbed, longer_than_the_limit) == []
+
+
+@pytest.mark.long
+def test_a_worker_killed_at_the_end_leaves_no_file(stack: Stack, undisturbed: Undisturbed) -> None:
+    """Seed 84 failed: results that were half written stayed in the job's directory."""
+    at_the_end = Planned(BY_NAME["kill -9: all workers"], QUESTIONS, None)
+    assert complaints(stack, undisturbed, at_the_end) == []
 
 
 @pytest.mark.long
