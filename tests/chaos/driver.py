@@ -65,7 +65,10 @@ def main() -> int:
             if outcome.complaints:
                 progress.console.print(_line(one, outcome), markup=False, soft_wrap=True)
     minutes = (time.monotonic() - began) / 60
-    said = f"{summary(outcomes)} {minutes:.0f} minutes. {machine()}."
+    said = (
+        f"{summary(outcomes)} {minutes:.0f} minutes with {chosen.lanes} stacks side by side, load "
+        f"average {os.getloadavg()[2]:.0f}. {machine()}."
+    )
     text = f"{said}\n\n{table(outcomes)}"
     console.print(text, markup=False, soft_wrap=True)
     if chosen.page:

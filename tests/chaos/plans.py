@@ -27,19 +27,23 @@ class Planned:
 
 
 def plan(seed: int, questions: int, *, pair: bool) -> list[Planned]:
-    """The faults of a seed. Single faults take turns, so that each is done as often as another."""
+    """The faults of a seed, for a job of `questions`. Single faults take turns."""
     random = Random(f"{'pair' if pair else 'single'} {seed}")
-    possible = [fault for fault in FAULTS if fault.possible]
+    turns = all_turns()
     if not pair:
-        return [_planned(possible[seed % len(possible)], questions, random)]
-    rows = sorted({fault.row or fault.name for fault in possible})
+        return [_planned(turns[seed % len(turns)], questions, random)]
+    rows = sorted({fault.row or fault.name for fault in turns})
     chosen = random.sample(rows, 2)
     return [
-        _planned(
-            random.choice([f for f in possible if (f.row or f.name) == row]), questions, random
-        )
+        _planned(random.choice([f for f in turns if (f.row or f.name) == row]), questions, random)
         for row in chosen
     ]
+
+
+def all_turns() -> list[Fault]:
+    """Every possible fault. Those with a row of their own come twice, as there are many bodies."""
+    possible = [fault for fault in FAULTS if fault.possible]
+    return [*(fault for fault in possible if not fault.row), *possible]
 
 
 def _planned(fault: Fault, questions: int, random: Random) -> Planned:
