@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from contract.naming import named_option
-from contract.plain import PlainLines
-from contract.reasoning import split_reasoning
+from contract.plain import PlainLines, plain
+from contract.reasoning import split_reasoning, without_tags_of
 
 # The answer is at the end of a reply. The limit bounds the work on a reply that repeats one line.
 _READ_CHARS = 20_000
@@ -51,11 +51,12 @@ def label_place(
 
 
 def _read(reply: str, options: Sequence[str], patterns: Sequence[str]) -> _Read | None:
-    _, answer = split_reasoning(reply)
+    _, answer = split_reasoning(without_tags_of(options, reply))
     if answer is None:
         return None
+    answer = reply[len(reply) - len(answer) :]  # with the tags that its options hold
     answer = answer[-max(_READ_CHARS, 2 * max(map(len, options), default=0)) :]
-    found = _naming_place(answer, patterns)
+    found = _naming_place(answer, options, patterns)
     if found is None:
         return None
     (start, end), beside = found
@@ -73,7 +74,9 @@ def _read(reply: str, options: Sequence[str], patterns: Sequence[str]) -> _Read 
     return _Read(named.label, start + named.start, start + named.end)
 
 
-def _naming_place(answer: str, patterns: Sequence[str]) -> tuple[tuple[int, int], str] | None:
+def _naming_place(
+    answer: str, options: Sequence[str], patterns: Sequence[str]
+) -> tuple[tuple[int, int], str] | None:
     """The start and end of the text in the last match, which should name an option, with the spaces
     and marks around it; and the text of the match before it if only a joint is between the two.
     """
@@ -82,6 +85,9 @@ def _naming_place(answer: str, patterns: Sequence[str]) -> tuple[tuple[int, int]
     if not matches:
         return None
     naming = max(matches, key=lambda match: match.start(1))
+    naming = next(
+        (match for match in matches if _quotes(match, naming, lines.plain, options)), naming
+    )
     first, last = naming.span(1)
     if first < 0 or first == last:
         return None
@@ -96,6 +102,22 @@ def _naming_place(answer: str, patterns: Sequence[str]) -> tuple[tuple[int, int]
         start -= 1
     beside = before[1] if before and joined else ""
     return (start, lines.place(last, before=False)), beside
+
+
+def _quotes(
+    outer: re.Match[str], inner: re.Match[str], answer: str, options: Sequence[str]
+) -> bool:
+    """True if `inner` begins in the text of an option that `outer` names together with its letter.
+    Example: "答案是：A. 答案是：B", where option A is 答案是：B.
+    """
+    if not outer.start(1) < inner.start(1):
+        return False
+    for option in options:
+        text = plain(option).strip()
+        at = answer.find(text, outer.start(1))
+        if 0 <= at <= min(inner.start(), outer.end(1)) and inner.start(1) < at + len(text):
+            return bool(answer[outer.start(1) : at].strip())
+    return False
 
 
 def _end_of_text(answer: str, start: int, end: int, options: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ Reasoning tries out options ("假设答案是：A"), so no label is read from it
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # Tags by model: DeepSeek, Qwen, GLM and Hunyuan write <think>, Seed-OSS <seed:think>, Magistral
 # [THINK], others <thinking> or <thought>.
@@ -29,3 +30,14 @@ def split_reasoning(reply: str) -> tuple[str, str | None]:
     closed = bool(last["close"] or last["close_bracket"])
     reasoning = _TAG.sub("", reply[: last.start()] if closed else reply).strip()
     return reasoning, reply[last.end() :] if closed else None
+
+
+def without_tags_of(texts: Iterable[str], reply: str) -> str:
+    """`reply` with spaces in place of the tags in each text that it quotes. Its length is kept.
+
+    A tag that an option's own text holds is no tag of the reply, unless the text is nothing else.
+    """
+    for text in texts:
+        if _TAG.search(text) and _TAG.sub("", text).strip():
+            reply = reply.replace(text, _TAG.sub(lambda tag: " " * len(tag[0]), text))
+    return reply
