@@ -114,7 +114,7 @@ class PromptFormat(_Frozen):
         for pattern in patterns:
             try:
                 groups = re.compile(pattern).groups
-            except re.error as error:
+            except (re.error, OverflowError, RecursionError) as error:
                 raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
             if groups != 1:
                 raise ValueError(
@@ -300,6 +300,9 @@ class Contract(_Frozen):
                     path=str(path),
                 )
             ) from None
+        except OSError as error:
+            reason = f"{path} cannot be read ({error.strerror}); publish the model again"
+            raise ContractError(reason) from error
         except ValidationError as error:
             first = error.errors()[0]
             raise ContractError(
