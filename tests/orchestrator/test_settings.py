@@ -14,11 +14,13 @@ from orchestrator.settings import ApiSettings, Settings
 
 WRONG = [
     ("CONCURRENCY", "secret", "CONCURRENCY: Input should be a valid integer"),
-    ("REDIS_URL", "nothing", "REDIS_URL: Redis URL must specify"),
-    ("REDIS_URL", "redis://host:6379/x", "REDIS_URL: its database is 'x'"),
-    ("REDIS_URL", "redis://host:port/0", "REDIS_URL: Port could not be cast"),
-    ("INFERENCE_URL", "localhost:8000", "INFERENCE_URL: 'localhost:8000' is no address: write"),
-    ("INFERENCE_URL", "http://host:99999/v1", "INFERENCE_URL: 'http://host:99999/v1' is no addr"),
+    ("REDIS_URL", "nothing", "REDIS_URL: it is no address of Redis; write redis://"),
+    ("REDIS_URL", "redis://host:6379/x", "REDIS_URL: its database must be a number"),
+    ("REDIS_URL", "redis://host:port/0", "REDIS_URL: it is no address of Redis; write redis://"),
+    ("INFERENCE_URL", "localhost:8000", "INFERENCE_URL: it is no address of a server; write"),
+    ("INFERENCE_URL", "http://host:99999/v1", "INFERENCE_URL: it is no address of a server"),
+    ("REDIS_URL", "redis://:secret/secret@host:6379/0", "REDIS_URL: it is no address of Redis"),
+    ("INFERENCE_URL", "http://u:secret@host:port/v1", "INFERENCE_URL: it is no address of a se"),
     ("REDIS_PASSWORD_FILE", "/nowhere", "REDIS_PASSWORD_FILE cannot be read"),
     ("API_PORT", "99999", "API_PORT: Input should be less than"),
     ("INFERENCE_API_KEY", "secret\n", "INFERENCE_API_KEY: it may hold printable ASCII"),

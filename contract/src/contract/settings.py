@@ -39,11 +39,14 @@ def _line(fault: ErrorDetails) -> str:
 
 
 def url_fault(url: str) -> str | None:
-    """The reason why a text is not the address of an HTTP server; None if it is one."""
+    """The reason why a text is not the address of an HTTP server; None if it is one.
+
+    It does not quote the text, which may hold a password.
+    """
     try:
         parts = urlsplit(url)
         well = parts.scheme in ("http", "https") and parts.hostname
         _ = parts.port  # raises ValueError if it is not a number, or out of range
-    except ValueError as error:
-        return f"{url!r} is no address: {error}"
-    return None if well else f"{url!r} is no address: write http://host:port"
+    except ValueError:
+        well = False
+    return None if well else "it is no address of a server; write http://host:port"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import httpx2
@@ -21,7 +22,10 @@ def proxy_options(url: str) -> dict[str, Any]:
 
 
 def proxy_fault(url: str) -> str | None:
-    """Why the environment's proxies cannot be used for `url`, in one line; None if they can."""
+    """Why the environment's proxies cannot be used for `url`, in one line; None if they can.
+
+    It quotes no address, because an address may hold a password.
+    """
     if is_near(url):
         return None
     try:
@@ -32,11 +36,11 @@ def proxy_fault(url: str) -> str | None:
     except ImportError:
         return (
             f"the environment names a SOCKS proxy ({VARIABLES}), and the package for it is "
-            f"missing: pip install socksio, or name the host of {url} in no_proxy"
+            f"missing: pip install socksio, or name the host {urlsplit(url).hostname} in no_proxy"
         )
-    except (ValueError, httpx2.InvalidURL) as error:
+    except (ValueError, httpx2.InvalidURL):
         return (
-            f"a proxy of the environment ({VARIABLES}) has no usable address: {error}; write "
+            f"a proxy of the environment ({VARIABLES}) has no usable address; write "
             "http://host:port"
         )
     return None

@@ -60,10 +60,11 @@ class Settings(BaseSettings):
         try:
             parse_url(url)  # type: ignore[no-untyped-call]
             database = urlsplit(url).path.strip("/")
-            if not url.startswith("unix:") and database and not database.isdecimal():
-                raise ValueError(f"its database is {database!r}, and must be a number")
-        except ValueError as error:
-            raise ValueError(f"{error} (as in redis://host:6379/0)") from error
+        except ValueError:  # not quoted, because it quotes parts of the password
+            reason = "it is no address of Redis; write redis://host:6379/0, and %2F for a slash "
+            raise ValueError(f"{reason}in the password") from None
+        if not url.startswith("unix:") and database and not database.isdecimal():
+            raise ValueError("its database must be a number, as in redis://host:6379/0")
         return url
 
     @field_validator("api_key", "inference_api_key")
@@ -78,8 +79,9 @@ class Settings(BaseSettings):
         if self.redis_password_file is not None:
             try:
                 password = quote(self.redis_password_file.read_text().strip(), safe="")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ValueError(f"REDIS_PASSWORD_FILE cannot be read: {error}") from error
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or "it is not UTF-8"
+                raise ValueError(f"REDIS_PASSWORD_FILE cannot be read: {reason}") from error
             scheme, rest = self.redis_url.split("://", 1)
             self.redis_url = f"{scheme}://:{password}@{rest}"
             self.redis_password_file = None  # it is part of the address now
