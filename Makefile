@@ -9,7 +9,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 # without bytecode in its environment, vLLM's server takes more than twice as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo up-local env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint lint-js release configuration messages chaos demo-data demo-model requirements clean
+.PHONY: help demo up-local env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint lint-js release configuration messages chaos fuzz demo-data demo-model requirements clean
 
 help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -42,7 +42,7 @@ doctor: .venv/ready  ## check if this host can run the compose stack
 # each use every core slow each other down, so each uses one core.
 SIDE_BY_SIDE := -n 3 --durations 15
 ONE_CORE := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
-SUITES := tests/docs tests/stacks tests/contract tests/demo tests/orchestrator tests/monitoring tests/page tests/e2e tests/chaos
+SUITES := tests/docs tests/stacks tests/contract tests/demo tests/fuzz tests/orchestrator tests/monitoring tests/page tests/e2e tests/chaos
 
 # Tests that need no model, server, browser or network.
 PURE := tests/docs tests/stacks tests/contract tests/demo $(wildcard $(addprefix tests/orchestrator/test_, \
@@ -64,6 +64,9 @@ test-long: browser .venv/ready .venv-model/ready .venv-cu12/ready .venv-volta/re
 	$(ONE_CORE) .venv/bin/pytest $(SIDE_BY_SIDE) -m long $(SUITES)
 	$(ONE_CORE) .venv-model/bin/pytest $(SIDE_BY_SIDE) -m long tests/trainer tests/inference
 	$(ONE_CORE) .venv-cu12/bin/pytest $(SIDE_BY_SIDE) tests/trainer
+
+fuzz: .venv/ready  ## bad and hostile input, far more of it than make test and make test-all try; about half an hour
+	FUZZ=thorough $(ONE_CORE) .venv/bin/pytest $(SIDE_BY_SIDE) tests/fuzz
 
 # Chromium, a Chinese font for it, and Prometheus's promtool. For root, as in a container, they are installed.
 browser:
@@ -110,7 +113,7 @@ node_modules/ready: package.json package-lock.json
 
 .PHONY: types types-model
 types:
-	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/conftest.py bench/answer.py bench/page.py docs/make_configuration.py docs/make_messages.py
+	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/conftest.py bench/answer.py bench/page.py docs/make_configuration.py docs/make_messages.py
 
 types-model:
 	.venv-model/bin/mypy services/trainer/src services/inference/src examples/demo bench/train.py bench/draw_answer.py tests/trainer tests/inference

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import httpx2
 import pytest
 
 from contract import CONTRACT_FILE
 from contracts import make_contract
+from orchestrator.jobs.records import JobSettings
 from orchestrator.settings import Settings
 from problem_files import problem_file
+from stub_server import StubServer
 from workers import Bench
 
 FILES = ("job.json", "start.json", "end.json", CONTRACT_FILE, "problems.jsonl")
@@ -101,6 +105,26 @@ def test_damaged_counts_of_a_done_shard_are_written_again(bench: Bench, api: htt
     (directory / "end.json").unlink()
     bench.wait(job, scan=True)
     assert done.read_bytes() == counts
+
+
+@pytest.mark.parametrize("chosen", [{}, {"submission_format": "minimal"}])
+def test_a_lost_line_of_a_done_shard_is_answered_again(
+    bench: Bench, server: StubServer, chosen: dict[str, Any]
+) -> None:
+    job = bench.post(problem_file(6), JobSettings(**chosen))
+    bench.start_worker()
+    bench.wait(job)
+    whole, asked = bench.read(job, "submission.jsonl"), len(server.requests)
+    journal = bench.store.journal(job.id, 0)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lost = next(i for i, line in enumerate(lines) if i and b'"answer":' in line)
+    lines[lost] = b"\0" * 40 + b"\n"
+    journal.write_bytes(b"".join(lines))
+    for name in ("end.json", "submission.jsonl"):
+        (bench.store.directory(job.id) / name).unlink()
+    bench.wait(job, scan=True)
+    assert bench.read(job, "submission.jsonl") == whole
+    assert len({json.dumps(body["messages"]) for body in server.requests[asked:]}) == 1
 
 
 def test_a_job_with_a_damaged_contract_asks_no_server(bench: Bench, settings: Settings) -> None:

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.coordination.leases import LeaseLostError
 from orchestrator.jobs import journal as journal_module
 from orchestrator.jobs.journal import journal_lines, open_journal, read_journal
-from orchestrator.jobs.records import Answer
+from orchestrator.jobs.records import Answer, Sample
 
 
 def may_write() -> None:
@@ -57,6 +57,29 @@ def test_a_block_of_zeros_loses_only_its_own_answers(
     path.write_bytes(whole[:20] + b"\0" * 20 + whole[40:])
     append(path, answer(0))
     assert read(path) == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("written", "damaged"),
+    [
+        (b'"agreement":0.5', b'"agreement":9.5'),
+        (b'"agreement":0.5', b'"agreement":NaN'),
+        (b'"finished_at":1.5', b'"finished_at":-99'),
+        (b'"slot":1', b'"slot":9999999999'),
+    ],
+)
+def test_a_figure_that_cannot_be_costs_its_own_line(
+    tmp_path: Path, written: bytes, damaged: bytes
+) -> None:
+    path = tmp_path / "0000.jsonl"
+    sample = Sample(slot=1, attempt=0, label="A", seed=1, finish_reason="stop", tokens=1, text="A")
+    whole = answer(0).model_copy(
+        update={"agreement": 0.5, "finished_at": 1.5, "samples": (sample,)}
+    )
+    append(path, whole, answer(1))
+    assert written in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(written, damaged))
+    assert read(path) == [1]
 
 
 def test_reading_from_an_offset_gives_only_new_answers(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ def finish(store: JobStore, job: JobFile) -> None:
     """End a job: as completed or failed if every shard is done, as cancelled if it is being
     cancelled.
 
-    Does nothing otherwise, or if the job has ended.
+    Does nothing otherwise, or if the job has ended. If a done shard's journal has lost an answer,
+    the shard is open again, and the job goes on.
     """
     cancelling = store.is_cancelling(job.id)
     if store.has_ended(job.id) or (store.open_shards(job) and not cancelling):
@@ -46,7 +47,15 @@ def finish(store: JobStore, job: JobFile) -> None:
             total=job.questions,
         )
     finished_at = now()
-    counts, report = _write_results(store, job, finished_at, with_submission=status == "completed")
+    whole = status != "cancelled"
+    try:
+        counts, report = _write_results(
+            store, job, finished_at, whole=whole, with_submission=status == "completed"
+        )
+    except _LostAnswerError as lost:
+        log.error("a done shard's journal has lost an answer", job=job.id, shard=lost.shard)
+        store.mark_open(job.id, lost.shard)
+        return
     with store.writing_result(job.id, "report.json") as file:
         file.write(report.model_dump_json(indent=2).encode())
     end = EndFile(
@@ -69,8 +78,16 @@ def finish(store: JobStore, job: JobFile) -> None:
     )
 
 
+class _LostAnswerError(Exception):
+    """The journal of a done shard lacks a question: its line was damaged after it was written."""
+
+    def __init__(self, shard: int) -> None:
+        super().__init__(shard)
+        self.shard = shard
+
+
 def _write_results(
-    store: JobStore, job: JobFile, finished_at: str, *, with_submission: bool
+    store: JobStore, job: JobFile, finished_at: str, *, whole: bool, with_submission: bool
 ) -> tuple[Counts, Report]:
     counts = Counts()
     report = ReportBuilder(job, store.started(job.id), finished_at)
@@ -89,6 +106,8 @@ def _write_results(
             for problem in store.problems(job, shard):
                 found = [answers.get(asked.key) for asked in all_asked([problem])]
                 journaled = [answer for answer in found if answer is not None]
+                if whole and len(journaled) < len(found):
+                    raise _LostAnswerError(shard)
                 for answer in journaled:
                     counting.add(answer)
                     answers_file.write(answer.model_dump_json().encode() + b"\n")

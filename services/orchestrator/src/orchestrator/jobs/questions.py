@@ -288,8 +288,10 @@ class QuestionIndex:
 
 
 def _options_seen(question: Question, sample: Sample) -> list[str]:
-    """The options in the order in which this sample saw them."""
-    order = sample.order or question.labels
+    """The options in the order in which this sample saw them; as posted if it is damaged."""
+    order = sample.order or ""
+    if sorted(order) != [*question.labels]:
+        order = question.labels
     return [question.options[LABELS.index(label)] for label in order]
 
 

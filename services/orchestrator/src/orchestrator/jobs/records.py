@@ -18,8 +18,12 @@ Weighing = Literal["plurality", "weighted"]
 MAIN_VOTER = "main"
 
 
+# More than any vote has; a larger number in a file is damage.
+MOST_SLOTS = 100
+
+
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class JobSettings(_Frozen):
@@ -157,7 +161,7 @@ class Sample(_Frozen):
     part that the server sent apart from the text; no label is read from it.
     """
 
-    slot: int
+    slot: int = Field(ge=0, lt=MOST_SLOTS)
     attempt: int
     voter: str = MAIN_VOTER
     label: str | None
@@ -181,14 +185,14 @@ class Answer(_Frozen):
     index: int
     answer: str | None
     key: str | None = None
-    agreement: float | None = None
+    agreement: float | None = Field(None, ge=0, le=1)
     tally: dict[str, int | float] = {}
     flags: tuple[Flag, ...] = ()
     samples: tuple[Sample, ...] = ()
     samples_saved: int = 0
     prompt_tokens: int = 0
     latency_s: float = 0.0
-    finished_at: float = 0.0
+    finished_at: float = Field(0.0, ge=0)
     error: str | None = None
     error_message: CodedMessage | None = None
 

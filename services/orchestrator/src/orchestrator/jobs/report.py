@@ -262,7 +262,7 @@ class ReportBuilder:
 def slots_of(answer: Answer, weighing: Weighing) -> list[Slot]:
     """The slots of an answer's vote, in order: each slot's last attempt."""
     if answer.forced:
-        return [Slot(None)] * (max(sample.slot for sample in answer.samples))
+        return [Slot(None)] * max((sample.slot for sample in answer.samples), default=0)
     last = {sample.slot: sample for sample in answer.samples}
     return [slot_of(last[slot], weighing) for slot in sorted(last)]
 

@@ -180,6 +180,9 @@ class JobStore(JobReader):
     def mark_done(self, job_id: str, shard: int, counts: Counts) -> None:
         write_atomically(self._done(job_id, shard), counts.model_dump_json().encode())
 
+    def mark_open(self, job_id: str, shard: int) -> None:
+        self._done(job_id, shard).unlink(missing_ok=True)
+
     def write_end(self, job_id: str, status: EndFile) -> None:
         """End the job. Removes what writers left that were killed before they renamed their files.
 
@@ -244,7 +247,7 @@ class JobStore(JobReader):
                 lines = b"".join(
                     record.model_dump_json().encode() + b"\n" for record in (*kept, *open_votes)
                 )
-                self._done(job_id, shard).unlink(missing_ok=True)
+                self.mark_open(job_id, shard)
                 write_atomically(self.journal(job_id, shard), lines)
         for name in (*RESULTS, "cancel", "end.json"):
             (directory / name).unlink(missing_ok=True)
