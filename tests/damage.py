@@ -1,4 +1,4 @@
-"""Hypothesis strategies for hostile input: valid bytes, damaged in the ways that files and replies are.
+"""Hypothesis strategies for hostile input: valid bytes, damaged as files and replies are.
 
 The environment variable FUZZ chooses how many examples are tried: `quick` is for every run of the
 tests and always tries the same ones; `thorough` tries many more, and others each time.

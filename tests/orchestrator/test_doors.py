@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,17 @@ def test_an_odd_or_unknown_query_is_refused_by_name(api: httpx2.Client) -> None:
         detail = problem(api.get(url), 422)
         assert named in detail, (url[:80], detail)
         assert len(detail) < 400
+
+
+CHARSETS = ["undefined", "idna", "utf-7", "unicode_escape", "hex"]
+
+
+def test_a_form_in_another_charset_is_refused(api: httpx2.Client) -> None:
+    for charset, value in product(CHARSETS, [b"+2AA-", b"\\ud800", b"x" * 100]):
+        body = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n1\r\n--b--\r\n' % value
+        headers = {"Content-Type": f"multipart/form-data; boundary=b; charset={charset}"}
+        detail = problem(api.post("/jobs", content=body, headers=headers), 422)
+        assert detail == f"the form's charset is {charset!r}; send the form as UTF-8"
 
 
 def test_a_setting_in_the_query_is_pointed_to_the_form(api: httpx2.Client) -> None:

@@ -218,6 +218,27 @@ def test_every_call_declares_its_errors_in_the_openapi_document(api: httpx2.Clie
     assert list(errors) == ["application/problem+json"]
 
 
+def test_the_document_has_the_bounds_of_a_jobs_settings(api: httpx2.Client) -> None:
+    document = api.get("/openapi.json").json()
+    form = document["components"]["schemas"]["Body_post_job_jobs_post"]["properties"]
+    assert (form["samples"]["minimum"], form["samples"]["maximum"]) == (1, 64)
+    assert form["temperature"] | {"type": "number", "maximum": 2} == form["temperature"]
+    assert form["priority"]["enum"] == ["high", "normal", "low"]
+    assert "null" not in json.dumps(form)
+
+
+def test_another_method_is_told_all_that_the_path_takes(api: httpx2.Client) -> None:
+    for path, allowed in (
+        ("/jobs", "GET, POST"),
+        ("/jobs/x", "DELETE, GET"),
+        ("/healthz", "GET"),
+        ("/docs", "GET"),
+    ):
+        reply = api.request("PATCH", path)
+        assert reply.status_code == 405
+        assert set(reply.headers["allow"].split(", ")) - {"HEAD"} == set(allowed.split(", "))
+
+
 def test_stopping_does_not_wait_for_clients_that_follow_a_job(
     settings: Settings, bench: Bench
 ) -> None:

@@ -133,6 +133,14 @@ def test_metrics_report_an_absent_redis_without_an_error(
     assert key("quorum_volume_free_bytes") in found
 
 
+def test_invented_methods_make_no_new_series(api: httpx2.Client) -> None:
+    for number in range(50):
+        assert api.request(f"METHOD{number}", "/jobs").status_code in (401, 405)
+    assert "METHOD" not in api.get("/metrics").text
+    other = {"method": "other", "path": "/jobs", "status": "405"}
+    assert scrape(api)[key("quorum_http_request_duration_seconds_count", **other)] == 50
+
+
 def test_counts_that_cannot_be_flushed_are_flushed_later(redis_url: str) -> None:
     meter = Meter()
     meter.add("quorum_ties")

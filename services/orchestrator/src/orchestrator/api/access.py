@@ -111,7 +111,10 @@ session_router = APIRouter(
 
 @session_router.post("/session", status_code=204)
 def begin_session(
-    service: ServiceDep, request: Request, response: Response, key: Annotated[str, Form()]
+    service: ServiceDep,
+    request: Request,
+    response: Response,
+    key: Annotated[str, Form(min_length=1)],
 ) -> None:
     """Set the page's cookie. It lasts until the browser is closed."""
     wanted = service.settings.api_key

@@ -34,6 +34,8 @@ log = structlog.get_logger("quorum")
 # A stop waits this long for running replies. An open page's stream of events has no end.
 STOP_S = 5
 REQUEST_ID = "x-request-id"
+# A client may send any word as a method; each new one would be a new series of the metrics.
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 # Machines call these often, or a page calls many at once, so they get no log lines.
 QUIET = ("/healthz", "/readyz", "/metrics", "/page/")
 
@@ -60,7 +62,8 @@ class RequestLog:
                 path = getattr(
                     scope.get("route"), "path", "none"
                 )  # the route's pattern, not the path
-                seconds = scope["app"].state.http_seconds.labels(scope["method"], path, str(status))
+                method = scope["method"] if scope["method"] in METHODS else "other"
+                seconds = scope["app"].state.http_seconds.labels(method, path, str(status))
                 seconds.observe(time.monotonic() - began)
                 message["headers"] = [
                     *message["headers"],
@@ -114,17 +117,40 @@ def create_app(settings: Settings) -> FastAPI:
     for calls in (system.router, session_router, jobs.router, questions.router, models.router):
         app.include_router(calls)
     page.serve(app)
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign] # FastAPI's documented way
+    has_key = bool(settings.api_key)
+    # FastAPI's documented way
+    app.openapi = lambda: describe(app, has_key=has_key)  # type: ignore[method-assign]
     return app
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document. Adds the schema of problem details, because no call returns it as
-    JSON.
+def describe(app: FastAPI, *, has_key: bool) -> dict[str, Any]:
+    """The OpenAPI document, with what FastAPI cannot know.
+
+    Adds the schema of problem details, because no call returns it as JSON; the calls that take a
+    new job's id; and that no key is needed if none is set. Takes null from parameters: the HTTP
+    query and headers have none.
     """
+    if app.openapi_schema is not None:
+        return app.openapi_schema
     document = FastAPI.openapi(app)
     _, found = models_json_schema(
         [(ProblemDetails, "serialization")], ref_template="#/components/schemas/{model}"
     )
     document["components"]["schemas"].update(found["$defs"])
+    calls = {
+        call["operationId"]: (path, call)
+        for path, of_path in document["paths"].items()
+        for call in of_path.values()
+    }
+    document["paths"]["/jobs"]["post"]["responses"]["202"]["links"] = {
+        name: {"operationId": name, "parameters": {"job_id": "$response.body#/id"}}
+        for name, (path, _) in calls.items()
+        if "{job_id}" in path
+    }
+    for _, call in calls.values():
+        if "security" in call and not has_key:
+            call["security"].append({})
+        for parameter in call.get("parameters", ()):
+            for kind in parameter["schema"].pop("anyOf", ()):
+                parameter["schema"] |= kind if kind != {"type": "null"} else {}
     return document

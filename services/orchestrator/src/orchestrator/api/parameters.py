@@ -16,6 +16,7 @@ from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic_core import ErrorDetails
+from python_multipart.multipart import parse_options_header
 
 from contract import Sentence
 from orchestrator.errors import InvalidRequestError, shortened
@@ -44,6 +45,7 @@ class CheckedRoute(APIRoute):
             _check(PARAMETER, request.query_params.multi_items(), query, form)
             if not form:
                 return await handle(request)
+            _check_charset(request.headers.get("content-type", ""))
             async with request.form(
                 max_files=MOST_FORM_FILES,
                 max_fields=MOST_FORM_FIELDS,
@@ -139,3 +141,18 @@ def _check_text(query: bytes) -> None:
         raise InvalidRequestError(
             Sentence("query-not-utf-8", "the query is not UTF-8 where it is percent-decoded")
         ) from error
+
+
+def _check_charset(content_type: str) -> None:
+    """Some of Python's codecs raise other errors than of decoding, or decode to no characters."""
+    _, options = parse_options_header(content_type)
+    charset = options.get(b"charset", b"utf-8")
+    if charset.lower() not in (b"utf-8", b"utf8"):
+        named = shortened(charset.decode("latin-1"))
+        raise InvalidRequestError(
+            Sentence(
+                "form-not-utf-8",
+                "the form's charset is {charset}; send the form as UTF-8",
+                charset=repr(named),
+            )
+        )

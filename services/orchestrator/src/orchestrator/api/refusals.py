@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from contract import Sentence
 from orchestrator.api.parameters import reason_of
@@ -49,6 +50,8 @@ def render_error(request: Request, error: Exception) -> JSONResponse:
     elif isinstance(error, HTTPException):
         details = ProblemDetails(title=error.detail, status=error.status_code, detail=error.detail)
         headers = dict(error.headers or {})
+        if error.status_code == 405 and (methods := _methods(request)):
+            headers["Allow"] = ", ".join(methods)
     else:
         log.error("a request failed", exc_info=error)
         details = _details(QuorumError, _SEE_LOG)
@@ -74,3 +77,11 @@ def _details(kind: type[QuorumError], sentence: Sentence) -> ProblemDetails:
         detail=sentence,
         detail_message=sentence.message(),
     )
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods that the document has for the path; Starlette names those of one route alone."""
+    for path, calls in request.app.openapi()["paths"].items():
+        if compile_path(path)[0].match(request.url.path):
+            return sorted(map(str.upper, calls))
+    return []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from inspect import Parameter, Signature
-from typing import Annotated, Any, Literal, get_origin
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
 from unicodedata import category
 
 import structlog
@@ -27,6 +28,7 @@ LONGEST_NAME = 255
 log = structlog.get_logger("quorum")
 
 EVENTS = "text/event-stream"
+BOUNDS = ("enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
 router = guarded_router()
@@ -49,10 +51,19 @@ def job_settings(**chosen: Any) -> JobSettings:
 
 
 def _form_fields() -> Iterator[Parameter]:
-    """The settings as form fields. Their bounds are checked by `JobSettings`."""
+    """The settings as form fields. Their bounds are documented here and checked by `JobSettings`.
+
+    A field that may be None is left out of the form, because a form has no null.
+    """
+    documented = JobSettings.model_json_schema()["properties"]
     for name, field in JobSettings.model_fields.items():
         kind = str if get_origin(field.annotation) is Literal else field.annotation
-        form = Annotated[kind, Form(description=field.description)]  # type: ignore[valid-type]
+        kind = next((k for k in get_args(kind) if k is not NoneType), kind)
+        bounds = documented[name].get("anyOf", [documented[name]])[0]
+        kept = {key: bounds[key] for key in BOUNDS if key in bounds}
+        form = Annotated[  # type: ignore[valid-type]
+            kind, Form(description=field.description, json_schema_extra=kept)
+        ]
         yield Parameter(name, Parameter.KEYWORD_ONLY, default=field.default, annotation=form)
 
 

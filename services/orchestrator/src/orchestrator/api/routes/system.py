@@ -20,8 +20,8 @@ router = APIRouter()
 
 
 @router.get("/healthz")
-def healthz() -> Health:
-    """The process is alive."""
+async def healthz() -> Health:
+    """The process is alive."""  # async, so that it waits for no thread that files keep busy
     return Health()
 
 

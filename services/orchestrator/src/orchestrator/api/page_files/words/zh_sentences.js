@@ -104,6 +104,7 @@ export const sentences = {
   "probe-differs": "服务器对契约探针的渲染不同（{difference}）：提问方式会与训练时不一致。请提供发布目录本身，使用其自带的对话模板和分词器。",
   "put-file-back": "请放回该文件的副本，或删除任务并重新提交其 problems.jsonl",
   "query-not-utf-8": "查询参数按百分号解码后不是 UTF-8",
+  "form-not-utf-8": "表单的字符集是 {charset}；请以 UTF-8 发送表单",
   "query-parameter": "查询参数",
   "questions-done": "{total} 题中已完成 {done} 题",
   "questions-without-answer": "{total} 题中有 {failed} 题没有答案；原因见“错误”文件",

@@ -1,0 +1,19 @@
+"""Loaded by schemathesis: a job that the document calls valid also gets a valid problem file, and
+no Idempotency-Key, which is refused if it was used for another file.
+"""
+
+import schemathesis
+
+from problem_files import problem_file
+
+
+@schemathesis.hook
+def before_call(
+    context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, object]
+) -> None:
+    is_valid = case.meta is None or all(
+        part.mode.is_positive for part in case.meta.components.values()
+    )
+    if case.operation.label == "POST /jobs" and is_valid and isinstance(case.body, dict):
+        case.body["file"] = problem_file(2).decode()  # it takes bytes for no string
+        case.headers.pop("idempotency-key", None)
