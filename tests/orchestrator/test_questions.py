@@ -11,7 +11,8 @@ import pytest
 from starlette.responses import JSONResponse
 
 from contract import PromptFormat, extract_label
-from orchestrator.jobs.questions import LOW_AGREEMENT, RATE_POINTS, rate_points
+from orchestrator.jobs import questions
+from orchestrator.jobs.questions import LOW_AGREEMENT, RATE_POINTS, QuestionReader, rate_points
 from orchestrator.jobs.records import Answer, JobFile, JobSettings
 from orchestrator_parts import settings_for
 from problem_files import problem_file
@@ -195,6 +196,24 @@ def test_a_comparison_gives_the_position_of_each_question(
         row = ask(api, other, offset=change["second_position"], limit=1).json()["data"][0]
         assert (row["id"], row["index"]) == (change["id"], change["index"])
         assert row["answer"] == change["second"]
+
+
+def test_large_indexes_are_not_kept_beside_each_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [bench.post(problem_file(3)) for _ in range(2)]
+
+    def is_kept(limit: int) -> bool:
+        """Whether a job's index is still there after another job was read."""
+        monkeypatch.setattr(questions, "KEPT_QUESTIONS", limit)
+        reader, found = QuestionReader(bench.store), []
+        for job in (jobs[0], jobs[1], jobs[0]):
+            with reader.read(job) as index:
+                found.append(index)
+        return found[0] is found[2]
+
+    assert is_kept(12)
+    assert not is_kept(11)
 
 
 def test_rates_add_up_to_the_answers() -> None:

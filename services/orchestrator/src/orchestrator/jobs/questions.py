@@ -30,6 +30,8 @@ SHORT_CHARS = 140
 LOW_AGREEMENT = 2 / 3
 RATE_POINTS = 40
 KEPT_JOBS = 4
+# An index takes about 450 bytes a question.
+KEPT_QUESTIONS = 1_000_000
 KEPT_SEARCHES = 8
 
 Show = Literal[
@@ -338,7 +340,10 @@ class QuestionReader:
             if index is None:
                 index = self._indexes[job.id] = QuestionIndex(self._store, job)
             self._indexes.move_to_end(job.id)
-            while len(self._indexes) > KEPT_JOBS:
+            while len(self._indexes) > 1 and (
+                len(self._indexes) > KEPT_JOBS
+                or sum(kept.job.questions for kept in self._indexes.values()) > KEPT_QUESTIONS
+            ):
                 self._indexes.popitem(last=False)
         with index.reading:
             index.read_on()
