@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -33,6 +34,7 @@ log = logging.getLogger("quorum")
 
 # Highest priority first: workers look at them in this order.
 QUEUES = tuple(f"shards-{priority}" for priority in get_args(Priority))
+ANSWER_SHARD = "orchestrator.worker.shards.answer_shard"
 FINISHED_TTL_S = 600
 FAILED_TTL_S = 86_400
 FEWEST_AT_ONCE = 2
@@ -58,6 +60,29 @@ def oldest_waiting_s(connection: Redis, name: str) -> float:
         if first.enqueued_at is not None:
             return (datetime.now(UTC) - first.enqueued_at).total_seconds()
     return 0.0
+
+
+class ShardJob(Job):
+    """A queued shard, for workers.
+
+    RQ calls whatever function, callbacks and web addresses a job in Redis names. With this class a
+    worker calls `answer_shard` alone, so whoever can write to Redis cannot run code here.
+    """
+
+    def restore(self, raw_data: dict[bytes, bytes]) -> None:
+        calls = (b"callback_name", b"webhooks")
+        super().restore({key: raw_data[key] for key in raw_data if not key.endswith(calls)})
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        if self.instance is not None or self.func_name != ANSWER_SHARD:
+            raise RefusedCallError(f"{self.func_name!r} is no call of Quorum")
+        call: Callable[..., Any] = super().func
+        return call
+
+
+class RefusedCallError(Exception):
+    """A job in Redis names another function than `ANSWER_SHARD`."""
 
 
 def rq_id(job_id: str, shard: int) -> str:
@@ -193,7 +218,7 @@ class Scheduler:
         make_queue(self.connection, f"shards-{job.settings.priority}").enqueue_many(
             [
                 Queue.prepare_data(
-                    "orchestrator.worker.shards.answer_shard",
+                    ANSWER_SHARD,
                     args=(job.id, shard),
                     job_id=rq_id(job.id, shard),
                     timeout=-1,  # none, because it may wait long for its model; it holds a lease

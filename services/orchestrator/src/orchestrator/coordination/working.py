@@ -12,7 +12,7 @@ from rq.serializers import JSONSerializer
 
 from orchestrator.coordination.connection import connect
 from orchestrator.coordination.heartbeat import TTL_S, beating
-from orchestrator.coordination.queueing import QUEUES
+from orchestrator.coordination.queueing import QUEUES, ShardJob
 
 log = structlog.get_logger("quorum")
 
@@ -24,7 +24,10 @@ def work(redis_url: str) -> None:
     while True:
         try:
             worker = Worker(
-                list(QUEUES), connection=Redis.from_url(redis_url), serializer=JSONSerializer
+                list(QUEUES),
+                connection=Redis.from_url(redis_url),
+                serializer=JSONSerializer,
+                job_class=ShardJob,
             )
             # a separate connection, because RQ's own is blocked while it waits for work
             with beating(connect(redis_url, TTL_S), worker.name):

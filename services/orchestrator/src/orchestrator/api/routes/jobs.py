@@ -61,9 +61,8 @@ def _form_fields() -> Iterator[Parameter]:
         kind = next((k for k in get_args(kind) if k is not NoneType), kind)
         bounds = documented[name].get("anyOf", [documented[name]])[0]
         kept = {key: bounds[key] for key in BOUNDS if key in bounds}
-        form = Annotated[  # type: ignore[valid-type]
-            kind, Form(description=field.description, json_schema_extra=kept)
-        ]
+        about = Form(description=field.description, json_schema_extra=kept)
+        form = Annotated[kind, about]  # type: ignore[valid-type]
         yield Parameter(name, Parameter.KEYWORD_ONLY, default=field.default, annotation=form)
 
 
