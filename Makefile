@@ -9,7 +9,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 # without bytecode in its environment, vLLM's server takes more than twice as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo up-local env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint lint-js release configuration messages chaos fuzz demo-data demo-model requirements clean
+.PHONY: help demo up-local env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model requirements clean
 
 help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -141,16 +141,20 @@ demo-model: .venv-model/ready  ## train the demo's base model again; two minutes
 
 PINNED := orchestrator-runtime orchestrator cpu cu12-cpu volta-cpu $(foreach stack,cpu cu12 volta cu13,$(stack)-trainer $(stack)-server)
 
-requirements: $(UV)  ## compile the pinned requirements from requirements/*.in
-	@cd requirements && for name in $(PINNED); do \
-	  override=; case $$name in cpu|cpu-server) override="--override cpu-overrides.txt";; esac; \
-	  case $$name in cpu*|*-cpu) override="$$override $(if $(UV_FIND_LINKS),,--torch-backend cpu)";; esac; \
-	  echo "  $$name"; \
-	  ../$(UV) pip compile -q $(UPGRADE) --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-	    --no-header --no-annotate $$override $$name.in -o $$name.txt || exit 1; done
+requirements: $(UV)  ## compile the pinned requirements from requirements/*.in, with the hashes of their files
+	@for name in $(PINNED); do echo "  $$name"; \
+	  UV=$(abspath $(UV)) requirements/compile.sh $$name $$name.txt $(UPGRADE) || exit 1; done
+
+# cyclonedx-py reads the pinned files, so nothing of a stack has to be installed
+SBOM := $(UV) tool run -q --from cyclonedx-bom==7.5.0 cyclonedx-py requirements
+
+sbom: $(PINNED:%=sbom/%.cdx.json)  ## bills of material (CycloneDX) of every environment and image, in the folder sbom
+
+sbom/%.cdx.json: requirements/%.txt | $(UV)
+	@mkdir -p sbom && $(SBOM) $< --output-reproducible --of JSON -o $@ && echo "  $@"
 
 clean:  ## remove the environments and local mode's models, jobs and logs
-	rm -rf .tools .venv .venv-model .venv-cu12 .venv-volta node_modules var
+	rm -rf .tools .venv .venv-model .venv-cu12 .venv-volta node_modules sbom var
 
 $(UV):
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or give its path with PYTHON=..."; exit 1; }
@@ -161,7 +165,7 @@ $(UV):
 .venv/ready: requirements/orchestrator.txt contract/pyproject.toml services/orchestrator/pyproject.toml | $(UV)
 	@echo "making .venv (API, workers, CLI, tests)"
 	@$(UV) venv -q --clear --python $(PYTHON) .venv
-	@$(UV) pip install -q --python .venv/bin/python --no-deps -r requirements/orchestrator.txt
+	@$(UV) pip install -q --python .venv/bin/python --no-deps --require-hashes -r requirements/orchestrator.txt
 	@$(UV) pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e contract -e services/orchestrator
 	@touch $@
 

@@ -1,5 +1,6 @@
 """Every stack resolves, its pins follow its input file, and trainer and server agree."""
 
+import json
 import os
 import re
 import subprocess
@@ -11,13 +12,15 @@ STACKS = ("cpu", "cu12", "volta", "cu13")
 HERE = Path(__file__).parents[2] / "requirements"
 # the CPU build of torch comes from pip's configured index, or else from PyTorch's own index
 FOUND_BY_PIP = os.environ.get("PIP_FIND_LINKS")
-CPU_TORCH = ["--find-links", FOUND_BY_PIP] if FOUND_BY_PIP else ["--torch-backend", "cpu"]
+# so its hash differs, and that of triton, which PyTorch's index has too
+UNHASHED = {"torch", "triton"}
 PINNED = sorted(path.stem for path in HERE.glob("*.txt") if path.with_suffix(".in").exists())
 
 
 def pins(root: Path, name: str) -> dict[str, str]:
     lines = (root / "requirements" / f"{name}.txt").read_text().splitlines()
-    return dict(line.split(" ;")[0].split("==") for line in lines if "==" in line)
+    pinned = (line.removesuffix(" \\").split(" ;")[0] for line in lines if "==" in line)
+    return dict(line.split("==") for line in pinned)
 
 
 @pytest.mark.network
@@ -29,15 +32,37 @@ def test_the_pins_are_what_the_input_file_resolves_to(
     committed = root / "requirements" / f"{name}.txt"
     out = tmp_path / f"{name}.txt"
     out.write_text(committed.read_text())  # pins that still resolve are kept
-    override = ["--override", "cpu-overrides.txt"] if name in ("cpu", "cpu-server") else []
-    where = ["--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"]
-    style = ["--no-header", "--no-annotate"]
-    style += CPU_TORCH if "+cpu" in committed.read_text() else []
-    uv = str(root / ".tools/bin/uv")
-    argv = [uv, "pip", "compile", "-q", *where, *style, *override, f"{name}.in", "-o", str(out)]
-    done = subprocess.run(argv, cwd=root / "requirements", capture_output=True, text=True)
+    environment = {**os.environ, "UV": str(root / ".tools/bin/uv")}
+    if FOUND_BY_PIP:
+        environment["UV_FIND_LINKS"] = FOUND_BY_PIP
+    argv = [str(root / "requirements/compile.sh"), name, str(out)]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert out.read_text() == committed.read_text()
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_every_package_is_pinned_with_hashes(root: Path, name: str) -> None:
+    text = (root / "requirements" / f"{name}.txt").read_text()
+    hashed = set(re.findall(r"^(\S+)==.* \\\n    --hash=sha256:", text, re.MULTILINE))
+    bare = UNHASHED & set(pins(root, name)) if "+cpu" in text else set()
+    assert set(pins(root, name)) - hashed == bare
+    assert hashed
+
+
+@pytest.mark.network
+def test_a_bill_of_material_names_every_pinned_package(root: Path) -> None:
+    """Of the API's image, made as `make sbom` makes those of all."""
+    made = root / "sbom/orchestrator-runtime.cdx.json"
+    made.unlink(missing_ok=True)
+    argv = ["make", "-s", str(made.relative_to(root))]
+    done = subprocess.run(argv, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(made.read_text())
+    assert document["bomFormat"] == "CycloneDX"
+    found = {part["name"]: part["version"] for part in document["components"]}
+    assert found == pins(root, "orchestrator-runtime")
+    assert all(part["externalReferences"][0]["hashes"] for part in document["components"])
 
 
 @pytest.mark.parametrize("stack", STACKS)
