@@ -77,7 +77,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _append(path: Path, answer: Answer) -> None:
     async def append() -> None:
-        async with open_journal(path, lambda: None, patience_s=5) as journal:
+        async with open_journal(path, lambda: None) as journal:
             await journal.append(answer)
 
     asyncio.run(append())

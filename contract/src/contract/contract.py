@@ -301,8 +301,14 @@ class Contract(_Frozen):
                 )
             ) from None
         except OSError as error:
-            reason = f"{path} cannot be read ({error.strerror}); publish the model again"
-            raise ContractError(reason) from error
+            raise ContractError(
+                Sentence(
+                    "contract-file-unreadable",
+                    "{path} cannot be read ({words}); publish the model again",
+                    path=str(path),
+                    words=error.strerror or type(error).__name__,
+                )
+            ) from error
         except ValidationError as error:
             first = error.errors()[0]
             raise ContractError(

@@ -21,6 +21,8 @@ from orchestrator.jobs.store import JobStore, now
 
 log = structlog.get_logger("quorum")
 
+EndStatus = Literal["completed", "failed", "cancelled"]
+
 
 def finish(store: JobStore, job: JobFile) -> None:
     """End a job: as completed or failed if every shard is done, as cancelled if it is being
@@ -29,23 +31,11 @@ def finish(store: JobStore, job: JobFile) -> None:
     Does nothing otherwise, or if the job has ended. If a done shard's journal has lost an answer,
     the shard is open again, and the job goes on.
     """
-    cancelling = store.is_cancelling(job.id)
-    if store.has_ended(job.id) or (store.open_shards(job) and not cancelling):
+    is_open = bool(store.open_shards(job))
+    if store.has_ended(job.id) or (is_open and not store.is_cancelling(job.id)):
         return
-    done = [store.done_counts(job.id, shard) or Counts() for shard in range(len(job.shards))]
-    failed = sum(counts.failed for counts in done)
-    status: Literal["completed", "failed", "cancelled"] = "completed"
-    error = None
-    if store.open_shards(job):
-        status = "cancelled"
-    elif failed and not job.settings.allow_partial:
-        status = "failed"
-        error = Sentence(
-            "questions-without-answer",
-            "{failed} of {total} questions have no answer; errors.jsonl says why",
-            failed=failed,
-            total=job.questions,
-        )
+    status: EndStatus
+    status, error = ("cancelled", None) if is_open else _status(store, job)
     finished_at = now()
     whole = status != "cancelled"
     try:
@@ -75,6 +65,20 @@ def finish(store: JobStore, job: JobFile) -> None:
         answered=report.answered,
         failed=report.failed,
         samples=report.samples["drawn"],
+    )
+
+
+def _status(store: JobStore, job: JobFile) -> tuple[EndStatus, Sentence | None]:
+    """The status of a job whose shards are all done, and the reason if it has failed."""
+    done = [store.done_counts(job.id, shard) or Counts() for shard in range(len(job.shards))]
+    failed = sum(counts.failed for counts in done)
+    if not failed or job.settings.allow_partial:
+        return "completed", None
+    return "failed", Sentence(
+        "questions-without-answer",
+        "{failed} of {total} questions have no answer; errors.jsonl says why",
+        failed=failed,
+        total=job.questions,
     )
 
 
