@@ -55,6 +55,10 @@ def test_an_open_api_without_a_key_is_reported_in_one_line(
         read_settings(ApiSettings)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("the API would be open to whoever reaches 0.0.0.0")
+    monkeypatch.setenv("API_HOST", "0.0.0.0\x1e")
+    with pytest.raises(SystemExit, match="2"):
+        read_settings(ApiSettings)
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_api_worker_and_command_line_end_with_code_2(tmp_path: Path) -> None:

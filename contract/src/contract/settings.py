@@ -34,7 +34,8 @@ def read_settings(kind: type[Kind], refuse: Callable[[str], NoReturn] = end_with
 
 def _line(fault: ErrorDetails) -> str:
     name = ".".join(map(str, fault["loc"])).upper()
-    reason = fault["msg"].removeprefix("Value error, ")
+    said = fault["msg"].removeprefix("Value error, ")
+    reason = "".join(c if c.isprintable() else " " for c in said)  # so that it is one line
     return f"wrong setting: {name}: {reason}" if name else reason
 
 
