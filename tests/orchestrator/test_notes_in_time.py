@@ -19,6 +19,10 @@ from workers import Bench, until
 NOTED_WITHIN_S = 10
 
 
+def note(api: httpx2.Client, job_id: str) -> str:
+    return str(api.get(f"/jobs/{job_id}").json()["note"])
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_note_says_within_10_s_that_no_worker_runs(
     bench: Bench, api: httpx2.Client, server: StubServer, number: signal.Signals
@@ -28,13 +32,26 @@ def test_a_note_says_within_10_s_that_no_worker_runs(
     job = bench.post(problem_file(2))
 
     def is_noted() -> bool:
-        note = str(api.get(f"/jobs/{job.id}").json()["note"])
-        return note.startswith("waiting for a worker")
+        return "none is running" in note(api, job.id)
 
     until(lambda: server.in_flight > 0 and not is_noted())
     for pid in session_members(worker.pid):
         os.kill(pid, number)
     until(is_noted, NOTED_WITHIN_S)
+
+
+def test_a_note_says_within_10_s_that_a_worker_is_silent(
+    bench: Bench, api: httpx2.Client, server: StubServer
+) -> None:
+    """The worker itself reports; its work horse is halted, and holds the shard's lease."""
+    server.latency_s = 60
+    worker = bench.start_worker()
+    job = bench.post(problem_file(2))
+    until(lambda: server.in_flight > 0)
+    for pid in session_members(worker.pid):
+        if pid != worker.pid:
+            os.kill(pid, signal.SIGSTOP)
+    until(lambda: "does not respond" in note(api, job.id), NOTED_WITHIN_S)
 
 
 def test_a_note_names_a_redis_that_does_not_answer(settings: Settings) -> None:
@@ -47,6 +64,6 @@ def test_a_note_names_a_redis_that_does_not_answer(settings: Settings) -> None:
         ):
             job_id = api.post("/jobs", files={"file": ("f", problem_file(1))}).json()["id"]
             until(
-                lambda: "Redis cannot be used" in str(api.get(f"/jobs/{job_id}").json()["note"]),
+                lambda: "Redis cannot be used" in note(api, job_id),
                 NOTED_WITHIN_S,
             )

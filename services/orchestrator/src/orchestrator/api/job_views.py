@@ -26,6 +26,11 @@ _NO_WORKER = Sentence(
     "waiting-for-worker",
     "waiting for a worker: none is running; start one (docker compose up -d worker)",
 )
+_SILENT_WORKER = Sentence(
+    "waiting-for-silent-worker",
+    "waiting for a worker: one that has questions of this job does not respond; another worker "
+    "takes them over within 20 s",
+)
 _NO_TURN = Sentence("waiting-for-turn", "waiting for its turn: every worker is at another job")
 
 
@@ -112,6 +117,8 @@ class JobViews:
             return waiting_for_another_try(work.scheduler.faults[job_id])
         if job_id in work.waits:
             return work.waits[job_id]
+        if job_id in work.silent:
+            return _SILENT_WORKER
         if status != "in_progress":
             return None  # the job no longer needs the model
         return self._model_note(job_id) or self._turn_note(job_id)

@@ -11,6 +11,7 @@ from contract import Sentence
 from orchestrator.coordination.connection import CoordinationError, connect
 from orchestrator.coordination.leases import leased_jobs
 from orchestrator.coordination.queueing import Scheduler
+from orchestrator.coordination.silence import silent_jobs
 from orchestrator.coordination.waiting import read_waits
 from orchestrator.jobs.records import JobFile
 from orchestrator.jobs.store import JobStore
@@ -23,7 +24,8 @@ REDIS_TIMEOUT_S = 5.0  # with the pause between two scans, a note is there withi
 
 class WorkWatch:
     """`state` is "ok", or the reason why the last scan failed; `waits` holds the reasons why jobs
-    wait.
+    wait. `at_work` holds the jobs that workers have, `silent` those of them whose worker has not
+    been heard of.
     """
 
     def __init__(self, settings: Settings, store: JobStore) -> None:
@@ -33,6 +35,8 @@ class WorkWatch:
         self.state = "ok"
         self.has_workers = True
         self.waits: dict[str, Sentence] = {}
+        self.at_work: set[str] = set()
+        self.silent: set[str] = set()
         self._idle_since: dict[str, float] = {}
 
     async def scan(self) -> None:
@@ -51,6 +55,8 @@ class WorkWatch:
         self.scheduler.scan()
         self.has_workers = self.scheduler.has_workers()
         self.waits = read_waits(self.scheduler.connection)
+        self.at_work = leased_jobs(self.scheduler.connection)
+        self.silent = silent_jobs(self.scheduler.connection)
         self._idle_since = self._idle_jobs()
 
     def failed(self, reason: Sentence) -> None:
@@ -70,7 +76,6 @@ class WorkWatch:
 
     def _idle_jobs(self) -> dict[str, float]:
         """The time since when each open job has had no worker."""
-        at_work, now = leased_jobs(self.scheduler.connection), time.monotonic()
-        ended = self._store.has_ended
-        idle = (job_id for job_id in self._store.ids() if job_id not in at_work)
+        now, ended = time.monotonic(), self._store.has_ended
+        idle = (job_id for job_id in self._store.ids() if job_id not in self.at_work)
         return {job_id: self._idle_since.get(job_id, now) for job_id in idle if not ended(job_id)}

@@ -145,6 +145,7 @@ export const sentences = {
   "waiting-for-model": "等待模型：{reason}",
   "waiting-for-replies": "等待回复：向 {url} 发出的 {count} 个请求仍在进行，已有 {seconds} 秒没有回复",
   "waiting-for-room": "等待空间：{reason}",
+  "waiting-for-silent-worker": "等待工作进程：处理本任务部分题目的工作进程没有响应；另一个工作进程会在 20 秒内接手",
   "waiting-for-turn": "排队中：所有工作进程都在处理其他任务",
   "waiting-for-worker": "等待工作进程：没有正在运行的；请启动一个（docker compose up -d worker）",
   "wanted-object": "JSON 对象",
