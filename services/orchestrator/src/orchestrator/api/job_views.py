@@ -140,7 +140,8 @@ class JobViews:
         return None if self._model.state == "ok" else waiting_for_model(self._model.state)
 
     def _turn_note(self, job_id: str) -> Sentence | None:
-        return None if self._work.idle_s(job_id) < IDLE_S else _NO_TURN
+        work = self._work
+        return _NO_TURN if work.at_work and work.idle_s(job_id) >= IDLE_S else None
 
 
 def _no_result(name: str, job: Job) -> Sentence:
