@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.api.job_views import IDLE_S
 from orchestrator.api.service import SCAN_EVERY_S
-from orchestrator.coordination.heartbeat import beating
+from orchestrator.coordination.heartbeat import KEY, beating, count_workers
 from orchestrator.coordination.leases import lease_key
 from orchestrator.local.guardian import session_members
 from orchestrator.settings import Settings
@@ -81,3 +81,10 @@ def test_a_note_names_a_redis_that_does_not_answer(settings: Settings) -> None:
                 lambda: "Redis cannot be used" in note(api, job_id),
                 NOTED_WITHIN_S,
             )
+
+
+def test_a_report_from_the_future_is_not_one(bench: Bench) -> None:
+    """The clock of Redis was set back after it."""
+    now_s = int(bench.redis.time()[0])
+    bench.redis.zadd(KEY, {"before the clock was set back": now_s + 30, "now": now_s})
+    assert count_workers(bench.redis) == 1

@@ -26,12 +26,15 @@ redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
 """
 _COUNT = """
-return redis.call('ZCOUNT', KEYS[1], redis.call('TIME')[1] - ARGV[1], '+inf')
+local now = redis.call('TIME')[1]
+return redis.call('ZCOUNT', KEYS[1], now - ARGV[1], now)
 """
 
 
 def count_workers(connection: Redis) -> int:
     """The number of workers that reported within the last `TTL_S`.
+
+    A report from the future is no report: the clock was set back since.
 
     Raises:
         RedisError: Redis is away.
