@@ -225,6 +225,8 @@ def test_the_document_has_the_bounds_of_a_jobs_settings(api: httpx2.Client) -> N
     assert form["temperature"] | {"type": "number", "maximum": 2} == form["temperature"]
     assert form["priority"]["enum"] == ["high", "normal", "low"]
     assert "null" not in json.dumps(form)
+    for name in ("Body_post_job_jobs_post", "Body_begin_session_session_post"):
+        assert document["components"]["schemas"][name]["additionalProperties"] is False
 
 
 def test_another_method_is_told_all_that_the_path_takes(api: httpx2.Client) -> None:

@@ -15,7 +15,7 @@ from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers
 
 from contract import Sentence
-from orchestrator.api.parameters import CheckedRoute
+from orchestrator.api.parameters import TEXT, CheckedRoute
 from orchestrator.api.service import Service
 from orchestrator.errors import OtherSiteError, UnauthorizedError
 
@@ -114,7 +114,7 @@ def begin_session(
     service: ServiceDep,
     request: Request,
     response: Response,
-    key: Annotated[str, Form(min_length=1)],
+    key: Annotated[str, Form(min_length=1, json_schema_extra={"pattern": TEXT})],
 ) -> None:
     """Set the page's cookie. It lasts until the browser is closed."""
     wanted = service.settings.api_key

@@ -127,8 +127,8 @@ def describe(app: FastAPI, *, has_key: bool) -> dict[str, Any]:
     """The OpenAPI document, with what FastAPI cannot know.
 
     Adds the schema of problem details, because no call returns it as JSON; the calls that take a
-    new job's id; and that no key is needed if none is set. Takes null from parameters: the HTTP
-    query and headers have none.
+    new job's id; that no key is needed if none is set; and that forms have no further fields. Takes
+    null from parameters: the HTTP query and headers have none.
     """
     if app.openapi_schema is not None:
         return app.openapi_schema
@@ -136,7 +136,10 @@ def describe(app: FastAPI, *, has_key: bool) -> dict[str, Any]:
     _, found = models_json_schema(
         [(ProblemDetails, "serialization")], ref_template="#/components/schemas/{model}"
     )
-    document["components"]["schemas"].update(found["$defs"])
+    schemas = document["components"]["schemas"]
+    for form in (schema for name, schema in schemas.items() if name.startswith("Body_")):
+        form["additionalProperties"] = False
+    schemas.update(found["$defs"])
     calls = {
         call["operationId"]: (path, call)
         for path, of_path in document["paths"].items()

@@ -29,6 +29,8 @@ PARAMETER = Sentence("parameter", "parameter")
 FORM_FIELD = Sentence("form-field", "form field")
 _QUERY_PARAMETER = Sentence("query-parameter", "parameter of the query")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# the same for the OpenAPI document: a text without control characters
+TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 
 
 class CheckedRoute(APIRoute):

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Query
 
 from orchestrator.api.access import ServiceDep, guarded_router, problems
+from orchestrator.api.parameters import TEXT
 from orchestrator.jobs.comparison import JobComparison, compare_jobs
 from orchestrator.jobs.questions import Figures, Order, QuestionDetail, QuestionList, Show
 from orchestrator.jobs.reading import JOB_ID_PATTERN
@@ -23,7 +24,12 @@ def list_questions(
     show: Annotated[list[Show], Query(description="all of these must hold")] = [],  # noqa: B006
     label: Annotated[str | None, Query(description="answered so", pattern="^[A-Z]$")] = None,
     text: Annotated[
-        str, Query(description="in problem, question, options or id", max_length=LONGEST_SEARCH)
+        str,
+        Query(
+            description="in problem, question, options or id",
+            max_length=LONGEST_SEARCH,
+            json_schema_extra={"pattern": TEXT},
+        ),
     ] = "",
     order: Annotated[Order, Query(description="as posted, or the least agreed on first")] = (
         "position"
