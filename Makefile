@@ -65,7 +65,7 @@ test-long: browser .venv/ready .venv-model/ready .venv-cu12/ready .venv-volta/re
 	$(ONE_CORE) .venv-model/bin/pytest $(SIDE_BY_SIDE) -m long tests/trainer tests/inference
 	$(ONE_CORE) .venv-cu12/bin/pytest $(SIDE_BY_SIDE) tests/trainer
 
-fuzz: .venv/ready  ## bad and hostile input, far more of it than make test and make test-all try; about half an hour
+fuzz: .venv/ready  ## bad and hostile input, far more of it than make test and make test-all try
 	FUZZ=thorough $(ONE_CORE) .venv/bin/pytest $(SIDE_BY_SIDE) tests/fuzz
 
 # Chromium, a Chinese font for it, and Prometheus's promtool. For root, as in a container, they are installed.
