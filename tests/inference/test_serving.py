@@ -221,6 +221,44 @@ def test_a_server_that_dies_is_started_again(launcher: Launcher) -> None:
     launcher.until(lambda: len(launcher.started()) == 2 and launcher.get()[0] == 200)
 
 
+DEATH = """Traceback (most recent call last):
+(EngineCore pid=7) ERROR [core.py:700] torch.OutOfMemoryError: CUDA out of memory. Tried 2 GiB.
+(APIServer pid=5) RuntimeError: Engine core initialization failed. See root cause above.
+"""
+
+
+@pytest.mark.long
+def test_a_server_that_cannot_start_is_told_with_its_error(launcher: Launcher) -> None:
+    (launcher.engine / "dies").write_text(DEATH)
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: launcher.get()[0] == 503)
+    assert len(launcher.started()) == serving.MOST_EARLY_DEATHS
+    assert "d1 is not served: 3 times in a row the server ended with exit code 1" in told(launcher)
+    assert "torch.OutOfMemoryError: CUDA out of memory. Tried 2 GiB." in told(launcher)
+    assert DEATH in launcher.log.read_text()
+    (launcher.engine / "dies").unlink()
+    launcher.publish("d2")
+    launcher.until(lambda: "d2 is served as it was trained" in launcher.log.read_text())
+
+
+def test_another_programs_port_is_named_and_waited_for(launcher: Launcher) -> None:
+    launcher.publish("d1")
+    with socket.create_server(("127.0.0.1", launcher.port)):
+        launcher.start()
+        said = f"port {launcher.port} of 127.0.0.1 cannot be used (Address already in use): end"
+        launcher.until(lambda: said in launcher.log.read_text())
+        assert not launcher.started()
+    launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
+
+
+def test_quantized_weights_are_not_called_as_trained(launcher: Launcher) -> None:
+    launcher.environment |= {"QUANTIZATION": "fp8"}
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: "d1 is served in fp8, so not exactly as" in launcher.log.read_text())
+
+
 def test_the_checks_ask_no_proxy(launcher: Launcher) -> None:
     with stub_proxy() as proxy:
         launcher.environment |= {"http_proxy": proxy.url, "no_proxy": "", "NO_PROXY": ""}

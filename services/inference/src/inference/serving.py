@@ -11,7 +11,7 @@ import logging
 import os
 import shlex
 import signal
-import subprocess
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,6 +26,7 @@ from contract.stand_in import standing_in
 from contract.tenancy import AT_WORK, NO_TRAINER, what_trains
 from inference.adapters import Adapter, arguments, prepare_adapters
 from inference.checks import Server, faults, reply_faults
+from inference.engine import Engine
 from inference.host import this_host
 from inference.launch import Launch, RefusedError, check_versions, launch
 from inference.settings import Settings
@@ -42,10 +43,17 @@ RESTART_S = 10.0
 # Time for vLLM itself to stop, in addition to the time for requests.
 STOP_S = 20.0
 ENDED = "the server ended with exit code %d; it is started again"
+# After so many deaths in a row before it was ready, the reason is told to clients instead.
+MOST_EARLY_DEATHS = 3
+RETRY_S = 600.0
 
 
 class StopRequested(BaseException):
     """SIGTERM or SIGINT was received."""
+
+
+class DiedEarlyError(Exception):
+    """The server ended before it was ready; the message is its exit code and its last error."""
 
 
 @contextmanager
@@ -64,13 +72,60 @@ def stop_requests() -> Iterator[None]:
 def serve(settings: Settings) -> None:
     """Serve the published model until SIGTERM or SIGINT."""
     current = settings.models_dir / settings.model_name / CURRENT
+    deaths = 0
     with stop_requests():
         try:
             while True:
+                _wait_for_port(settings)
                 _wait_for_turn(settings, current)
-                _serve_one(settings, current, current.resolve())
+                model = current.resolve()
+                try:
+                    _serve_one(settings, current, model)
+                except DiedEarlyError as error:
+                    deaths += 1
+                    deaths %= MOST_EARLY_DEATHS
+                    _after_death(settings, current, model, str(error), is_last=deaths == 0)
+                else:
+                    deaths = 0
         except StopRequested:
             log.info("stopped")
+
+
+def _after_death(
+    settings: Settings, current: Path, model: Path, reason: str, *, is_last: bool
+) -> None:
+    if not is_last:
+        log.error("%s; it is started again", reason)
+        time.sleep(RESTART_S)
+        return
+    again = f"it is tried again every {RETRY_S / 60:.0f} min, and when another model is published"
+    told = f"{model.name} is not served: {MOST_EARLY_DEATHS} times in a row {reason}; {again}"
+    _refuse(settings, current, model, told, for_s=RETRY_S)
+
+
+def _wait_for_port(settings: Settings) -> None:
+    """Return once the port is free. Another program's replies would be taken for our server's."""
+    said_at = float("-inf")
+    while reason := _port_fault(settings.inference_host, settings.inference_port):
+        if time.monotonic() - said_at > SAY_EVERY_S:
+            said_at = time.monotonic()
+            log.error(reason)
+        time.sleep(POLL_S)
+
+
+def _port_fault(host: str, port: int) -> str | None:
+    """The reason why nothing can listen on the port now; None if it is free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return (
+                f"port {port} of {host} cannot be used ({error.strerror}): end the program that "
+                "uses it, or set INFERENCE_PORT"
+            )
+    return None
 
 
 def _wait_for_turn(settings: Settings, current: Path) -> None:
@@ -128,7 +183,7 @@ def _serve_one(settings: Settings, current: Path, model: Path) -> None:
             log.info("serving %s\n%s", contract.digest, table(planned))
             log.info(shlex.join(argv))
             environment = {**os.environ, "HF_HUB_CACHE": f"{folder}/hub", **planned.environment}
-            child = subprocess.Popen(argv, env=environment, cwd=folder)
+            child = Engine(argv, environment, folder)
             found = _watch(settings, current, model, contract, adapters, child)
     if found:
         _refuse(settings, current, model, f"{contract.digest} is not served: " + "; ".join(found))
@@ -140,18 +195,18 @@ def _watch(
     model: Path,
     contract: Contract,
     adapters: list[Adapter],
-    child: subprocess.Popen[bytes],
+    child: Engine,
 ) -> list[str]:
     """Check the server, and let it run until a newer model must be served or it has died. Returns
     the faults that the checks found.
+
+    Raises:
+        DiedEarlyError: it ended before it was ready.
     """
     server = Server(f"http://127.0.0.1:{settings.inference_port}", settings.inference_api_key)
     try:
         while not server.healthy():
-            if child.poll() is not None:
-                log.error(ENDED, child.returncode)
-                time.sleep(RESTART_S)
-                return []
+            _check_alive(child)
             if _trainer_has_gpu(settings):
                 log.info("a trainer has started; the server makes room for it")
                 return []
@@ -160,25 +215,31 @@ def _watch(
         for adapter in adapters:
             wrong = reply_faults(server, adapter.model, adapter.name)
             found += [f"adapter {adapter.name}: {reason}" for reason in wrong]
-        if child.poll() is not None:  # then the checks say nothing about the weights
-            log.error(ENDED, child.returncode)
-            time.sleep(RESTART_S)
-            return []
+        _check_alive(child)  # if it died, the checks say nothing about the weights
         if not found:
             log.info(
-                "%s is served as it was trained; %d recorded replies were compared",
+                "%s is served %s; %d recorded replies were compared",
                 contract.digest,
+                f"in {settings.quantization}, so not exactly as it was trained"
+                if settings.quantization
+                else "as it was trained",
                 sum(len(recorded_replies(m)) for m in (model, *(a.model for a in adapters))),
             )
             _until_newer(current, model, child, server)
         return found
     finally:
-        _stop(child, settings.drain_s + STOP_S)
+        child.stop(settings.drain_s + STOP_S)
 
 
-def _until_newer(
-    current: Path, model: Path, child: subprocess.Popen[bytes], server: Server
-) -> None:
+def _check_alive(child: Engine) -> None:
+    """Raises DiedEarlyError if the server has ended."""
+    if (code := child.exit_code()) is not None:
+        raise DiedEarlyError(
+            f"the server ended with exit code {code} before it was ready ({child.last_error()})"
+        )
+
+
+def _until_newer(current: Path, model: Path, child: Engine, server: Server) -> None:
     """Return when the server has died, or when a newer model is published and no more requests
     come.
 
@@ -186,7 +247,7 @@ def _until_newer(
     """
     quiet_since: float | None = None
     said = False
-    while child.poll() is None:
+    while (code := child.exit_code()) is None:
         time.sleep(POLL_S)
         if current.resolve() == model or not (current / CONTRACT_FILE).is_file():
             quiet_since = None
@@ -200,26 +261,18 @@ def _until_newer(
             quiet_since = time.monotonic()
         elif time.monotonic() - quiet_since >= IDLE_S:
             return
-    log.error(ENDED, child.returncode)
+    log.error(ENDED, code)
 
 
-def _refuse(settings: Settings, current: Path, model: Path, reason: str) -> None:
-    """Answer requests with the reason until another model is published."""
+def _refuse(
+    settings: Settings, current: Path, model: Path, reason: str, for_s: float = float("inf")
+) -> None:
+    """Answer requests with the reason for that time, or until another model is published."""
     log.error(reason)
+    until = time.monotonic() + for_s
     with standing_in(settings.inference_host, settings.inference_port, lambda: reason):
-        while current.resolve() == model:
+        while current.resolve() == model and time.monotonic() < until:
             time.sleep(POLL_S)
-
-
-def _stop(child: subprocess.Popen[bytes], within_s: float) -> None:
-    if child.poll() is None:
-        child.terminate()
-        try:
-            child.wait(within_s)
-        except subprocess.TimeoutExpired:
-            log.warning("the server did not end within %.0f s and was killed", within_s)
-            child.kill()
-            child.wait()
 
 
 def table(planned: Launch) -> str:

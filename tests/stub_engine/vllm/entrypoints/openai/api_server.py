@@ -1,13 +1,15 @@
 """A stub in vLLM's place, for faults that the real one does not produce on demand.
 
 Started by vLLM's own command line. The folder STUB_ENGINE tells it what to do: `reply` is what it
-answers, `tokens` what it tokenizes to, while `busy` is there it says that requests run, and while
-`slow` is there it loads. It leaves its command line in `started`, a line a start.
+answers, `tokens` what it tokenizes to. While `busy` is there it says that requests run, while
+`slow` is there it loads, and while `dies` is there it writes that and ends. It leaves its command
+line in `started`, a line a start.
 """
 
 import argparse
 import json
 import os
+import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -46,6 +48,8 @@ if __name__ == "__main__":
     known, _ = parser.parse_known_args()
     with (FOLDER / "started").open("a") as file:
         file.write(" ".join(known.served_model_name) + "\n")
+    if (FOLDER / "dies").exists():
+        sys.exit((FOLDER / "dies").read_text())
     while (FOLDER / "slow").exists():
         time.sleep(0.1)
     ThreadingHTTPServer(("127.0.0.1", known.port), Handler).serve_forever()

@@ -1,0 +1,69 @@
+"""The model server as a child process. Its output is passed on, and its last error is kept."""
+
+from __future__ import annotations
+
+import logging
+import re
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+log = logging.getLogger("inference")
+
+KEPT_LINES = 400
+# A child of the dead server may keep the pipe open.
+READ_S = 2.0
+_ERROR = re.compile(rb"\b[\w.]*(?:Error|Exception): \S.*")
+# vLLM's last error only points at an earlier one.
+_POINTER = b"See root cause above"
+
+
+class Engine:
+    """A started server."""
+
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+        self._process = subprocess.Popen(
+            argv, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        assert self._process.stdout is not None
+        self._last: deque[bytes] = deque(maxlen=KEPT_LINES)
+        reading = (self._process.stdout,)
+        self._reader = threading.Thread(target=self._pass_on, args=reading, daemon=True)
+        self._reader.start()
+
+    def _pass_on(self, output: IO[bytes]) -> None:
+        for line in output:
+            self._last.append(line)
+            with suppress(OSError):  # a full pipe would halt the server
+                sys.stdout.buffer.write(line)
+                sys.stdout.buffer.flush()
+
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
+    def last_error(self) -> str:
+        """The last error in its output, or else its last line."""
+        self._reader.join(READ_S)
+        lines = [line.strip() for line in tuple(self._last) if line.strip()]
+        errors = [
+            found[0] for line in lines if (found := _ERROR.search(line)) and _POINTER not in line
+        ]
+        last = (errors or lines or [b"it wrote nothing"])[-1]
+        return last.decode(errors="replace")[:300]
+
+    def stop(self, within_s: float) -> None:
+        """Ask it to end, and kill it if it has not ended within that time."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(within_s)
+            except subprocess.TimeoutExpired:
+                log.warning("the server did not end within %.0f s and was killed", within_s)
+                self._process.kill()
+                self._process.wait()
