@@ -49,6 +49,7 @@ def main() -> int:
     else:
         wanted = [Wanted(seed, pair=False) for seed in range(first, first + chosen.runs)]
         wanted += [Wanted(seed, pair=True) for seed in range(first, first + chosen.pairs)]
+    lanes = min(chosen.lanes, len(wanted))
     console = Console()
     began = time.monotonic()
     outcomes: list[Outcome] = []
@@ -56,7 +57,7 @@ def main() -> int:
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     with _progress(console) as progress:
         bar = progress.add_task("runs", total=len(wanted))
-        for one, outcome in run_all(wanted, min(chosen.lanes, len(wanted)), failures):
+        for one, outcome in run_all(wanted, lanes, failures):
             outcomes.append(outcome)
             chosen.out.write_text(
                 json.dumps([asdict(o) | {"outcome": o.outcome} for o in outcomes])
@@ -66,7 +67,7 @@ def main() -> int:
                 progress.console.print(_line(one, outcome), markup=False, soft_wrap=True)
     minutes = (time.monotonic() - began) / 60
     said = (
-        f"{summary(outcomes)} {minutes:.0f} minutes with {chosen.lanes} stacks side by side, load "
+        f"{summary(outcomes)} {minutes:.0f} minutes with {lanes} stacks side by side, load "
         f"average {os.getloadavg()[2]:.0f}. {machine()}."
     )
     text = f"{said}\n\n{table(outcomes)}"
