@@ -31,6 +31,9 @@ _SILENT_WORKER = Sentence(
     "waiting for a worker: one that has questions of this job does not respond; another worker "
     "takes them over within 20 s",
 )
+_NOT_TAKEN_UP = Sentence(
+    "waiting-for-any-worker", "waiting for a worker: no worker has taken this job up yet"
+)
 _NO_TURN = Sentence("waiting-for-turn", "waiting for its turn: every worker is at another job")
 
 
@@ -140,8 +143,9 @@ class JobViews:
         return None if self._model.state == "ok" else waiting_for_model(self._model.state)
 
     def _turn_note(self, job_id: str) -> Sentence | None:
-        work = self._work
-        return _NO_TURN if work.at_work and work.idle_s(job_id) >= IDLE_S else None
+        if self._work.idle_s(job_id) < IDLE_S:
+            return None
+        return _NO_TURN if self._work.at_work else _NOT_TAKEN_UP
 
 
 def _no_result(name: str, job: Job) -> Sentence:

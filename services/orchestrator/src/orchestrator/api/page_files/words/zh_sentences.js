@@ -142,6 +142,7 @@ export const sentences = {
   "volume-not-writable": "{folder} 不可写：{error}",
   "wait-or-cancel": "任务 {job} 尚未结束；请等待，或先取消",
   "waiting-for-another-try": "等待重试：{reason}",
+  "waiting-for-any-worker": "等待工作进程：尚无工作进程接手本任务",
   "waiting-for-model": "等待模型：{reason}",
   "waiting-for-replies": "等待回复：向 {url} 发出的 {count} 个请求仍在进行，已有 {seconds} 秒没有回复",
   "waiting-for-room": "等待空间：{reason}",
