@@ -51,7 +51,7 @@ def main() -> int:
         wanted += [Wanted(seed, pair=True) for seed in range(first, first + chosen.pairs)]
     lanes = min(chosen.lanes, len(wanted))
     console = Console()
-    began = time.monotonic()
+    began, measured_on = time.monotonic(), machine()
     outcomes: list[Outcome] = []
     failures = chosen.out.with_name(f"{chosen.out.stem}-failures")
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def main() -> int:
     minutes = (time.monotonic() - began) / 60
     said = (
         f"{summary(outcomes)} {minutes:.0f} minutes with {lanes} stacks side by side, load "
-        f"average {os.getloadavg()[2]:.0f}. {machine()}."
+        f"average {os.getloadavg()[2]:.0f}. {measured_on}."
     )
     text = f"{said}\n\n{table(outcomes)}"
     console.print(text, markup=False, soft_wrap=True)

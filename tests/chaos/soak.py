@@ -121,6 +121,7 @@ def main() -> int:
         parser.error(f"--minutes: at least {SHORTEST_MINUTES:g}, to see what grows after the start")
     interrupt_once()
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    measured_on = machine()  # now: the tree may change meanwhile
     folder = Path(tempfile.mkdtemp(prefix="quorum-soak-", dir="/tmp"))
     try:
         with Stack(folder / "stack", latency_s=0.05) as stack:
@@ -129,7 +130,7 @@ def main() -> int:
         shutil.rmtree(folder)
     said = (
         f"{jobs} jobs of 20 questions in {chosen.minutes:g} minutes. "
-        f"`python tests/chaos/soak.py --minutes {chosen.minutes:g}`, {machine()}."
+        f"`python tests/chaos/soak.py --minutes {chosen.minutes:g}`, {measured_on}."
     )
     put_between(ROOT / "docs" / "reliability.md", "soak", f"{said}\n\n{table(series)}")
     print(table(series))
