@@ -41,7 +41,7 @@ def plan(seed: int, questions: int, *, pair: bool) -> list[Planned]:
 
 
 def all_turns() -> list[Fault]:
-    """Every possible fault. Those with a row of their own come twice, as there are many bodies."""
+    """Every possible fault. All but the strange bodies, which are many, come twice."""
     possible = [fault for fault in FAULTS if fault.possible]
     return [*(fault for fault in possible if not fault.row), *possible]
 

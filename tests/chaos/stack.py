@@ -47,8 +47,7 @@ LATENCY_S = 0.25
 class Stack:
     """Redis, API, two workers and a model in a folder, kept up by `tick` as local mode does.
 
-    It must be entered in the main thread of a process that has no other stack: its processes
-    inherit this process's environment.
+    A process has one stack at a time: the stack's processes inherit its environment.
     """
 
     def __init__(self, folder: Path, latency_s: float = LATENCY_S) -> None:
@@ -62,15 +61,10 @@ class Stack:
         self.volume = Volume(folder / "volume")
         self._environment = {**self.clock.environment, MARK: str(folder)}
         os.environ.update(self._environment)
-        self._tempdir, tempfile.tempdir = (
-            tempfile.tempdir,
-            str(folder),
-        )  # where local mode puts the socket of Redis
-        model_port, linked_port, linked_redis = (
-            free_port(),
-            free_port(),
-            folder / "linked-redis.sock",
-        )
+        self._tempdir = tempfile.tempdir
+        tempfile.tempdir = str(folder)  # where local mode puts the socket of Redis
+        model_port, linked_port = free_port(), free_port()
+        linked_redis = folder / "linked-redis.sock"
         self.local = LocalStack(
             folder,
             self.volume.path,

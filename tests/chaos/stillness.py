@@ -6,28 +6,32 @@ import time
 
 
 class Stillness:
-    """How long a job stands still, and for how much of that without a note.
+    """`note_s` is the longest time from a job's last step until its note said why it stands still,
+    `silence_s` the longest time that it stood still without such a note, before one or after it.
 
     While the API does not answer, nobody can be told anything: that time does not count.
     """
 
     def __init__(self) -> None:
-        self.since_s = time.monotonic()
         self.note_s: float | None = None
         self.silence_s = 0.0
-        self._is_noted = False
+        self._moved_at_s = self._noted_at_s = time.monotonic()
 
     def moved(self) -> None:
-        self.since_s, self._is_noted = time.monotonic(), False
+        """The job made a step, or the API did not answer."""
+        self._moved_at_s = time.monotonic()
 
     def seen(self, note: str | None, words: tuple[str, ...]) -> bool:
-        """Record a view of the job. True if its note names a reason that is in `words`."""
-        for_s = time.monotonic() - self.since_s
-        if note and (not words or any(word in note for word in words)):
-            if not self._is_noted:
-                self._is_noted = True
-                self.note_s = max(self.note_s or 0.0, for_s)
-            return True
-        if not self._is_noted:
-            self.silence_s = max(self.silence_s, for_s)
-        return False
+        """Record a view of the job. True if its note names one of `words`, or if there are none and
+        it says anything.
+        """
+        now = time.monotonic()
+        says_why = bool(note) and (not words or any(word in str(note) for word in words))
+        if not says_why:
+            silent_since_s = max(self._moved_at_s, self._noted_at_s)
+            self.silence_s = max(self.silence_s, now - silent_since_s)
+        elif self._noted_at_s <= self._moved_at_s:
+            self.note_s = max(self.note_s or 0.0, now - self._moved_at_s)
+        if says_why:
+            self._noted_at_s = now
+        return says_why
