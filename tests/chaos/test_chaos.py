@@ -16,6 +16,7 @@ from chaos.faults import FAULTS, Fault, Scene
 from chaos.plans import Planned, all_turns, plan
 from chaos.runs import FILE, NOTE_LIMIT_S, QUESTIONS, Run, clean_up, has_ended, run_undisturbed
 from chaos.stack import Stack
+from chaos.stillness import Stillness
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
 # One of each kind that is over within seconds.
@@ -130,6 +131,17 @@ def test_the_clock_of_a_stack_jumps(stack: Stack) -> None:
     ahead_s = int(stack.redis.time()[0]) - time.time()
     stack.clock.shift(0)
     assert 3590 < ahead_s < 3610
+
+
+def test_silence_before_and_after_a_note_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    still = Stillness()
+    views = {3.0: None, 4.0: "waiting for room", 5.0: None, 9.0: "another reason", 11.0: None}
+    for at_s, note in views.items():
+        now_s[0] = at_s
+        assert still.seen(note, ("for room",)) == (note == "waiting for room")
+    assert (still.note_s, still.silence_s) == (4, 7)
 
 
 def test_a_seed_always_plans_the_same() -> None:
