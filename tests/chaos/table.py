@@ -52,8 +52,10 @@ def summary(outcomes: list[Outcome]) -> str:
     failed = sum(bool(outcome.complaints) for outcome in outcomes)
     pairs = sum(len(outcome.faults) > 1 for outcome in outcomes)
     missed = sum(outcome.missed for outcome in outcomes)
-    return (
+    said = (
         f"{len(outcomes) - pairs} runs with one fault and {pairs} with two: "
-        f"{len(outcomes) - failed} whole, {failed} failed. {missed} faults found nothing to strike"
-        ", because the job had ended."
+        f"{len(outcomes) - failed} whole, {failed} failed."
     )
+    if missed:
+        said += f" {missed} faults found nothing to strike, because the job had ended."
+    return said
