@@ -41,7 +41,7 @@ def test_a_hub_id_with_a_local_source_names_the_variable_to_set() -> None:
         pytest.param(
             "modelscope",
             "MODELSCOPE_DOMAIN",
-            "MODEL_SOURCE=huggingface takes the other",
+            "MODEL_SOURCE=huggingface uses the other",
             marks=pytest.mark.long,
         ),
     ],
