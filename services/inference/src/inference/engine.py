@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import subprocess
 import sys
 import threading
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 log = logging.getLogger("inference")
 
-KEPT_LINES = 400
+KEPT_BYTES = 1 << 18
+PIECE_BYTES = 1 << 16
 # A child of the dead server may keep the pipe open.
 READ_S = 2.0
-_ERROR = re.compile(rb"\b[\w.]*(?:Error|Exception): \S.*")
+_ERROR = re.compile(rb"\b[\w.]{0,100}(?:Error|Exception): \S.*")
 # vLLM's last error only points at an earlier one.
 _POINTER = b"See root cause above"
 
@@ -31,16 +31,17 @@ class Engine:
             argv, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         assert self._process.stdout is not None
-        self._last: deque[bytes] = deque(maxlen=KEPT_LINES)
-        reading = (self._process.stdout,)
+        self._last = b""
+        reading = (self._process.stdout.fileno(),)
         self._reader = threading.Thread(target=self._pass_on, args=reading, daemon=True)
         self._reader.start()
 
-    def _pass_on(self, output: IO[bytes]) -> None:
-        for line in output:
-            self._last.append(line)
+    def _pass_on(self, output: int) -> None:
+        """Pass on what was written at once: a progress bar writes no newline for minutes."""
+        while piece := os.read(output, PIECE_BYTES):
+            self._last = (self._last + piece)[-KEPT_BYTES:]
             with suppress(OSError):  # a full pipe would halt the server
-                sys.stdout.buffer.write(line)
+                sys.stdout.buffer.write(piece)
                 sys.stdout.buffer.flush()
 
     def exit_code(self) -> int | None:
@@ -50,7 +51,7 @@ class Engine:
     def last_error(self) -> str:
         """The last error in its output, or else its last line."""
         self._reader.join(READ_S)
-        lines = [line.strip() for line in tuple(self._last) if line.strip()]
+        lines = [line.strip() for line in self._last.splitlines() if line.strip()]
         errors = [
             found[0] for line in lines if (found := _ERROR.search(line)) and _POINTER not in line
         ]

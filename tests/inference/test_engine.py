@@ -1,0 +1,41 @@
+"""The model server as a child process: its output, and its stop."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ONE_LONG_LINE = """
+import sys
+for _ in range(200):
+    sys.stdout.write("x" * (1 << 20))
+sys.stdout.write("\\nValueError: too long")
+"""
+PASSES_ON = """
+import os, resource, sys, time
+from pathlib import Path
+from inference.engine import Engine
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+child = Engine([sys.executable, "-c", sys.argv[1]], dict(os.environ), Path.cwd())
+while child.exit_code() is None:
+    time.sleep(0.05)
+said = child.last_error()
+grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(said, grown_kib >> 10, file=sys.stderr)
+"""
+
+
+def run(script: str, child: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
+    argv = [sys.executable, "-c", script, child]
+    return subprocess.run(argv, cwd=folder, env=os.environ, capture_output=True, timeout=60)
+
+
+def test_output_without_newlines_is_passed_on_in_pieces(tmp_path: Path) -> None:
+    done = run(PASSES_ON, ONE_LONG_LINE, tmp_path)
+    assert done.stdout.count(b"x") == 200 << 20
+    said, grown_mib = done.stderr.rsplit(maxsplit=1)
+    assert said == b"ValueError: too long"
+    assert int(grown_mib) < 50
