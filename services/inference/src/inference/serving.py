@@ -34,6 +34,7 @@ from inference.weights import read_weights
 
 log = logging.getLogger("inference")
 
+STOPS = (signal.SIGTERM, signal.SIGINT)
 POLL_S = 1.0
 SAY_EVERY_S = 30.0
 # A newer model takes over after this time without a request. It is longer than a job's pause
@@ -59,9 +60,11 @@ class DiedEarlyError(Exception):
 @contextmanager
 def stop_requests() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
+        for known in STOPS:  # a second one would break off the stop, and leave the server running
+            signal.signal(known, signal.SIG_IGN)
         raise StopRequested
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in STOPS}
     try:
         yield
     finally:
