@@ -157,3 +157,27 @@ def test_only_one_holder_gets_a_lease_at_once(connection: Redis, locked: Path) -
     with hold_at_once(connection, KEY, locked, 60) as third:
         assert third
     assert connection.get(KEY) is None
+
+
+HOLD_AT_ONCE = """
+import os, sys
+from pathlib import Path
+from redis import Redis
+from orchestrator.coordination.leases import hold_at_once
+
+locked = Path(sys.argv[3])
+assert not os.access(locked, os.W_OK)
+with Redis.from_url(sys.argv[1]) as connection:
+    with hold_at_once(connection, sys.argv[2], locked, 60) as is_ours:
+        print(is_ours, connection.get(sys.argv[2]).decode())
+"""
+
+
+def test_a_file_that_may_only_be_read_can_be_locked(redis_url: str, locked: Path) -> None:
+    """A job whose posted file was restored as read-only can still end."""
+    locked.touch(mode=0o444)
+    as_others = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    argv = [*as_others, sys.executable, "-c", HOLD_AT_ONCE, redis_url, KEY, str(locked)]
+    said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
+    assert said[0] == "True"
+    assert said[1].endswith(f"@{host_id()}")

@@ -17,7 +17,8 @@ from functools import cache
 from pathlib import Path
 
 POLL_S = 0.1
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # some network file systems give these
+# Some network file systems give these; NFS gives EBADF for a file that may only be read.
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -73,9 +74,14 @@ class FileLock:
 @contextmanager
 def lockable(path: Path, *, make: bool = False) -> Iterator[FileLock]:
     """A lock on `path`, not taken yet. It is freed when the block ends. `make` makes a missing
-    file.
+    file. A file that may only be read can be locked too.
     """
-    descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if make else 0), 0o644)
+    try:
+        descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if make else 0), 0o644)
+    except PermissionError:
+        if make:  # its holder writes into it
+            raise
+        descriptor = os.open(path, os.O_RDONLY)
     try:
         yield FileLock(descriptor)
     finally:
