@@ -38,3 +38,11 @@ def test_json_and_copies_keep_code_and_parameters() -> None:
 def test_a_text_without_a_code_has_no_coded_message() -> None:
     assert coded("ok") is None
     assert coded(None) is None
+
+
+def test_numbers_that_json_lacks_become_texts() -> None:
+    """A time limit may be infinite. An answer's record with null in it could not be read again."""
+    message = coded(Sentence("slow", "no reply in {seconds:g} s", seconds=float("inf")))
+    assert message is not None
+    assert message.params == {"seconds": "inf"}
+    assert CodedMessage.model_validate_json(message.model_dump_json()) == message

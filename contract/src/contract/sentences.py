@@ -7,6 +7,7 @@ A parameter may be a sentence itself; words of other programs are parameters tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -37,7 +38,7 @@ class Sentence(str):
         return sentence
 
     def message(self) -> CodedMessage:
-        params = {name: coded(value) or value for name, value in self.params.items()}
+        params = {name: _in_json(value) for name, value in self.params.items()}
         return CodedMessage(code=self.code, text=self, params=params)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -70,3 +71,10 @@ class CodedMessage(BaseModel):
 def coded(value: Value | None) -> CodedMessage | None:
     """A sentence's form in JSON; None for a value without a code, such as "ok" or a number."""
     return value.message() if isinstance(value, Sentence) else None
+
+
+def _in_json(value: Value) -> CodedMessage | Value:
+    """JSON has no number for infinity. It would be written as null, and not be read again."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return coded(value) or value
