@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +22,7 @@ import pytest
 from contract.tenancy import trainer_at_work
 from contracts import make_contract
 from inference import serving
+from inference.settings import Settings
 from stub_proxy import stub_proxy
 
 REPLY = "庚绿，绿湖，结果是湖。\n答案是：B"
@@ -250,6 +252,23 @@ def test_another_programs_port_is_named_and_waited_for(launcher: Launcher) -> No
         launcher.until(lambda: said in launcher.log.read_text())
         assert not launcher.started()
     launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
+
+
+def test_a_reason_is_told_once_its_port_is_free(launcher: Launcher) -> None:
+    """What the server started may keep the port for a moment after the server was stopped."""
+    launcher.publish("d1")
+    current = launcher.models / "m" / "current"
+    settings = Settings(models_dir=launcher.models, stack="cpu", inference_port=launcher.port)
+    model, told = current.resolve(), []
+    with socket.create_server(("127.0.0.1", launcher.port)):
+        arguments = (settings, current, model, "it is unfit")
+        telling = threading.Thread(target=serving._refuse, args=arguments, kwargs={"for_s": 2.0})
+        telling.start()
+        time.sleep(0.5)
+    while telling.is_alive():
+        told.append(launcher.get()[0])
+        time.sleep(0.1)
+    assert 503 in told
 
 
 def test_quantized_weights_are_not_called_as_trained(launcher: Launcher) -> None:

@@ -272,6 +272,7 @@ def _refuse(
 ) -> None:
     """Answer requests with the reason for that time, or until another model is published."""
     log.error(reason)
+    _wait_for_port(settings)
     until = time.monotonic() + for_s
     with standing_in(settings.inference_host, settings.inference_port, lambda: reason):
         while current.resolve() == model and time.monotonic() < until:
