@@ -24,7 +24,8 @@ from orchestrator.coordination.leases import (
     hold_lease,
     holder_of,
 )
-from orchestrator.jobs.locks import host_id
+from orchestrator.jobs.files import write_atomically
+from orchestrator.jobs.locks import lockable
 
 KEY = "quorum:lease:job_1:0"
 
@@ -69,6 +70,11 @@ def locked(tmp_path: Path) -> Path:
     return tmp_path / "0000.jsonl"
 
 
+def place(locked: Path) -> str:
+    with lockable(locked) as lock:
+        return str(lock.place())
+
+
 def test_a_killed_holders_lease_is_removed_at_once(
     redis_url: str, connection: Redis, locked: Path
 ) -> None:
@@ -89,13 +95,25 @@ def test_a_halted_holder_does_not_count_as_dead(
         assert holder_of(connection, KEY, locked) is Held.ALIVE
 
 
-def test_a_holder_on_another_host_does_not_count_as_dead(connection: Redis, locked: Path) -> None:
+def test_a_holder_elsewhere_does_not_count_as_dead(connection: Redis, locked: Path) -> None:
     locked.touch()
-    for value in ("0123456789abcdef", "0123456789abcdef@another-host"):
+    host, device, file = place(locked).split(":")
+    others = (f"another-host:{device}:{file}", f"{host}:1{device}:{file}", f"{host}:{device}:1")
+    for value in ("0123456789abcdef", *(f"0123456789abcdef@{other}" for other in others)):
         connection.set(KEY, value, ex=60)
         assert holder_of(connection, KEY, locked) is Held.ALIVE
-    connection.set(KEY, f"0123456789abcdef@{host_id()}", ex=60)
+    connection.set(KEY, f"0123456789abcdef@{place(locked)}", ex=60)
     assert holder_of(connection, KEY, locked) is Held.DEAD
+
+
+def test_a_holder_of_a_replaced_file_does_not_count_as_dead(
+    redis_url: str, connection: Redis, locked: Path
+) -> None:
+    """`resume` replaces journals. The new file's lock says nothing about the old one's holder."""
+    with holder(redis_url, locked) as process:
+        write_atomically(locked, b"")
+        assert process.poll() is None
+        assert holder_of(connection, KEY, locked) is Held.ALIVE
 
 
 def test_a_second_holder_waits_for_the_lock_for_a_limited_time(
@@ -153,7 +171,7 @@ def test_only_one_holder_gets_a_lease_at_once(connection: Redis, locked: Path) -
         hold_at_once(connection, KEY, locked, 60) as second,
     ):
         assert (first, second) == (True, False)
-    connection.set(KEY, f"0123456789abcdef@{host_id()}", ex=60)  # left by a process that died
+    connection.set(KEY, f"0123456789abcdef@{place(locked)}", ex=60)  # left by a process that died
     with hold_at_once(connection, KEY, locked, 60) as third:
         assert third
     assert connection.get(KEY) is None
@@ -180,4 +198,4 @@ def test_a_file_that_may_only_be_read_can_be_locked(redis_url: str, locked: Path
     argv = [*as_others, sys.executable, "-c", HOLD_AT_ONCE, redis_url, KEY, str(locked)]
     said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
     assert said[0] == "True"
-    assert said[1].endswith(f"@{host_id()}")
+    assert said[1].endswith(f"@{place(locked)}")

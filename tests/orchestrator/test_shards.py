@@ -14,7 +14,7 @@ from contracts import make_contract
 from orchestrator.coordination.leases import lease_key
 from orchestrator.coordination.waiting import read_waits
 from orchestrator.jobs.journal import read_journal
-from orchestrator.jobs.locks import host_id, is_free
+from orchestrator.jobs.locks import lockable
 from orchestrator.jobs.records import Answer, JobSettings
 from orchestrator.jobs.store import JobStore
 from orchestrator.settings import Settings
@@ -122,7 +122,8 @@ def test_a_killed_workers_shard_is_enqueued_by_the_next_scan(
     assert bench.scheduler.scan() == 0
     kill_session(victim)
     journal = bench.store.journal(job.id, 0)
-    until(lambda: is_free(journal))  # its work horse takes a moment to die
+    with lockable(journal) as lock:
+        until(lock.take_now)  # its work horse takes a moment to die
     assert bench.scheduler.scan() == 1
     assert bench.scheduler.recoveries == 1
     bench.start_worker()
@@ -133,7 +134,8 @@ def test_a_killed_workers_shard_is_enqueued_by_the_next_scan(
 def test_another_worker_finishes_the_job_of_a_dead_one(bench: Bench, server: StubServer) -> None:
     job = bench.post(problem_file(2))
     finishing = lease_key(job.id, "finish")
-    bench.redis.set(finishing, f"0123456789abcdef@{host_id()}", ex=600)  # its lock is free
+    with lockable(bench.store.posted(job.id)) as lock:  # not taken: a dead one's lock is free
+        bench.redis.set(finishing, f"0123456789abcdef@{lock.place()}", ex=600)
     bench.start_worker()
     bench.wait(job)
     assert not bench.redis.exists(finishing)

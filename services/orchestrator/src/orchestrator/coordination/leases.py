@@ -4,8 +4,9 @@ RQ notices a dead worker after a minute and a half. A lease that is no longer re
 seconds. It also keeps a second worker from a shard that is being answered. A worker that loses its
 lease stops. A worker that was paused with its machine notices the loss before it writes anything.
 
-A holder also locks the shard's journal, and writes its host into the lease. If the lease names this
-host and the lock is free, the holder is dead, and its lease is removed at once.
+A holder also locks the shard's journal, and writes into the lease which file it has locked on which
+host. If that file is here and its lock is free, the holder is dead, and its lease is removed at
+once.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from pathlib import Path
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from orchestrator.jobs.locks import FileLock, NoLocksError, host_id, is_free, lockable
+from orchestrator.jobs.locks import FileLock, NoLocksError, is_free, lockable
 
 log = logging.getLogger("quorum")
 
 TTL_S = 20
 RENEW_EVERY_S = 4
 
-# A lease's value is its holder's token; once the holder has the lock, "@" and its host follow.
+# A lease's value is its holder's token; once the holder has the lock, "@" and its place follow.
 _IF_OURS = """
 local value = redis.call('get', KEYS[1])
 if value and string.sub(value, 1, string.len(ARGV[1])) == ARGV[1] then
@@ -38,7 +39,7 @@ end
 return 0
 """
 _RENEW = _IF_OURS.format("'expire', KEYS[1], ARGV[2]")
-_NAME_HOST = _IF_OURS.format("'append', KEYS[1], ARGV[2]")
+_NAME_PLACE = _IF_OURS.format("'append', KEYS[1], ARGV[2]")
 _RELEASE = _IF_OURS.format("'del', KEYS[1]")
 
 
@@ -79,8 +80,8 @@ def holder_of(connection: redis.Redis, key: str, locked: Path) -> Held:
     if found is None:
         return Held.NOBODY
     value = found if isinstance(found, str) else found.decode()
-    host = value.partition("@")[2]
-    if not host or host != host_id() or not is_free(locked):
+    place = value.partition("@")[2]
+    if not place or not is_free(locked, place):
         return Held.ALIVE
     connection.eval(_RELEASE, 1, key, value)
     return Held.DEAD
@@ -120,10 +121,10 @@ def hold_at_once(connection: redis.Redis, key: str, locked: Path, ttl_s: int) ->
         return
     with lockable(locked) as lock:
         try:
-            host = host_id() if lock.take_now() else None
+            place = lock.place() if lock.take_now() else None
         except NoLocksError:
-            host = None
-        value = secrets.token_hex(8) + (f"@{host}" if host else "")
+            place = None
+        value = secrets.token_hex(8) + (f"@{place}" if place else "")
         if not connection.set(key, value, nx=True, ex=ttl_s):
             yield False
             return
@@ -191,11 +192,11 @@ async def _renew(
 async def _lock(
     client: redis.asyncio.Redis, lease: Lease, token: str, lock: FileLock, patience_s: float
 ) -> None:
-    """Take the lock, and then name this host in the lease."""
+    """Take the lock, and then name its place in the lease."""
     try:
         is_locked = await lock.take(patience_s)
     except NoLocksError as error:
         log.warning("%s, so the lease alone must do", error)
         return
-    if is_locked and (host := host_id()):
-        await client.eval(_NAME_HOST, 1, lease.key, token, f"@{host}")
+    if is_locked and (place := lock.place()):
+        await client.eval(_NAME_PLACE, 1, lease.key, token, f"@{place}")

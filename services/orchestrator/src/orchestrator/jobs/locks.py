@@ -57,6 +57,15 @@ class FileLock:
             raise
         return True
 
+    def place(self) -> str | None:
+        """Names the open file on this boot of this host; None if the system does not tell.
+
+        Two mounts of a network file system may not share their locks: they are two places. So are
+        two files that had one path one after the other.
+        """
+        found, host = os.fstat(self._descriptor), host_id()
+        return f"{host}:{found.st_dev}:{found.st_ino}" if host else None
+
     async def take(self, patience_s: float) -> bool:
         """Take the lock, and wait up to `patience_s` for it. Returns False if it was not taken.
 
@@ -88,10 +97,12 @@ def lockable(path: Path, *, make: bool = False) -> Iterator[FileLock]:
         os.close(descriptor)
 
 
-def is_free(path: Path) -> bool:
-    """True if no process has locked the file. False if that cannot be known."""
+def is_free(path: Path, place: str) -> bool:
+    """True if `path` is the file at `place`, and no process has locked it. False if that cannot be
+    known.
+    """
     try:
         with lockable(path) as lock:
-            return lock.take_now()
+            return lock.place() == place and lock.take_now()
     except OSError:
         return False
