@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from rq import Callback, Webhook
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from orchestrator.coordination.queueing import ShardJob, make_queue
+from orchestrator.coordination.queueing import ShardJob, make_queue, rq_id
 from problem_files import problem_file
 from workers import Bench
 
@@ -45,3 +46,15 @@ def test_callbacks_and_web_addresses_of_a_queued_job_are_dropped(bench: Bench) -
     assert found.stopped_callback is None
     assert found.webhooks == []
     assert found.func.__name__ == "answer_shard"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("created_at", "?"), ("status", "?"), ("repeats_left", "?")]
+)
+def test_an_unreadable_record_in_redis_stops_no_job(bench: Bench, field: str, value: str) -> None:
+    job = bench.post(problem_file(1))
+    bench.redis.hset(Job.key_for(rq_id(job.id, 0)), field, value)
+    assert bench.scheduler.scan() == 1
+    assert bench.scheduler.faults == {}
+    bench.start_worker()
+    bench.wait(job)

@@ -199,9 +199,12 @@ class Scheduler:
         key = rq_id(job.id, shard)
         try:
             found = Job.fetch(key, connection=self.connection, serializer=JSONSerializer)
+            status = found.get_status()
         except NoSuchJobError:
             return Idle(0.0, None)
-        status = found.get_status()
+        except ValueError:  # another version of RQ wrote it, or it is damaged
+            self.connection.delete(Job.key_for(key))
+            return Idle(0.0, "its record in Redis could not be read")
         if status in WAITING:
             queue = make_queue(self.connection, found.origin)
             if self.connection.lpos(queue.key, key) is not None:
