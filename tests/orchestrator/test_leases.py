@@ -17,6 +17,7 @@ import pytest
 import redis.asyncio
 from redis import Redis
 
+from orchestrator.coordination import leases
 from orchestrator.coordination.leases import (
     Held,
     LeaseLostError,
@@ -26,6 +27,7 @@ from orchestrator.coordination.leases import (
 )
 from orchestrator.jobs.files import write_atomically
 from orchestrator.jobs.locks import lockable
+from workers import until
 
 KEY = "quorum:lease:job_1:0"
 
@@ -159,20 +161,31 @@ def test_without_file_locks_the_lease_alone_decides(
 
     asyncio.run(hold())
     assert holder_of(connection, KEY, locked) is Held.NOBODY
-    with hold_at_once(connection, KEY, locked, 60) as is_ours:
+    with hold_at_once(connection, KEY, locked) as is_ours:
         assert is_ours
         assert holder_of(connection, KEY, locked) is Held.ALIVE
+
+
+def test_a_lease_held_at_once_is_renewed_while_it_is_held(
+    connection: Redis, locked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEW_EVERY_S", 0.1)
+    locked.touch()
+    with hold_at_once(connection, KEY, locked):
+        connection.expire(KEY, 5)
+        until(lambda: int(connection.ttl(KEY)) > 5)
+    assert connection.get(KEY) is None
 
 
 def test_only_one_holder_gets_a_lease_at_once(connection: Redis, locked: Path) -> None:
     locked.touch()
     with (
-        hold_at_once(connection, KEY, locked, 60) as first,
-        hold_at_once(connection, KEY, locked, 60) as second,
+        hold_at_once(connection, KEY, locked) as first,
+        hold_at_once(connection, KEY, locked) as second,
     ):
         assert (first, second) == (True, False)
     connection.set(KEY, f"0123456789abcdef@{place(locked)}", ex=60)  # left by a process that died
-    with hold_at_once(connection, KEY, locked, 60) as third:
+    with hold_at_once(connection, KEY, locked) as third:
         assert third
     assert connection.get(KEY) is None
 
@@ -186,7 +199,7 @@ from orchestrator.coordination.leases import hold_at_once
 locked = Path(sys.argv[3])
 assert not os.access(locked, os.W_OK)
 with Redis.from_url(sys.argv[1]) as connection:
-    with hold_at_once(connection, sys.argv[2], locked, 60) as is_ours:
+    with hold_at_once(connection, sys.argv[2], locked) as is_ours:
         print(is_ours, connection.get(sys.argv[2]).decode())
 """
 

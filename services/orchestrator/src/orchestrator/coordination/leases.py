@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import Enum
 from pathlib import Path
+from threading import Event, Thread
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -109,9 +110,9 @@ class Lease:
 
 
 @contextmanager
-def hold_at_once(connection: redis.Redis, key: str, locked: Path, ttl_s: int) -> Iterator[bool]:
-    """Hold the lease `key`, which is not renewed, and a lock on the file `locked` during the body.
-    Yields False if another process holds it.
+def hold_at_once(connection: redis.Redis, key: str, locked: Path) -> Iterator[bool]:
+    """Hold the lease `key` and a lock on the file `locked` during the body. Yields False if another
+    process holds it. Another thread renews the lease, because the body may be busy.
 
     Raises:
         RedisError: Redis is away.
@@ -125,12 +126,23 @@ def hold_at_once(connection: redis.Redis, key: str, locked: Path, ttl_s: int) ->
         except NoLocksError:
             place = None
         value = secrets.token_hex(8) + (f"@{place}" if place else "")
-        if not connection.set(key, value, nx=True, ex=ttl_s):
+        if not connection.set(key, value, nx=True, ex=TTL_S):
             yield False
             return
+        ended = Event()
+
+        def renew() -> None:
+            while not ended.wait(RENEW_EVERY_S):
+                with suppress(RedisError):  # Redis may be restarting
+                    connection.eval(_RENEW, 1, key, value, str(TTL_S))
+
+        renewing = Thread(target=renew, name="lease", daemon=True)
+        renewing.start()
         try:
             yield True
         finally:
+            ended.set()
+            renewing.join()
             connection.eval(_RELEASE, 1, key, value)
 
 

@@ -41,7 +41,6 @@ FEWEST_AT_ONCE = 2
 # A worker that took a shard needs a moment to fork and take the lease.
 UNLEASED_GRACE_S = 6.0
 FAILED_GRACE_S = 5.0
-FINISH_TTL_S = 120
 WAITING = (JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED)
 
 
@@ -92,7 +91,7 @@ def rq_id(job_id: str, shard: int) -> str:
 def finish_alone(connection: Redis, store: JobStore, job: JobFile) -> None:
     """Finish a job unless another process is finishing it. Doing it twice only costs time."""
     key = lease_key(job.id, "finish")
-    with hold_at_once(connection, key, store.posted(job.id), FINISH_TTL_S) as is_ours:
+    with hold_at_once(connection, key, store.posted(job.id)) as is_ours:
         if is_ours:
             finish(store, job)
 
