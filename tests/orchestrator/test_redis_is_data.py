@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from orchestrator.coordination.queueing import ShardJob, make_queue, rq_id
+from orchestrator.worker.shards import run_shard
 from problem_files import problem_file
 from workers import Bench
 
@@ -25,6 +27,13 @@ def test_a_queued_call_of_another_function_is_refused(bench: Bench, tmp_path: Pa
     bench.wait(job)
     assert not made.exists()
     assert [call.get_status(refresh=True) for call in foreign] == ["failed"] * len(CALLS)
+
+
+def test_a_queued_shard_that_is_not_of_the_job_is_left_alone(bench: Bench) -> None:
+    job = bench.post(problem_file(1))
+    for shard in (-1, 10**9, "0"):
+        asyncio.run(run_shard(bench.settings, bench.store, job.id, shard))  # type: ignore[arg-type]
+    assert list((bench.store.directory(job.id) / "shards").iterdir()) == []
 
 
 def test_callbacks_and_web_addresses_of_a_queued_job_are_dropped(bench: Bench) -> None:

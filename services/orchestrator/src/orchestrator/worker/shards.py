@@ -103,6 +103,9 @@ async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int
     if store.has_ended(job_id):
         return
     job = store.load_whole(job_id)
+    if shard not in range(len(job.shards)):
+        log.error("left as it is: the job has no such shard", shards=len(job.shards))
+        return
     connection = connect(settings.redis_url, REDIS_TIMEOUT_S)
     if store.done_counts(job_id, shard) is None:
         await _answer_open(settings, store, job, shard, connection)
