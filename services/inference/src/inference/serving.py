@@ -7,6 +7,7 @@ At SIGTERM, running requests may end first.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shlex
@@ -124,10 +125,10 @@ def _port_fault(host: str, port: int) -> str | None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            return (
-                f"port {port} of {host} cannot be used ({error.strerror}): end the program that "
-                "uses it, or set INFERENCE_PORT"
-            )
+            remedy = "look at INFERENCE_HOST and INFERENCE_PORT"
+            if error.errno == errno.EADDRINUSE:
+                remedy = "end the program that uses it, or set INFERENCE_PORT"
+            return f"port {port} of {host} cannot be used ({error.strerror}): {remedy}"
     return None
 
 
