@@ -72,7 +72,7 @@ def test_an_unusable_tokenize_reply_is_reported(
 
 def test_a_tokenize_call_that_is_busy_is_waited_for(settings: Settings, server: StubServer) -> None:
     server.instead["/tokenize"] = JSONResponse({"error": {"message": "loading"}}, 503)
-    with pytest.raises(WaitingForModelError, match=r"does not answer: .*loading"):
+    with pytest.raises(WaitingForModelError, match=r"answers 503: .*loading"):
         check(settings)
 
 

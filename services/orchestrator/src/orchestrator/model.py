@@ -28,6 +28,7 @@ from contract.published import CURRENT
 from contract.tenancy import NO_TRAINER, what_trains
 from orchestrator.errors import OtherModelServedError, WaitingForModelError
 from orchestrator.proxies import proxy_options
+from orchestrator.replies import server_answers
 from orchestrator.settings import Settings
 
 # More than the size of 33 samples of 16,000 tokens, each token with its log-probability.
@@ -191,6 +192,10 @@ async def check_server(client: AsyncOpenAI, model: ServedModel) -> str | None:
                 url=url,
                 error=str(error),
             )
+        ) from error
+    except openai.InternalServerError as error:
+        raise WaitingForModelError(
+            server_answers(error.status_code, error.response.content)
         ) from error
     except openai.APIError as error:
         raise WaitingForModelError(

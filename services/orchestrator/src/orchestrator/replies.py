@@ -195,6 +195,16 @@ def _parts(content: list[Any]) -> Iterator[str | dict[str, Any]]:
     return (part for part in content if isinstance(part, str | dict))
 
 
+def server_answers(status: int, body: bytes) -> Sentence:
+    """What a server answered in place of a reply."""
+    return Sentence(
+        "server-answers",
+        "the model server answers {http_status}: {words}",
+        http_status=status,
+        words=server_words(body),
+    )
+
+
 def server_words(body: bytes) -> str:
     """A body in one short line: an error's message, or the text of any other body, such as a
     page.

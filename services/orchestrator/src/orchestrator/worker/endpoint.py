@@ -218,12 +218,14 @@ class Endpoint:
         Raises:
             OtherModelServedError: the status is 404, and the model is no longer listed.
         """
-        status, words = error.status_code, server_words(error.response.content)
+        status, body = error.status_code, error.response.content
         if status == NOT_FOUND:
             if not await self._lists_the_model():
                 raise OtherModelServedError(
                     Sentence(
-                        "weights-gone", "the weights are no longer served: {words}", words=words
+                        "weights-gone",
+                        "the weights are no longer served: {words}",
+                        words=server_words(body),
                     )
                 )
             reason = Sentence(
@@ -232,10 +234,10 @@ class Endpoint:
                 "at what is in front of the server: {words}",
                 url=str(self._client.base_url),
                 model=self.model,
-                words=words,
+                words=server_words(body),
             )
         else:
-            reason = answers_with(status, words, str(error.response.url))
+            reason = answers_with(status, body, str(error.response.url))
         reason = with_redirect(reason, error.response)
         return Failure(reason, status, retry_after_s(error.response.headers))
 

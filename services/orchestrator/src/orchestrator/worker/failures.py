@@ -7,6 +7,7 @@ from typing import NamedTuple
 import httpx2
 
 from contract import Sentence
+from orchestrator.replies import server_answers
 
 # Client errors that may pass: key, balance, permission, conflict, request timeout, a failed
 # generation (text-generation-inference's 424), rate limits; also the answers of a wrong address.
@@ -68,14 +69,9 @@ def given_up(tries: int, over_s: float, reason: Sentence) -> Sentence:
     )
 
 
-def answers_with(status: int, words: str, url: str) -> Sentence:
+def answers_with(status: int, body: bytes, url: str) -> Sentence:
     """An error's status and words, and what to look at if the status tells it."""
-    said = Sentence(
-        "server-answers",
-        "the model server answers {http_status}: {words}",
-        http_status=status,
-        words=words,
-    )
+    said = server_answers(status, body)
     if status == NOT_ALLOWED:
         return Sentence(
             "takes-no-chat",
