@@ -39,4 +39,6 @@ QWEN2_72B = Weights(
 
 
 def host(card: str | None = None, count: int = 1, driver: str = "550.54.15") -> Host:
-    return Host((CARDS[card],) * count, driver, 16) if card else Host((), None, 2)
+    if card is None:
+        return Host((), None, 2, 16 * GIB)
+    return Host((CARDS[card],) * count, driver, 16, 64 * GIB)

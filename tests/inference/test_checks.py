@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contracts import make_contract
-from inference.checks import Server, begins_alike, faults, garbage
+from inference.checks import Client, begins_alike, faults, garbage
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_an_unreadable_reply_to_the_checks_is_a_fault(
                     connection.sendall(head + body)
 
         threading.Thread(target=answer, daemon=True).start()
-        server = Server(f"http://127.0.0.1:{listening.getsockname()[1]}", "")
+        server = Client(f"http://127.0.0.1:{listening.getsockname()[1]}", "")
         (fault,) = faults(server, make_contract("aaa1"), tmp_path)
         assert "the server" in fault
         server.busy()

@@ -1,45 +1,21 @@
-"""The model server as a child process: its output, and its stop."""
+"""The model server as a child process: how it is held, and what becomes of its output."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-IGNORES_STOPS = """
-import signal, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print("up", flush=True)
-time.sleep(60)
-"""
-STOPPED_TWICE = """
-import os, signal, sys, threading, time
-from pathlib import Path
 from inference.engine import Engine
-from inference.serving import StopRequested, stop_requests
 
-def stop_twice():
-    for _ in range(2):
-        time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-with stop_requests():
-    child = Engine([sys.executable, "-c", sys.argv[1]], dict(os.environ), Path.cwd())
-    try:
-        try:
-            threading.Thread(target=stop_twice).start()
-            time.sleep(30)
-        finally:
-            child.stop(1.5)
-    except StopRequested:
-        print("exit code", child.exit_code())
-"""
 ONE_LONG_LINE = """
 import sys
-for _ in range(200):
-    sys.stdout.write("x" * (1 << 20))
-sys.stdout.write("\\nValueError: too long")
+if __name__ == "__main__":
+    for _ in range(200):
+        sys.stdout.write("x" * (1 << 20))
+    sys.stdout.write("\\nValueError: too long")
 """
 PASSES_ON = """
 import os, resource, sys, time
@@ -47,7 +23,8 @@ from pathlib import Path
 from inference.engine import Engine
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-child = Engine([sys.executable, "-c", sys.argv[1]], dict(os.environ), Path.cwd())
+child = Engine(["child"], dict(os.environ), Path.cwd())
+child.release()
 while child.exit_code() is None:
     time.sleep(0.05)
 said = child.last_error()
@@ -56,19 +33,50 @@ print(said, grown_kib >> 10, file=sys.stderr)
 """
 
 
-def run(script: str, child: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
-    argv = [sys.executable, "-c", script, child]
-    return subprocess.run(argv, cwd=folder, env=os.environ, capture_output=True, timeout=60)
-
-
-def test_a_second_stop_signal_leaves_no_server_running(tmp_path: Path) -> None:
-    done = run(STOPPED_TWICE, IGNORES_STOPS, tmp_path)
-    assert b"exit code -9" in done.stdout, done.stderr.decode()
+RUNS = """
+from pathlib import Path
+import sys
+name = "ran" if __name__ == "__main__" else "imported"
+Path(name).write_text(" ".join(sys.argv[1:]))
+"""
 
 
 def test_output_without_newlines_is_passed_on_in_pieces(tmp_path: Path) -> None:
-    done = run(PASSES_ON, ONE_LONG_LINE, tmp_path)
-    assert done.stdout.count(b"x") == 200 << 20
+    (tmp_path / "child.py").write_text(ONE_LONG_LINE)
+    argv = [sys.executable, "-c", PASSES_ON]
+    done = subprocess.run(argv, cwd=tmp_path, env=found_in(tmp_path), capture_output=True)
+    assert done.stdout.count(b"x") == 200 << 20, done.stderr.decode()
     said, grown_mib = done.stderr.rsplit(maxsplit=1)
     assert said == b"ValueError: too long"
     assert int(grown_mib) < 50
+
+
+def found_in(folder: Path) -> dict[str, str]:
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def started(folder: Path) -> Engine:
+    (folder / "child.py").write_text(RUNS)
+    engine = Engine(["child", "--port", "1"], found_in(folder), folder)
+    deadline = time.monotonic() + 30
+    while not engine.has_imported and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (folder / "imported").exists()
+    assert not (folder / "ran").exists()
+    return engine
+
+
+def test_a_held_server_runs_once_it_is_released(tmp_path: Path) -> None:
+    engine = started(tmp_path)
+    engine.release()
+    assert engine._process.wait(30) == 0
+    assert (tmp_path / "ran").read_text() == "--port 1"
+
+
+def test_a_held_server_ends_with_its_launcher(tmp_path: Path) -> None:
+    engine = started(tmp_path)
+    assert engine._process.stdin is not None
+    engine._process.stdin.close()
+    assert engine._process.wait(30) == 0
+    assert not (tmp_path / "ran").exists()

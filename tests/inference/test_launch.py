@@ -28,11 +28,11 @@ def start(
 ) -> Launch:
     contract = make_contract(longest_prompt=longest_prompt)
     settings = Settings.model_validate({"stack": stack, **chosen})
-    return launch(where, contract, weights, MODEL, settings)
+    return launch(where, contract, weights, MODEL, 8000, settings)
 
 
 def flag(started: Launch, name: str) -> str | None:
-    return started.argv[started.argv.index(name) + 1] if name in started.argv else None
+    return started.command[started.command.index(name) + 1] if name in started.command else None
 
 
 # card, number, stack, driver: dtype, length, sequences at once, tensor and data parallel
@@ -120,7 +120,7 @@ def test_weights_of_another_major_of_transformers_are_refused() -> None:
 
 def test_transformers_server_serves_under_the_same_name() -> None:
     started = start(host(), "cpu", engine="transformers")
-    assert started.argv[2:5] == ["transformers.cli.transformers", "serve", "m@d"]
+    assert started.command[:3] == ["transformers.cli.transformers", "serve", "m@d"]
     assert flag(started, "--device") == "cpu"
     with pytest.raises(RefusedError, match="set STACK=cu13 or cpu, or ENGINE=vllm"):
         start(host("A10-24G"), "cu12", engine="transformers")
@@ -132,7 +132,7 @@ def test_the_remedy_that_a_refusal_names_works() -> None:
     started = start(host("T4-16G"), "volta", quantization="int4")
     assert flag(started, "--quantization") == "bitsandbytes"
     assert flag(started, "--load-format") == "bitsandbytes"
-    assert "--load-format" not in start(host("A10-24G"), quantization="int4").argv
+    assert "--load-format" not in start(host("A10-24G"), quantization="int4").command
     assert flag(start(host("A10-24G"), quantization="fp8"), "--quantization") == "fp8"
 
 
@@ -148,7 +148,7 @@ def test_a_large_model_is_split_over_as_few_cards_as_possible() -> None:
 
 def test_little_memory_shortens_the_length_to_the_trained_one() -> None:
     small = Gpu("a card", (8, 0), 18 * GIB + GIB // 2, 18 * GIB)
-    started = start(Host((small,), "550", 8), gpu_memory_utilization=0.884)
+    started = start(Host((small,), "550", 8, 64 * GIB), gpu_memory_utilization=0.884)
     length = flag(started, "--max-model-len")
     assert length is not None
     assert 1550 <= int(length) < 4608
@@ -157,7 +157,7 @@ def test_little_memory_shortens_the_length_to_the_trained_one() -> None:
 
 def test_memory_held_by_other_programs_is_left_alone() -> None:
     shared = Gpu("a desktop's card", (8, 9), 24 * GIB, 20 * GIB)
-    started = start(Host((shared,), "550", 8))
+    started = start(Host((shared,), "550", 8, 64 * GIB))
     assert flag(started, "--gpu-memory-utilization") == "0.81"
     assert ("other programs hold 4.0 GiB") in str(started.decisions)
 
@@ -180,7 +180,7 @@ def test_memory_held_by_other_programs_is_left_alone() -> None:
     ],
 )
 def test_every_decision_can_be_overridden(setting: str, value: Any, argument: str) -> None:
-    assert argument in " ".join(start(host("A100-80G", 2), **{setting: value}).argv)
+    assert argument in " ".join(start(host("A100-80G", 2), **{setting: value}).command)
 
 
 def test_every_decision_has_a_reason() -> None:
@@ -191,8 +191,8 @@ def test_every_decision_has_a_reason() -> None:
 
 def test_the_weights_can_be_requested_by_digest() -> None:
     started = start(host("A10-24G"))
-    at = started.argv.index("--served-model-name")
-    assert started.argv[at + 1 : at + 3] == ["m@d", "m"]
+    at = started.command.index("--served-model-name")
+    assert started.command[at + 1 : at + 3] == ["m@d", "m"]
 
 
 def test_no_sampling_default_of_the_model_applies_silently() -> None:
@@ -215,10 +215,10 @@ def test_a_volta_card_gets_an_engine_and_attention_it_can_run() -> None:
     started = start(host("V100-32G"), "volta")
     assert started.environment["VLLM_USE_V1"] == "0"
     assert started.environment["VLLM_ATTENTION_BACKEND"] == "XFORMERS"
-    assert "--no-enable-prefix-caching" in started.argv
-    assert "--no-enable-chunked-prefill" in started.argv
-    assert "--shutdown-timeout" not in started.argv  # vLLM 0.8.5 does not know it
-    assert "--disable-log-requests" in started.argv  # and it logs prompts
+    assert "--no-enable-prefix-caching" in started.command
+    assert "--no-enable-chunked-prefill" in started.command
+    assert "--shutdown-timeout" not in started.command  # vLLM 0.8.5 does not know it
+    assert "--disable-log-requests" in started.command  # and it logs prompts
 
 
 def test_no_compiler_is_needed_on_a_gpu() -> None:
@@ -227,16 +227,16 @@ def test_no_compiler_is_needed_on_a_gpu() -> None:
 
 def test_chunked_prefill_is_off_on_a_cpu() -> None:
     started = start(host(), "cpu")
-    assert "--no-enable-chunked-prefill" in started.argv
+    assert "--no-enable-chunked-prefill" in started.command
     assert flag(started, "--max-num-batched-tokens") == flag(started, "--max-model-len")
-    assert "--gpu-memory-utilization" not in started.argv
+    assert "--gpu-memory-utilization" not in started.command
     assert started.environment["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
 
 
 @pytest.mark.parametrize(("cores", "own"), [(2, True), (4, True), (16, False)])
 def test_on_few_cores_the_engine_computes_in_its_own_process(cores: int, own: bool) -> None:
     started = start(replace(host(), cores=cores), "cpu")
-    assert ("--distributed-executor-backend" in started.argv) == own
+    assert ("--distributed-executor-backend" in started.command) == own
     assert (started.environment.get("VLLM_ENABLE_V1_MULTIPROCESSING") == "0") == own
 
 
@@ -252,13 +252,13 @@ def test_only_small_models_on_a_cpu_are_not_compiled(
     card: str | None, stack: str, megabytes: int, eager: bool
 ) -> None:
     weights = Weights(**{**vars(QWEN2_7B), "size_bytes": megabytes * 10**6, "embedding_bytes": 0})
-    assert ("--enforce-eager" in start(host(card), stack, weights=weights).argv) == eager
+    assert ("--enforce-eager" in start(host(card), stack, weights=weights).command) == eager
 
 
 def test_a_key_reaches_the_server_by_its_environment_alone() -> None:
     started = start(host("A10-24G"), inference_api_key="secret")
     assert started.environment["VLLM_API_KEY"] == "secret"
-    assert "secret" not in started.argv
+    assert "secret" not in started.command
 
 
 def test_this_host_is_examined_without_torch() -> None:
@@ -283,7 +283,7 @@ def test_vllm_accepts_the_command_lines() -> None:
     """The vLLM of this environment; it parses a GPU's flags without a GPU."""
     hosts = [("A100-80G", "cu13"), (None, "cpu")]
     lines = [
-        start(host(card, 2, "580.65.06"), stack, attention_backend="FLASH_ATTN").argv[3:]
+        start(host(card, 2, "580.65.06"), stack, attention_backend="FLASH_ATTN").command[1:]
         for card, stack in hosts
     ]
     parse = (

@@ -6,11 +6,11 @@ checks.
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -22,7 +22,7 @@ import pytest
 from contract.tenancy import trainer_at_work
 from contracts import make_contract
 from inference import serving
-from inference.settings import Settings
+from inference.held import IMPORTED
 from stub_proxy import stub_proxy
 
 REPLY = "庚绿，绿湖，结果是湖。\n答案是：B"
@@ -47,6 +47,7 @@ class Launcher:
             "MODELS_DIR": str(self.models),
             "MODEL_NAME": "m",
             "INFERENCE_PORT": str(self.port),
+            "VLLM_CACHE_ROOT": str(folder / "cache"),
             **environment,
         }
         self.root = root
@@ -66,11 +67,15 @@ class Launcher:
         recorded = {"replies": [{**replies[0], "text": REPLY}]}
         (model / "verification.json").write_text(json.dumps(recorded))
         (model / "contract.json").write_bytes(make_contract(digest).dump())
+        self.point_to(digest)
+
+    def point_to(self, digest: str) -> None:
         new = self.models / "m" / ".current"
         new.symlink_to(digest)
         new.rename(self.models / "m" / "current")
 
     def get(self) -> tuple[int, str]:
+        """The status and body of `/health`."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health") as reply:
                 return reply.status, reply.read().decode()
@@ -78,6 +83,25 @@ class Launcher:
             return error.code, error.read().decode()
         except OSError:
             return 0, ""
+
+    def told(self, kind: str = "unavailable") -> str:
+        """The reason why no server answers; empty if one does, or if the reason's kind differs."""
+        status, body = self.get()
+        error = json.loads(body)["error"] if status == 503 else {}
+        return str(error["message"]) if error.get("type") == kind else ""
+
+    def names(self) -> list[str]:
+        """The first name that the answering server lists; none if no server answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/models") as reply:
+                return [entry["id"] for entry in json.loads(reply.read())["data"]][:1]
+        except OSError:
+            return []
+
+    def kill_server(self) -> None:
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
 
     def started(self) -> list[str]:
         path = self.engine / "started"
@@ -107,8 +131,7 @@ def launcher(root: Path, tmp_path: Path) -> Iterator[Launcher]:
 
 def test_clients_are_told_that_no_model_is_published_yet(launcher: Launcher) -> None:
     launcher.start()
-    launcher.until(lambda: launcher.get()[0] == 503)
-    assert "waiting for a published model" in json.loads(launcher.get()[1])["error"]["message"]
+    launcher.until(lambda: "waiting for a published model" in launcher.told("starting"))
     launcher.publish("d1")
     launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
     assert launcher.started() == ["m@d1 m"]
@@ -117,16 +140,13 @@ def test_clients_are_told_that_no_model_is_published_yet(launcher: Launcher) -> 
     assert "room for a prompt of 4096 tokens" in log
 
 
-def told(launcher: Launcher) -> str:
-    status, body = launcher.get()
-    return str(json.loads(body)["error"]["message"]) if status == 503 else ""
-
-
 def test_the_gpu_is_left_to_a_trainer_at_work(launcher: Launcher) -> None:
     launcher.publish("d1")
     with trainer_at_work(launcher.models):
         launcher.start()
-        launcher.until(lambda: "d1 is served once the trainer has ended" in told(launcher))
+        launcher.until(
+            lambda: "d1 is served once the trainer has ended" in launcher.told("starting")
+        )
         assert launcher.process is not None
         loaded = Path(f"/proc/{launcher.process.pid}/maps").read_text()
         assert not [name for name in ("cuda", "nvidia", "torch") if name in loaded]
@@ -140,7 +160,7 @@ def test_a_loading_server_makes_room_for_a_trainer(launcher: Launcher) -> None:
     launcher.start()
     launcher.until(lambda: len(launcher.started()) == 1)
     with trainer_at_work(launcher.models):
-        launcher.until(lambda: "is served once the trainer has ended" in told(launcher))
+        launcher.until(lambda: "is served once the trainer has ended" in launcher.told("starting"))
         (launcher.engine / "slow").unlink()
     launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
     assert len(launcher.started()) == 2
@@ -148,12 +168,12 @@ def test_a_loading_server_makes_room_for_a_trainer(launcher: Launcher) -> None:
 
 def test_clients_are_told_how_the_trainer_ended(launcher: Launcher) -> None:
     launcher.start()
-    launcher.until(lambda: "no trainer is at work" in told(launcher))
+    launcher.until(lambda: "no trainer is at work" in launcher.told("starting"))
     with trainer_at_work(launcher.models):
-        launcher.until(lambda: "a trainer is at work" in told(launcher))
+        launcher.until(lambda: "a trainer is at work" in launcher.told("starting"))
     with pytest.raises(ValueError, match="rows"), trainer_at_work(launcher.models):
         raise ValueError("no rows in train.jsonl")
-    launcher.until(lambda: "without a model: no rows in train.jsonl" in told(launcher))
+    launcher.until(lambda: "without a model: no rows in train.jsonl" in launcher.told("starting"))
     launcher.publish("d1")
     launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
     assert "the model published before it is served" in launcher.log.read_text()
@@ -178,8 +198,7 @@ def test_a_server_of_other_weights_is_stopped_with_a_reason(
     launcher.publish("d1")
     (launcher.engine / file).write_text(content)
     launcher.start()
-    launcher.until(lambda: launcher.get()[0] == 503)
-    assert says in json.loads(launcher.get()[1])["error"]["message"]
+    launcher.until(lambda: says in launcher.told())
     assert says in launcher.log.read_text()
     (launcher.engine / "reply").write_text(REPLY)
     (launcher.engine / "tokens").write_text("[1, 2]")
@@ -191,35 +210,104 @@ def test_an_unfit_host_is_refused_before_anything_starts(launcher: Launcher) -> 
     launcher.environment["STACK"] = "cu12"
     launcher.publish("d1")
     launcher.start()
-    launcher.until(lambda: launcher.get()[0] == 503)
-    message = json.loads(launcher.get()[1])["error"]["message"]
+    launcher.until(lambda: launcher.told() != "")
+    message = launcher.told()
     assert message.startswith("STACK=cu12 needs an NVIDIA GPU and none is visible here: install")
     assert launcher.log.read_text().count(message) == 1
     assert not launcher.started()
 
 
 @pytest.mark.long
-def test_a_newer_model_is_served_once_no_request_runs(launcher: Launcher) -> None:
+def test_a_newer_model_takes_over_without_a_gap(launcher: Launcher) -> None:
     launcher.publish("d1")
     launcher.start()
-    launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
+    launcher.until(lambda: "d1 is served as it was trained" in launcher.log.read_text())
     (launcher.engine / "busy").touch()
     launcher.publish("d2")
-    launcher.until(lambda: "it is served once no job asks any more" in launcher.log.read_text())
-    time.sleep(serving.IDLE_S + 3)
-    assert launcher.started() == ["m@d1 m"]
-    (launcher.engine / "busy").unlink()
     launcher.until(lambda: "d2 is served as it was trained" in launcher.log.read_text())
+    assert "its server starts beside the old one" in launcher.log.read_text()
+    time.sleep(serving.IDLE_S + 3)
+    assert launcher.names() == ["m@d1"]
+    (launcher.engine / "busy").unlink()
+    answered = [launcher.get()[0]]
+
+    def has_switched() -> bool:
+        answered.append(launcher.get()[0])
+        return launcher.names() == ["m@d2"]
+
+    launcher.until(has_switched)
+    assert set(answered) == {200}
     assert launcher.started() == ["m@d1 m", "m@d2 m"]
+
+
+@pytest.mark.long
+def test_without_room_a_newer_server_is_held_until_the_old_ends(launcher: Launcher) -> None:
+    launcher.environment["CPU_KV_CACHE_GIB"] = "1000"
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: "d1 is served as it was trained" in launcher.log.read_text())
+    launcher.publish("d2")
+    said = "its server starts once the old one has ended, because it needs about 1003.0 GiB"
+    launcher.until(lambda: said in launcher.log.read_text())
+    launcher.until(lambda: launcher.log.read_text().count(IMPORTED) == 2)
+    assert launcher.started() == ["m@d1 m"]
+    launcher.until(lambda: launcher.names() == ["m@d2"])
+    assert re.search(
+        r"there was no server for \d+ s, from the old one's end", launcher.log.read_text()
+    )
+
+
+@pytest.mark.long
+def test_a_refused_newer_model_waits_for_the_old_ones_jobs(launcher: Launcher) -> None:
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: "d1 is served as it was trained" in launcher.log.read_text())
+    (launcher.engine / "busy").touch()
+    (launcher.engine / "reply").write_text("!" * 32)
+    launcher.publish("d2")
+    launcher.until(lambda: "d2 is not served" in launcher.log.read_text())
+    assert launcher.names() == ["m@d1"]
+    (launcher.engine / "busy").unlink()
+    launcher.until(lambda: "d2 is not served" in launcher.told())
+
+
+def test_a_model_that_is_taken_back_is_not_taken_up(launcher: Launcher) -> None:
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: "d1 is served as it was trained" in launcher.log.read_text())
+    (launcher.engine / "slow").write_text("")
+    launcher.publish("d2")
+    launcher.until(lambda: len(launcher.started()) == 2)
+    launcher.point_to("d1")
+    said = "the start of d2 is broken off: another model is published"
+    launcher.until(lambda: said in launcher.log.read_text())
+    assert launcher.names() == ["m@d1"]
+
+
+def test_clients_are_told_how_far_a_start_is(launcher: Launcher) -> None:
+    (launcher.engine / "slow").write_text(
+        "INFO Starting to load model /m...\n"
+        "Loading safetensors checkpoint shards:  25% Completed | 1/4 [00:01<00:03]\n"
+    )
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: "loading the weights (25 %)" in launcher.told("starting"))
+    assert re.fullmatch(
+        r"m@d1 is being started: loading the weights \(25 %\); \d+ s so far",
+        launcher.told("starting"),
+    )
+    (launcher.engine / "slow").unlink()
+    launcher.until(lambda: launcher.get()[0] == 200)
+    (launcher.engine / "slow").write_text("")
+    launcher.kill_server()
+    launcher.until(lambda: ", and the last start here took " in launcher.told("starting"))
 
 
 def test_a_server_that_dies_is_started_again(launcher: Launcher) -> None:
     launcher.publish("d1")
     launcher.start()
     launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
-    assert launcher.process is not None
-    children = Path(f"/proc/{launcher.process.pid}/task/{launcher.process.pid}/children")
-    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+    launcher.kill_server()
     launcher.until(lambda: len(launcher.started()) == 2 and launcher.get()[0] == 200)
 
 
@@ -234,10 +322,10 @@ def test_a_server_that_cannot_start_is_told_with_its_error(launcher: Launcher) -
     (launcher.engine / "dies").write_text(DEATH)
     launcher.publish("d1")
     launcher.start()
-    launcher.until(lambda: launcher.get()[0] == 503)
+    launcher.until(lambda: launcher.told() != "")
     assert len(launcher.started()) == serving.MOST_EARLY_DEATHS
-    assert "d1 is not served: 3 times in a row the server ended with exit code 1" in told(launcher)
-    assert "torch.OutOfMemoryError: CUDA out of memory. Tried 2 GiB." in told(launcher)
+    assert "d1 is not served: 3 times in a row the server ended with exit code 1" in launcher.told()
+    assert "torch.OutOfMemoryError: CUDA out of memory. Tried 2 GiB." in launcher.told()
     assert DEATH in launcher.log.read_text()
     (launcher.engine / "dies").unlink()
     launcher.publish("d2")
@@ -252,23 +340,6 @@ def test_another_programs_port_is_named_and_waited_for(launcher: Launcher) -> No
         launcher.until(lambda: said in launcher.log.read_text())
         assert not launcher.started()
     launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
-
-
-def test_a_reason_is_told_once_its_port_is_free(launcher: Launcher) -> None:
-    """What the server started may keep the port for a moment after the server was stopped."""
-    launcher.publish("d1")
-    current = launcher.models / "m" / "current"
-    settings = Settings(models_dir=launcher.models, stack="cpu", inference_port=launcher.port)
-    model, told = current.resolve(), []
-    with socket.create_server(("127.0.0.1", launcher.port)):
-        arguments = (settings, current, model, "it is unfit")
-        telling = threading.Thread(target=serving._refuse, args=arguments, kwargs={"for_s": 2.0})
-        telling.start()
-        time.sleep(0.5)
-    while telling.is_alive():
-        told.append(launcher.get()[0])
-        time.sleep(0.1)
-    assert 503 in told
 
 
 def test_quantized_weights_are_not_called_as_trained(launcher: Launcher) -> None:
@@ -295,6 +366,17 @@ def test_a_stop_ends_server_and_launcher_cleanly(launcher: Launcher) -> None:
     assert launcher.get() == (0, "")
 
 
+def test_a_second_stop_signal_does_not_cut_off_the_requests(launcher: Launcher) -> None:
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
+    assert launcher.process is not None
+    launcher.process.terminate()
+    launcher.until(lambda: (launcher.engine / "stops").exists())
+    assert launcher.stop() == 0
+    assert (launcher.engine / "stops").read_text() == f"{signal.SIGTERM.value}\n"
+
+
 def test_a_stack_must_be_named(launcher: Launcher) -> None:
     del launcher.environment["STACK"]
     launcher.start()
@@ -307,5 +389,5 @@ def test_in_a_container_wrong_settings_are_reported_over_http(launcher: Launcher
     """The container is then not restarted again and again."""
     launcher.environment |= {"MAX_MODEL_LEN": "many"}
     launcher.start("--stay")
-    launcher.until(lambda: "MAX_MODEL_LEN: Input should be a valid integer" in told(launcher))
+    launcher.until(lambda: "MAX_MODEL_LEN: Input should be a valid integer" in launcher.told())
     assert launcher.stop() == 2  # the exit code for wrong settings everywhere

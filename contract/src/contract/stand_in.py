@@ -14,28 +14,44 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NoReturn
+from typing import Literal, NamedTuple, NoReturn
 
 from contract.settings import WRONG_SETTINGS, end_with
 
-RETRY_AFTER_S = 30
+# Why no server answers: it starts, or waits for a model or a trainer's end; or somebody must act.
+Kind = Literal["starting", "unavailable"]
+RETRY_AFTER_S: dict[Kind, int] = {"starting": 5, "unavailable": 30}
 # Compose starts its containers with this argument.
 STAY = "--stay"
 
 
+class Reason(NamedTuple):
+    """`text` is for people; programs tell by `kind` whether waiting is enough."""
+
+    text: str
+    kind: Kind = "unavailable"
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 1024  # a job's requests may all come at once
+
+
 @contextmanager
-def standing_in(host: str, port: int, reason: Callable[[], str]) -> Iterator[None]:
-    """Answer requests until the block ends, each with the current value of `reason()`."""
+def standing_in(host: str, port: int, reason: Callable[[], Reason]) -> Iterator[int]:
+    """Answer requests until the block ends, each with the current value of `reason()`. Yields the
+    port, which the system chooses if `port` is 0.
+    """
 
     class Refusal(BaseHTTPRequestHandler):
         def refuse(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            error = {"message": reason(), "type": "unavailable", "code": 503}
+            text, kind = reason()
+            error = {"message": text, "type": kind, "code": 503}
             body = json.dumps({"error": error}, allow_nan=False).encode()
             self.send_response(503)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
-            self.send_header("Retry-After", str(RETRY_AFTER_S))
+            self.send_header("Retry-After", str(RETRY_AFTER_S[kind]))
             self.end_headers()
             self.wfile.write(body)
 
@@ -44,11 +60,11 @@ def standing_in(host: str, port: int, reason: Callable[[], str]) -> Iterator[Non
         def log_message(self, *_: object) -> None:
             """Log nothing: waiting clients ask often."""
 
-    server = ThreadingHTTPServer((host, port), Refusal)
+    server = _Server((host, port), Refusal)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield
+        yield server.server_port
     finally:
         server.shutdown()
         server.server_close()
@@ -69,7 +85,7 @@ def refuse_to_start(service: str, port: int, reason: str) -> NoReturn:
         print(reason, file=sys.stderr, flush=True)
         stops = (signal.SIGTERM, signal.SIGINT)
         signal.pthread_sigmask(signal.SIG_BLOCK, stops)
-        with standing_in(host, port, lambda: reason):
+        with standing_in(host, port, lambda: Reason(reason)):
             signal.sigwait(stops)
         sys.exit(WRONG_SETTINGS)
     end_with(reason)

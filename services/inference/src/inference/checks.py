@@ -29,7 +29,7 @@ REPEATS = 8
 NO_REPLY = (OSError, HTTPException)
 
 
-class Server:
+class Client:
     """The launcher's client for the model server on this machine."""
 
     def __init__(self, url: str, api_key: str) -> None:
@@ -65,13 +65,13 @@ class Server:
         return not counts or any(counts)
 
 
-def faults(server: Server, contract: Contract, model: Path) -> list[str]:
+def faults(server: Client, contract: Contract, model: Path) -> list[str]:
     """The faults of the served model; empty if it is the trained one."""
     name = contract.served_name
     return _asking(lambda: _probe_faults(server, contract, name) or _differing(server, model, name))
 
 
-def reply_faults(server: Server, model: Path, name: str) -> list[str]:
+def reply_faults(server: Client, model: Path, name: str) -> list[str]:
     """The faults in the greedy replies of the model served as `name`, compared with those recorded
     in `model`.
     """
@@ -93,7 +93,7 @@ def _asking(ask: Callable[[], list[str]]) -> list[str]:
         return [f"the server's reply to the checks cannot be read: {error!r}"]
 
 
-def _probe_faults(server: Server, contract: Contract, name: str) -> list[str]:
+def _probe_faults(server: Client, contract: Contract, name: str) -> list[str]:
     try:
         got = server.post("/tokenize", contract.probe.request(name))["tokens"]
     except urllib.error.HTTPError as error:
@@ -109,7 +109,7 @@ def _probe_faults(server: Server, contract: Contract, name: str) -> list[str]:
     ]
 
 
-def _differing(server: Server, model: Path, name: str) -> list[str]:
+def _differing(server: Client, model: Path, name: str) -> list[str]:
     recorded = recorded_replies(model)
     found, alike = [], 0
     for entry in recorded:

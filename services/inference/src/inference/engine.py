@@ -1,4 +1,4 @@
-"""The model server as a child process. Its output is passed on, and its last error is kept."""
+"""The model server as a child process. Its output is passed on, and its last part is kept."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from inference.held import IMPORTED
+
 log = logging.getLogger("inference")
 
 KEPT_BYTES = 1 << 18
@@ -24,14 +26,25 @@ _POINTER = b"See root cause above"
 
 
 class Engine:
-    """A started server."""
+    """A server that has imported its module at most, until it is released.
 
-    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+    `command` is the module and its arguments.
+    """
+
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], folder: Path
+    ) -> None:
         self._process = subprocess.Popen(
-            argv, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [sys.executable, "-m", "inference.held", *command],
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         assert self._process.stdout is not None
-        self._last = b""
+        self.output = b""
+        self._asked_to_end = False
         reading = (self._process.stdout.fileno(),)
         self._reader = threading.Thread(target=self._pass_on, args=reading, daemon=True)
         self._reader.start()
@@ -39,10 +52,21 @@ class Engine:
     def _pass_on(self, output: int) -> None:
         """Pass on what was written at once: a progress bar writes no newline for minutes."""
         while piece := os.read(output, PIECE_BYTES):
-            self._last = (self._last + piece)[-KEPT_BYTES:]
+            self.output = (self.output + piece)[-KEPT_BYTES:]
             with suppress(OSError):  # a full pipe would halt the server
                 sys.stdout.buffer.write(piece)
                 sys.stdout.buffer.flush()
+
+    @property
+    def has_imported(self) -> bool:
+        return IMPORTED.encode() in self.output
+
+    def release(self) -> None:
+        """Let it run."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it has died, which its exit code says
+            self._process.stdin.write(b"\n")
+            self._process.stdin.close()
 
     def exit_code(self) -> int | None:
         """None while it runs."""
@@ -51,20 +75,25 @@ class Engine:
     def last_error(self) -> str:
         """The last error in its output, or else its last line."""
         self._reader.join(READ_S)
-        lines = [line.strip() for line in self._last.splitlines() if line.strip()]
+        lines = [line.strip() for line in self.output.splitlines() if line.strip()]
         errors = [
             found[0] for line in lines if (found := _ERROR.search(line)) and _POINTER not in line
         ]
         last = (errors or lines or [b"it wrote nothing"])[-1]
         return last.decode(errors="replace")[:300]
 
+    def ask_to_end(self) -> None:
+        """Send SIGTERM, once: a second one would break off the requests that may end first."""
+        if not self._asked_to_end:
+            self._asked_to_end = True
+            self._process.terminate()
+
     def stop(self, within_s: float) -> None:
         """Ask it to end, and kill it if it has not ended within that time."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(within_s)
-            except subprocess.TimeoutExpired:
-                log.warning("the server did not end within %.0f s and was killed", within_s)
-                self._process.kill()
-                self._process.wait()
+        self.ask_to_end()
+        try:
+            self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            log.warning("the server did not end within %.0f s and was killed", within_s)
+            self._process.kill()
+            self._process.wait()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,14 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Host:
-    """`driver` is the NVIDIA driver's version; None if no driver answers."""
+    """`driver` is the NVIDIA driver's version; None if no driver answers. `free_bytes` is the
+    main memory that a new process may use.
+    """
 
     gpus: tuple[Gpu, ...]
     driver: str | None
     cores: int
+    free_bytes: int
 
     @property
     def capability(self) -> tuple[int, int] | None:
@@ -31,22 +36,38 @@ class Host:
 
 
 def this_host() -> Host:
-    cores = len(os.sched_getaffinity(0))
+    cores, free_bytes = len(os.sched_getaffinity(0)), _free_bytes()
     try:
         import pynvml
     except ImportError:  # the cpu stack does not include it
-        return Host((), None, cores)
+        return Host((), None, cores, free_bytes)
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:  # no driver: a CPU host
-        return Host((), None, cores)
+        return Host((), None, cores, free_bytes)
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
         driver = pynvml.nvmlSystemGetDriverVersion()
         gpus = tuple(_gpu(pynvml, handle) for handle in handles)
     finally:
         pynvml.nvmlShutdown()
-    return Host(gpus, driver, cores)
+    return Host(gpus, driver, cores, free_bytes)
+
+
+def _free_bytes() -> int:
+    """What the kernel calls available, or what the container's limit leaves if that is less."""
+    rows = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    free = int(rows["MemAvailable"].split()[0]) * 1024
+    cgroup = Path("/sys/fs/cgroup")
+    try:
+        limit = (cgroup / "memory.max").read_text().strip()
+        used = int((cgroup / "memory.current").read_text())
+        cached = re.search(r"^inactive_file (\d+)$", (cgroup / "memory.stat").read_text(), re.M)
+    except (OSError, ValueError):  # no container, or cgroups of version 1
+        return free
+    if limit == "max":
+        return free
+    return min(free, int(limit) - used + (int(cached[1]) if cached else 0))
 
 
 def _gpu(nvml: object, handle: object) -> Gpu:

@@ -6,12 +6,12 @@ work is refused here, with the remedy, before anything is loaded.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from contract import Contract, stack_fault
+from inference.front import LOOPBACK
 from inference.host import Host
 from inference.settings import Settings
 from inference.weights import Weights
@@ -26,6 +26,8 @@ EAGER_BYTES = GIB // 4
 LARGE_CARD_BYTES = 70 * GIB
 MOST_SEQUENCES, MOST_ON_LARGE, FEWEST_SEQUENCES = 256, 1024, 8
 GPU_SHARE = 0.90
+# With this share, two servers fit on the cards.
+HALF_SHARE = 0.45
 # GPU memory besides weights and KV cache: CUDA's context and graphs, a batch's activations.
 WORKING_BYTES = 2 * GIB
 # Free memory that a new process needs before it can take its share.
@@ -44,14 +46,16 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True)
 class Launch:
-    argv: list[str]
+    """`command` is the server's module and its arguments."""
+
+    command: list[str]
     environment: dict[str, str]
     decisions: list[Decision]
 
 
 @dataclass
 class _Plan:
-    argv: list[str] = field(default_factory=list)
+    command: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
 
@@ -59,11 +63,11 @@ class _Plan:
         self.decisions.append(Decision(what, str(value), why))
 
     def flag(self, name: str, value: object, why: str) -> None:
-        self.argv += [f"--{name}", str(value)]
+        self.command += [f"--{name}", str(value)]
         self.say(name, value, why)
 
     def switch(self, name: str, on: bool, why: str) -> None:
-        self.argv.append(f"--{'' if on else 'no-'}{name}")
+        self.command.append(f"--{'' if on else 'no-'}{name}")
         self.say(name, "on" if on else "off", why)
 
 
@@ -73,24 +77,25 @@ def served_names(contract: Contract) -> list[str]:
 
 
 def launch(
-    host: Host, contract: Contract, weights: Weights, model: Path, settings: Settings
+    host: Host, contract: Contract, weights: Weights, model: Path, port: int, settings: Settings
 ) -> Launch:
-    """How to start the server for the weights of `contract` in the directory `model`.
+    """How to start the server for the weights of `contract` in the directory `model`, so that it
+    listens on `port` of the loopback interface.
 
     Raises:
         RefusedError: the host, the stack and the weights do not fit together.
     """
     if settings.engine == "transformers":
-        return _transformers(host, contract, settings)
-    plan = _Plan([sys.executable, "-m", "vllm.entrypoints.openai.api_server"])
-    plan.argv += ["--model", str(model), "--served-model-name", *served_names(contract)]
-    plan.argv += ["--host", settings.inference_host, "--port", str(settings.inference_port)]
+        return _transformers(host, contract, port, settings)
+    plan = _Plan(["vllm.entrypoints.openai.api_server"])
+    plan.command += ["--model", str(model), "--served-model-name", *served_names(contract)]
+    plan.command += ["--host", LOOPBACK, "--port", str(port)]
     plan.environment |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     if settings.inference_api_key:
         plan.environment["VLLM_API_KEY"] = settings.inference_api_key
     plan.flag("dtype", *_dtype(host, contract, settings))
     plan.flag("generation-config", "vllm", "no sampling default of the model applies silently")
-    plan.argv += ["--seed", "0", "--uvicorn-log-level", "warning"]  # no line per request
+    plan.command += ["--seed", "0", "--uvicorn-log-level", "warning"]  # no line per request
     if settings.stack == "cpu":
         _on_cpu(plan, host, contract, weights, settings)
     else:
@@ -99,10 +104,10 @@ def launch(
             raise RefusedError(fault)
         _on_gpus(plan, host, contract, weights, settings)
     _engine(plan, host, weights, settings)
-    return Launch(plan.argv, plan.environment, plan.decisions)
+    return Launch(plan.command, plan.environment, plan.decisions)
 
 
-def _transformers(host: Host, contract: Contract, settings: Settings) -> Launch:
+def _transformers(host: Host, contract: Contract, port: int, settings: Settings) -> Launch:
     """transformers' own server, for hosts on which vLLM does not run.
 
     It names a model by its path, and reads the part after an @ as a revision. So it is started in a
@@ -120,14 +125,14 @@ def _transformers(host: Host, contract: Contract, settings: Settings) -> Launch:
             "ENGINE=transformers checks no key: leave INFERENCE_API_KEY out, or set ENGINE=vllm"
         )
     name, _ = served_names(contract)
-    plan = _Plan([sys.executable, "-m", "transformers.cli.transformers", "serve", name])
-    plan.argv += ["--host", settings.inference_host, "--port", str(settings.inference_port)]
-    plan.argv += ["--default-seed", "0"]
+    plan = _Plan(["transformers.cli.transformers", "serve", name])
+    plan.command += ["--host", LOOPBACK, "--port", str(port)]
+    plan.command += ["--default-seed", "0"]
     plan.environment |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(host.cores)}
     plan.flag("dtype", *_dtype(host, contract, settings))
     plan.flag("device", "cuda" if host.gpus else "cpu", "the host's device")
     plan.say("engine", "transformers", "ENGINE; one sample a request, no restricted replies")
-    return Launch(plan.argv, plan.environment, plan.decisions)
+    return Launch(plan.command, plan.environment, plan.decisions)
 
 
 def check_versions(contract: Contract, transformers: str) -> None:
@@ -183,21 +188,34 @@ def _on_cpu(
     if not settings.enable_chunked_prefill:
         # "CPU Generator does not use offset", seen with 0.29.0; all our requests have a seed
         plan.switch("enable-chunked-prefill", False, "seeded requests would end vLLM's CPU engine")
-        plan.argv += ["--max-num-batched-tokens", str(length)]
+        plan.command += ["--max-num-batched-tokens", str(length)]
 
 
 def _on_gpus(
     plan: _Plan, host: Host, contract: Contract, weights: Weights, settings: Settings
 ) -> None:
     memory = min(gpu.memory_bytes for gpu in host.gpus)
-    share, why = _memory_share(host, settings)
-    plan.flag("gpu-memory-utilization", share, why)
+    share, why_share = _memory_share(host, settings)
     budget = round(share * memory) - WORKING_BYTES
     held = weights.held_bytes(settings.quantization)
     width = _tensor_parallel(host, weights, budget, held, settings)
     copies = len(host.gpus) // width
     if copies > 1 and settings.stack == "volta":  # volta's engine lacks data parallelism
         width, copies = _widest(len(host.gpus), weights.heads), 1
+    length, why_length = _wanted_length(contract, weights, settings)
+    shortest = contract.lengths.longest_prompt + contract.lengths.longest_reply
+    usual = max(1, shortest // 2)
+    most = MOST_ON_LARGE if memory >= LARGE_CARD_BYTES else MOST_SEQUENCES
+
+    def kv_tokens_of(budget: int) -> int:
+        return (budget - held // width) * width // weights.kv_bytes_per_token
+
+    half = round(HALF_SHARE * memory) - WORKING_BYTES
+    is_free = not settings.gpu_memory_utilization and share > HALF_SHARE
+    if is_free and kv_tokens_of(half) >= max(length, most * usual):
+        share, budget = HALF_SHARE, half
+        why_share = "more would gain nothing, and a newer model can start beside this one"
+    plan.flag("gpu-memory-utilization", share, why_share)
     if width > 1:
         plan.flag(
             "tensor-parallel-size", width, f"{held / GIB:.1f} GiB of weights over {width} cards"
@@ -209,21 +227,17 @@ def _on_gpus(
         name = {"fp8": "fp8", "int4": "bitsandbytes"}[settings.quantization]
         plan.flag("quantization", name, "QUANTIZATION; these are not exactly the verified weights")
         if name == "bitsandbytes" and settings.stack == "volta":
-            plan.argv += ["--load-format", "bitsandbytes"]
-    kv_tokens = (budget - held // width) * width // weights.kv_bytes_per_token
-    length, why = _wanted_length(contract, weights, settings)
-    shortest = contract.lengths.longest_prompt + contract.lengths.longest_reply
+            plan.command += ["--load-format", "bitsandbytes"]
+    kv_tokens = kv_tokens_of(budget)
     if kv_tokens < length and shortest <= kv_tokens and not settings.max_model_len:
-        length, why = kv_tokens, f"no more fits; the longest trained row had {shortest}"
+        length, why_length = kv_tokens, f"no more fits; the longest trained row had {shortest}"
     if kv_tokens < length:
         raise RefusedError(_does_not_fit(host, weights, settings, length, share))
-    plan.flag("max-model-len", length, why)
+    plan.flag("max-model-len", length, why_length)
     plan.say("KV cache", f"{kv_tokens:,} tokens", f"about, beside {held / GIB:.1f} GiB of weights")
     if settings.max_num_seqs:
         plan.flag("max-num-seqs", settings.max_num_seqs, "MAX_NUM_SEQS")
     else:
-        usual = max(1, shortest // 2)
-        most = MOST_ON_LARGE if memory >= LARGE_CARD_BYTES else MOST_SEQUENCES
         sequences = max(FEWEST_SEQUENCES, kv_tokens // usual)
         why = f"the KV cache holds so many of {usual} tokens, half of the longest trained row"
         if sequences > most:
@@ -323,7 +337,7 @@ def _engine(plan: _Plan, host: Host, weights: Weights, settings: Settings) -> No
         else:
             plan.flag("attention-backend", backend, why)
     if old:
-        plan.argv.append("--disable-log-requests")  # later versions do not log prompts
+        plan.command.append("--disable-log-requests")  # later versions do not log prompts
         if old_card:
             plan.environment["VLLM_USE_V1"] = "0"
             plan.say("engine", "V0", "V1 needs capability 8.0")

@@ -1,8 +1,9 @@
 """Keeps the published model served: starts vLLM, checks it, and switches to a newer model.
 
-It switches to a newer model once no request has come for a while. Until then, jobs that began with
-the old weights are answered by them. Later jobs ask for the new weights by their digest and wait.
-At SIGTERM, running requests may end first.
+Jobs that began with the old weights are answered by them: a newer model takes over once no request
+has come for a while. Later jobs ask for the new weights by their digest and wait. If there is room,
+the newer model's server starts beside the old one and takes over without a gap. If not, it does
+beforehand what needs no GPU. At SIGTERM, running requests may end first.
 """
 
 from __future__ import annotations
@@ -10,62 +11,56 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shlex
 import signal
 import socket
-import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
-from contract import CONTRACT_FILE, Contract, ContractError
-from contract.published import CURRENT, recorded_replies
-from contract.stand_in import standing_in
+from contract import CONTRACT_FILE, ContractError
+from contract.published import CURRENT
+from contract.stand_in import Kind
 from contract.tenancy import AT_WORK, NO_TRAINER, what_trains
-from inference.adapters import Adapter, arguments, prepare_adapters
-from inference.checks import Server, faults, reply_faults
-from inference.engine import Engine
-from inference.host import this_host
-from inference.launch import Launch, RefusedError, check_versions, launch
+from inference.front import BACKLOG, Front
+from inference.host import Host, this_host
+from inference.launch import RefusedError
+from inference.model_server import DiedEarlyError, ModelServer
 from inference.settings import Settings
-from inference.weights import read_weights
 
 log = logging.getLogger("inference")
 
-STOPS = (signal.SIGTERM, signal.SIGINT)
 POLL_S = 1.0
 SAY_EVERY_S = 30.0
 # A newer model takes over after this time without a request. It is longer than a job's pause
 # between two shards.
 IDLE_S = 15.0
 RESTART_S = 10.0
-# Time for vLLM itself to stop, in addition to the time for requests.
-STOP_S = 20.0
-ENDED = "the server ended with exit code %d; it is started again"
 # After so many deaths in a row before it was ready, the reason is told to clients instead.
 MOST_EARLY_DEATHS = 3
 RETRY_S = 600.0
 
 
-class StopRequested(BaseException):
-    """SIGTERM or SIGINT was received."""
-
-
-class DiedEarlyError(Exception):
-    """The server ended before it was ready; the message is its exit code and its last error."""
+def serve(settings: Settings) -> None:
+    """Serve the published model until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    with _signals(stop):
+        listening = _listen(settings, stop)
+        if listening is not None:
+            with Front(listening) as front:
+                Launcher(settings, front).run(stop)
+    log.info("stopped")
 
 
 @contextmanager
-def stop_requests() -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> None:
-        for known in STOPS:  # a second one would break off the stop, and leave the server running
-            signal.signal(known, signal.SIG_IGN)
-        raise StopRequested
+def _signals(stop: threading.Event) -> Iterator[None]:
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop.set()
 
-    before = {number: signal.signal(number, stop) for number in STOPS}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
@@ -73,215 +68,221 @@ def stop_requests() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def serve(settings: Settings) -> None:
-    """Serve the published model until SIGTERM or SIGINT."""
-    current = settings.models_dir / settings.model_name / CURRENT
-    deaths = 0
-    with stop_requests():
-        try:
-            while True:
-                _wait_for_port(settings)
-                _wait_for_turn(settings, current)
-                model = current.resolve()
-                try:
-                    _serve_one(settings, current, model)
-                except DiedEarlyError as error:
-                    deaths += 1
-                    deaths %= MOST_EARLY_DEATHS
-                    _after_death(settings, current, model, str(error), is_last=deaths == 0)
-                else:
-                    deaths = 0
-        except StopRequested:
-            log.info("stopped")
-
-
-def _after_death(
-    settings: Settings, current: Path, model: Path, reason: str, *, is_last: bool
-) -> None:
-    if not is_last:
-        log.error("%s; it is started again", reason)
-        time.sleep(RESTART_S)
-        return
-    again = f"it is tried again every {RETRY_S / 60:.0f} min, and when another model is published"
-    told = f"{model.name} is not served: {MOST_EARLY_DEATHS} times in a row {reason}; {again}"
-    _refuse(settings, current, model, told, for_s=RETRY_S)
-
-
-def _wait_for_port(settings: Settings) -> None:
-    """Return once the port is free. Another program's replies would be taken for our server's."""
+def _listen(settings: Settings, stop: threading.Event) -> socket.socket | None:
+    """The listening socket, once the port is free; None if a stop was requested before."""
+    host, port = settings.inference_host, settings.inference_port
     said_at = float("-inf")
-    while reason := _port_fault(settings.inference_host, settings.inference_port):
-        if time.monotonic() - said_at > SAY_EVERY_S:
-            said_at = time.monotonic()
-            log.error(reason)
-        time.sleep(POLL_S)
-
-
-def _port_fault(host: str, port: int) -> str | None:
-    """The reason why nothing can listen on the port now; None if it is free."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    while not stop.is_set():
         try:
-            probe.bind((host, port))
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            return socket.create_server((host, port), family=family, backlog=BACKLOG)
         except OSError as error:
             remedy = "look at INFERENCE_HOST and INFERENCE_PORT"
             if error.errno == errno.EADDRINUSE:
                 remedy = "end the program that uses it, or set INFERENCE_PORT"
-            return f"port {port} of {host} cannot be used ({error.strerror}): {remedy}"
+            if time.monotonic() - said_at > SAY_EVERY_S:
+                said_at = time.monotonic()
+                log.error(
+                    "port %d of %s cannot be used (%s): %s",
+                    port,
+                    host,
+                    os.strerror(error.errno or 0),
+                    remedy,
+                )
+        stop.wait(POLL_S)
     return None
 
 
-def _wait_for_turn(settings: Settings, current: Path) -> None:
-    """Return once a model is published and the GPU is free. Before that, NVML is not called."""
-    reason = _not_yet(settings, current)
-    if reason is None:
-        return
-    with standing_in(settings.inference_host, settings.inference_port, lambda: str(reason)):
-        said, said_at = "", float("-inf")
-        while reason is not None:
-            if reason != said or time.monotonic() - said_at > SAY_EVERY_S:
-                said, said_at = reason, time.monotonic()
-                log.info(reason)
-            time.sleep(POLL_S)
-            reason = _not_yet(settings, current)
+class _Refusal(NamedTuple):
+    """A model is not started before `until_s` (monotonic), and clients are told `text`."""
+
+    model: Path
+    text: str
+    kind: Kind
+    until_s: float = float("inf")
 
 
-def _not_yet(settings: Settings, current: Path) -> str | None:
-    """The reason why the server may not start now; None if it may."""
-    if not (current / CONTRACT_FILE).is_file():
-        return f"waiting for a published model in {current}: {what_trains(settings.models_dir)}"
-    if _trainer_has_gpu(settings):
-        return f"{current.resolve().name} is served once the trainer has ended"
-    return None
+class Launcher:
+    """Compares what is published with what is served, once a second.
 
+    `_serving` gets the requests. `_next` is the published model's server before it takes over. It
+    is held (only its libraries are imported), or it starts.
+    """
 
-def _trainer_has_gpu(settings: Settings) -> bool:
-    return settings.wait_for_trainer and what_trains(settings.models_dir) == AT_WORK
+    def __init__(self, settings: Settings, front: Front) -> None:
+        self._settings, self._front = settings, front
+        self._current = settings.models_dir / settings.model_name / CURRENT
+        self._serving: ModelServer | None = None
+        self._next: ModelServer | None = None
+        self._host: Host | None = None
+        self._refusal: _Refusal | None = None
+        self._deaths = 0
+        self._died_beside: set[Path] = set()
+        self._quiet_since_s: float | None = None
+        self._gap_since_s: float | None = None
+        self._told_at_s = float("-inf")
 
-
-def _serve_one(settings: Settings, current: Path, model: Path) -> None:
-    """Serve the model in `model` until a newer one replaces it or its server dies."""
-    try:
-        contract = Contract.load(model)
-        check_versions(contract, version("transformers"))
-        planned = launch(this_host(), contract, read_weights(model), model, settings)
-    except (RefusedError, ContractError) as error:
-        _refuse(settings, current, model, str(error))
-        return
-    found: list[str] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / contract.model).symlink_to(model)
-        (folder / "hub").mkdir()
+    def run(self, stop: threading.Event) -> None:
+        """Serve until `stop` is set."""
         try:
-            adapters = prepare_adapters(
-                settings.adapters, settings.models_dir.resolve(), model, folder / "adapters"
-            )
-            argv = [*planned.argv, *arguments(adapters)]
-        except RefusedError as error:
-            found = [str(error)]
-        else:
-            if (ended := what_trains(settings.models_dir)) not in (AT_WORK, NO_TRAINER):
-                log.warning("%s; the model published before it is served", ended)
-            log.info("serving %s\n%s", contract.digest, table(planned))
-            log.info(shlex.join(argv))
-            environment = {**os.environ, "HF_HUB_CACHE": f"{folder}/hub", **planned.environment}
-            child = Engine(argv, environment, folder)
-            found = _watch(settings, current, model, contract, adapters, child)
-    if found:
-        _refuse(settings, current, model, f"{contract.digest} is not served: " + "; ".join(found))
+            while not stop.is_set():
+                self._step()
+                stop.wait(POLL_S)
+        finally:
+            self._drop_next()
+            self._stop_serving("the server is being stopped")
 
-
-def _watch(
-    settings: Settings,
-    current: Path,
-    model: Path,
-    contract: Contract,
-    adapters: list[Adapter],
-    child: Engine,
-) -> list[str]:
-    """Check the server, and let it run until a newer model must be served or it has died. Returns
-    the faults that the checks found.
-
-    Raises:
-        DiedEarlyError: it ended before it was ready.
-    """
-    server = Server(f"http://127.0.0.1:{settings.inference_port}", settings.inference_api_key)
-    try:
-        while not server.healthy():
-            _check_alive(child)
-            if _trainer_has_gpu(settings):
-                log.info("a trainer has started; the server makes room for it")
-                return []
-            time.sleep(POLL_S)
-        found = faults(server, contract, model)
-        for adapter in adapters:
-            wrong = reply_faults(server, adapter.model, adapter.name)
-            found += [f"adapter {adapter.name}: {reason}" for reason in wrong]
-        _check_alive(child)  # if it died, the checks say nothing about the weights
-        if not found:
+    def _step(self) -> None:
+        if self._serving is not None and (code := self._serving.engine.exit_code()) is not None:
+            ended = f"the server ended with exit code {code}; it is started again"
+            log.error(ended)
+            self._stop_serving(ended)
+        waits_for = self._not_yet()
+        wanted = None if waits_for else self._current.resolve()
+        if self._next is not None and self._next.model != wanted:
             log.info(
-                "%s is served %s; %d recorded replies were compared",
-                contract.digest,
-                f"in {settings.quantization}, so not exactly as it was trained"
-                if settings.quantization
-                else "as it was trained",
-                sum(len(recorded_replies(m)) for m in (model, *(a.model for a in adapters))),
+                "the start of %s is broken off: %s",
+                self._next.contract.digest,
+                waits_for or "another model is published",
             )
-            _until_newer(current, model, child, server)
-        return found
-    finally:
-        child.stop(settings.drain_s + STOP_S)
+            self._drop_next()
+        if wanted is None:
+            if self._serving is None:
+                self._tell(str(waits_for), "starting")
+        elif self._serving is None or self._serving.model != wanted:
+            self._go_on(wanted)
 
+    def _not_yet(self) -> str | None:
+        """The reason why no server may start now; None if one may."""
+        settings, current = self._settings, self._current
+        if not (current / CONTRACT_FILE).is_file():
+            return f"waiting for a published model in {current}: {what_trains(settings.models_dir)}"
+        if settings.wait_for_trainer and what_trains(settings.models_dir) == AT_WORK:
+            return f"{current.resolve().name} is served once the trainer has ended"
+        return None
 
-def _check_alive(child: Engine) -> None:
-    """Raises DiedEarlyError if the server has ended."""
-    if (code := child.exit_code()) is not None:
-        raise DiedEarlyError(
-            f"the server ended with exit code {code} before it was ready ({child.last_error()})"
-        )
-
-
-def _until_newer(current: Path, model: Path, child: Engine, server: Server) -> None:
-    """Return when the server has died, or when a newer model is published and no more requests
-    come.
-
-    transformers' server does not report its requests, so it keeps its model until a restart.
-    """
-    quiet_since: float | None = None
-    said = False
-    while (code := child.exit_code()) is None:
-        time.sleep(POLL_S)
-        if current.resolve() == model or not (current / CONTRACT_FILE).is_file():
-            quiet_since = None
-            continue
-        if not said:
-            said = True
-            log.info("%s is published; it is served once no job asks any more", current.resolve())
-        if server.busy():
-            quiet_since = None
-        elif quiet_since is None:
-            quiet_since = time.monotonic()
-        elif time.monotonic() - quiet_since >= IDLE_S:
+    def _go_on(self, wanted: Path) -> None:
+        """One step towards serving `wanted`."""
+        refusal = self._refusal
+        if refusal and refusal.model == wanted and time.monotonic() < refusal.until_s:
+            if self._serving is None or (refusal.kind == "unavailable" and self._is_idle()):
+                self._tell(refusal.text, refusal.kind)
+                self._stop_serving(None)
             return
-    log.error(ENDED, code)
+        try:
+            if self._next is None:
+                self._begin(wanted)
+            self._advance()
+        except (RefusedError, ContractError) as error:
+            self._drop_next()
+            log.error(str(error))
+            self._refusal = _Refusal(wanted, str(error), "unavailable")
+        except DiedEarlyError as error:
+            self._after_death(wanted, str(error))
 
+    def _begin(self, wanted: Path) -> None:
+        """Plan the server of a model that is to take over, and start its process."""
+        if (ended := what_trains(self._settings.models_dir)) not in (AT_WORK, NO_TRAINER):
+            log.warning("%s; the model published before it is served", ended)
+        host = this_host()
+        if self._serving is None or self._host is None:
+            self._host, self._next = host, ModelServer(self._settings, wanted, host, None)
+        else:
+            has_died = wanted in self._died_beside
+            self._next = ModelServer(self._settings, wanted, self._host, None if has_died else host)
+            if has_died:
+                self._next.waits_because = "it died beside the old one"
+            self._quiet_since_s = None
+            log.info("%s is published; it is served once no job asks any more", wanted.name)
+            why = self._next.waits_because
+            log.info(
+                "its server starts beside the old one, so there is no time without a server"
+                if why is None
+                else f"its server starts once the old one has ended, because {why}"
+            )
+        self._next.start()
 
-def _refuse(
-    settings: Settings, current: Path, model: Path, reason: str, for_s: float = float("inf")
-) -> None:
-    """Answer requests with the reason for that time, or until another model is published."""
-    log.error(reason)
-    _wait_for_port(settings)
-    until = time.monotonic() + for_s
-    with standing_in(settings.inference_host, settings.inference_port, lambda: reason):
-        while current.resolve() == model and time.monotonic() < until:
-            time.sleep(POLL_S)
+    def _advance(self) -> None:
+        """Bring `_next` as far as it may go now.
 
+        Raises:
+            DiedEarlyError, RefusedError: as `ModelServer.is_ready`.
+        """
+        coming, serving = self._next, self._serving
+        assert coming is not None
+        is_held = serving is not None and coming.waits_because is not None
+        if not is_held and not coming.is_released:
+            coming.release()
+        if coming.is_ready() and not is_held:
+            if serving is None or self._is_idle():
+                self._switch(coming)
+        elif serving is None:
+            self._tell(coming.progress(), "starting")
+        elif is_held and coming.engine.has_imported and self._is_idle():
+            self._gap_since_s = time.monotonic()
+            self._stop_serving(coming.progress())
+            coming.release()
 
-def table(planned: Launch) -> str:
-    """The decisions and their reasons, in columns."""
-    rows = planned.decisions
-    wide, wider = (max(len(row[i]) for row in rows) for i in (0, 1))
-    return "\n".join(f"  {what:{wide}}  {value:{wider}}  {why}" for what, value, why in rows)
+    def _switch(self, coming: ModelServer) -> None:
+        self._front.pass_to(coming.port)
+        if self._gap_since_s is not None:
+            gap_s = time.monotonic() - self._gap_since_s
+            log.info("there was no server for %.0f s, from the old one's end", gap_s)
+        self._stop_serving(None)
+        self._serving, self._next = coming, None
+        self._deaths, self._gap_since_s, self._quiet_since_s = 0, None, None
+
+    def _after_death(self, wanted: Path, reason: str) -> None:
+        self._drop_next()
+        if self._serving is not None and wanted not in self._died_beside:
+            log.warning("%s; it is started again once the old server has ended", reason)
+            self._died_beside.add(wanted)
+            return
+        self._deaths += 1
+        now_s = time.monotonic()
+        if self._deaths % MOST_EARLY_DEATHS:
+            log.error("%s; it is started again", reason)
+            self._refusal = _Refusal(
+                wanted, f"{reason}; it is started again", "starting", now_s + RESTART_S
+            )
+            return
+        told = (
+            f"{wanted.name} is not served: {MOST_EARLY_DEATHS} times in a row {reason}; it is "
+            f"tried again every {RETRY_S / 60:.0f} min, and when another model is published"
+        )
+        log.error(told)
+        self._refusal = _Refusal(wanted, told, "unavailable", now_s + RETRY_S)
+
+    def _is_idle(self) -> bool:
+        """True if the old server has had no request for `IDLE_S`. transformers' server does not
+        report its requests, so it keeps its model until a restart.
+        """
+        assert self._serving is not None
+        now_s = time.monotonic()
+        if self._serving.client.busy():
+            self._quiet_since_s = None
+            return False
+        if self._quiet_since_s is None:
+            self._quiet_since_s = now_s
+        return now_s - self._quiet_since_s >= IDLE_S
+
+    def _tell(self, text: str, kind: Kind) -> None:
+        """Answer requests with this text. A start's progress is logged seldom."""
+        self._front.tell(text, kind)
+        now_s = time.monotonic()
+        if kind == "starting" and now_s - self._told_at_s > SAY_EVERY_S:
+            self._told_at_s = now_s
+            log.info(text)
+
+    def _drop_next(self) -> None:
+        if self._next is not None:
+            self._next.stop()
+            self._next = None
+
+    def _stop_serving(self, told: str | None) -> None:
+        """Stop the old server. From now on clients are told `told`, if it is given."""
+        if self._serving is not None:
+            if told is not None:
+                self._tell(told, "starting")
+            self._serving.stop()
+            self._serving = None

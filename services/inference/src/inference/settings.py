@@ -41,3 +41,4 @@ class Settings(BaseSettings):
     cpu_kv_cache_gib: int = Field(1, ge=1)
     drain_s: int = Field(60, ge=0)
     wait_for_trainer: bool = True
+    vllm_cache_root: Path = Path("~/.cache/vllm")

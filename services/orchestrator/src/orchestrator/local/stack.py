@@ -135,13 +135,16 @@ class LocalStack:
         processes.until(server, self._serves, SERVER_TIMEOUT_S, each_poll)
 
     def _serves(self) -> bool:
-        """Raises StepError, with the launcher's reason, if the launcher stands in for a server."""
+        """Raises StepError, with the launcher's reason, if somebody must act before it serves."""
         url = f"http://127.0.0.1:{self.inference_port}/health"
         try:
             with open_url(url, timeout_s=2):
                 return True
         except urllib.error.HTTPError as error:
-            raise StepError("inference", json.load(error)["error"]["message"]) from error
+            told = json.load(error)["error"]
+            if told["type"] == "starting":
+                return False
+            raise StepError("inference", told["message"]) from error
         except OSError:
             return False
 

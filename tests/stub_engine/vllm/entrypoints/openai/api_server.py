@@ -2,20 +2,25 @@
 
 Started by vLLM's own command line. The folder STUB_ENGINE tells it what to do: `reply` is what it
 answers, `tokens` what it tokenizes to. While `busy` is there it says that requests run, while
-`slow` is there it loads, and while `dies` is there it writes that and ends. It leaves its command
-line in `started`, a line a start.
+`slow` is there it writes that and loads, and while `dies` is there it writes that and ends. It
+leaves its command line in `started`, a line a start, and each SIGTERM in `stops`; it ends a second
+after one.
 """
 
 import argparse
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 FOLDER = Path(os.environ["STUB_ENGINE"])
+NAMES: list[str] = []
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -26,6 +31,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self) -> None:
+        if self.path == "/v1/models":
+            self.send(json.dumps({"data": [{"id": name} for name in NAMES]}).encode())
+            return
         running = int((FOLDER / "busy").exists())
         self.send(f'vllm:num_requests_running{{engine="0"}} {running}.0\n'.encode())
 
@@ -41,15 +49,25 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+def stop(number: int, frame: FrameType | None) -> None:
+    with (FOLDER / "stops").open("a") as file:
+        file.write(f"{number}\n")
+    threading.Timer(1, os._exit, [0]).start()
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, stop)
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int)
     parser.add_argument("--served-model-name", nargs="+")
     known, _ = parser.parse_known_args()
+    NAMES += known.served_model_name
     with (FOLDER / "started").open("a") as file:
         file.write(" ".join(known.served_model_name) + "\n")
     if (FOLDER / "dies").exists():
         sys.exit((FOLDER / "dies").read_text())
+    if (FOLDER / "slow").exists():
+        print((FOLDER / "slow").read_text(), flush=True)
     while (FOLDER / "slow").exists():
         time.sleep(0.1)
     ThreadingHTTPServer(("127.0.0.1", known.port), Handler).serve_forever()

@@ -1,0 +1,181 @@
+"""The server of one published model: vLLM's process, from the plan of its start to its end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import socket
+import time
+from contextlib import ExitStack, suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from contract import Contract
+from contract.published import recorded_replies
+from inference.adapters import arguments, prepare_adapters
+from inference.checks import Client, faults, reply_faults
+from inference.engine import Engine
+from inference.front import LOOPBACK
+from inference.host import Host
+from inference.launch import Launch, RefusedError, check_versions, launch
+from inference.progress import stage
+from inference.room import lacks_room
+from inference.settings import Settings
+from inference.slots import slot
+from inference.weights import read_weights
+
+log = logging.getLogger("inference")
+
+# Time for vLLM itself to stop, in addition to the time for requests.
+STOP_S = 20.0
+
+
+class DiedEarlyError(Exception):
+    """The server ended before it was ready; the message is its exit code and its last error."""
+
+
+class ModelServer:
+    """A server of `model`, planned for `host`, which is the host without a server of ours.
+
+    `now` is the host with the old server at work. `waits_because` is the reason why the old one
+    must end first; None if this one may start beside it.
+
+    Raises:
+        RefusedError, ContractError: the model cannot be served here.
+    """
+
+    def __init__(self, settings: Settings, model: Path, host: Host, now: Host | None) -> None:
+        self.model = model
+        self.contract = Contract.load(model)
+        check_versions(self.contract, version("transformers"))
+        self.port = _free_port()
+        self.client = Client(f"http://{LOOPBACK}:{self.port}", settings.inference_api_key)
+        self.waits_because: str | None = None
+        self.is_released = self._is_checked = False
+        self._settings = settings
+        self._released_at_s = 0.0
+        self._engine: Engine | None = None
+        cache = settings.vllm_cache_root.expanduser() / "quorum"
+        self._last_start = cache / "last_start_s"
+        self._ends = ExitStack()
+        try:
+            self._folder = self._ends.enter_context(slot(cache))
+            link = self._folder / self.contract.model
+            link.symlink_to(model)
+            (self._folder / "hub").mkdir()
+            weights = read_weights(model)
+
+            def plan(host: Host) -> Launch:
+                return launch(host, self.contract, weights, link, self.port, settings)
+
+            self._planned = plan(host)
+            if now is not None:
+                self.waits_because = lacks_room(now, weights, settings, self._planned, plan)
+                self._planned = self._planned if self.waits_because else plan(now)
+            self._adapters = prepare_adapters(
+                settings.adapters, settings.models_dir.resolve(), model, self._folder / "adapters"
+            )
+            self._command = [*self._planned.command, *arguments(self._adapters)]
+        except BaseException:
+            self._ends.close()
+            raise
+
+    def start(self) -> None:
+        """Start the process. It imports its libraries and waits for `release`."""
+        log.info("serving %s\n%s", self.contract.digest, _table(self._planned))
+        log.info(shlex.join(self._command))
+        environment = {
+            **os.environ,
+            "HF_HUB_CACHE": f"{self._folder}/hub",
+            **self._planned.environment,
+        }
+        self._engine = Engine(self._command, environment, self._folder)
+        self._ends.callback(lambda: self.engine.stop(self._settings.drain_s + STOP_S))
+
+    @property
+    def engine(self) -> Engine:
+        assert self._engine is not None
+        return self._engine
+
+    def release(self) -> None:
+        """Let it load the weights."""
+        self.is_released = True
+        self._released_at_s = time.monotonic()
+        self.engine.release()
+
+    def is_ready(self) -> bool:
+        """True once it answers and has passed the checks.
+
+        Raises:
+            DiedEarlyError: it has ended.
+            RefusedError: the checks found that it does not serve the trained weights.
+        """
+        self._check_alive()
+        if self._is_checked:
+            return True
+        if not self.client.healthy():
+            return False
+        found = faults(self.client, self.contract, self.model)
+        for adapter in self._adapters:
+            wrong = reply_faults(self.client, adapter.model, adapter.name)
+            found += [f"adapter {adapter.name}: {reason}" for reason in wrong]
+        self._check_alive()  # if it died, the checks say nothing about the weights
+        if found:
+            raise RefusedError(f"{self.contract.digest} is not served: " + "; ".join(found))
+        log.info(
+            "%s is served %s; %d recorded replies were compared",
+            self.contract.digest,
+            f"in {self._settings.quantization}, so not exactly as it was trained"
+            if self._settings.quantization
+            else "as it was trained",
+            sum(len(recorded_replies(m)) for m in (self.model, *(a.model for a in self._adapters))),
+        )
+        with suppress(OSError):
+            self._last_start.write_text(f"{self._since_release_s():.0f}\n")
+        self._is_checked = True
+        return True
+
+    def _check_alive(self) -> None:
+        if (code := self.engine.exit_code()) is not None:
+            raise DiedEarlyError(
+                f"the server ended with exit code {code} before it was ready "
+                f"({self.engine.last_error()})"
+            )
+
+    def _since_release_s(self) -> float:
+        return time.monotonic() - self._released_at_s
+
+    def _usual_start_s(self) -> int | None:
+        """How long the last start here took, of whatever model; None if it is not known."""
+        try:
+            return int(self._last_start.read_text())
+        except (OSError, ValueError):
+            return None
+
+    def progress(self) -> str:
+        """What the start has reached, for people."""
+        reached = stage(self.engine.output) if self.is_released else "waiting for the old one's end"
+        so_far_s = self._since_release_s() if self.is_released else 0.0
+        usual_s = self._usual_start_s()
+        last = "" if usual_s is None else f", and the last start here took {usual_s} s"
+        name = self.contract.served_name
+        return f"{name} is being started: {reached}; {so_far_s:.0f} s so far{last}"
+
+    def stop(self) -> None:
+        """Let running requests end within DRAIN_S, and end the process."""
+        self._ends.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _table(planned: Launch) -> str:
+    """The decisions and their reasons, in columns."""
+    rows = planned.decisions
+    wide, wider = (max(len(row[i]) for row in rows) for i in (0, 1))
+    return "\n".join(f"  {what:{wide}}  {value:{wider}}  {why}" for what, value, why in rows)
