@@ -1,24 +1,34 @@
-# demo, test and lint each create the environments that they need. Only Python 3.11 must be installed. If Node is
-# installed, the page's JavaScript is checked too.
+# demo, up-local, test and lint each create the environments that they need. Some python3 (3.9 or newer) must be installed:
+# it gets uv, and uv finds or downloads Python 3.11. If Node is installed, the page's JavaScript is checked too.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-PYTHON ?= python3.11
+# The environments' Python: 3.11 or 3.12, whichever this machine has; if neither, uv downloads 3.11.
+PYTHON ?= $(or $(shell for python in python3.11 python3.12; do $$python -c '' 2>/dev/null && echo $$python && break; done),3.11)
 UV := .tools/bin/uv
 # let uv also find the wheels that pip finds on disk
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+# and the mirror that pip is told of
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
 # without bytecode in its environment, vLLM's server takes more than twice as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo up-local env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model requirements clean
+.PHONY: help demo up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model requirements clean
 
 help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
 
-demo: .venv/ready .venv-model/ready  ## fine-tune, merge, serve and answer problems here, without GPU or Docker (FILE=my.jsonl: your own)
+demo: local-environments  ## fine-tune, merge, serve and answer problems here, without Docker (FILE=my.jsonl: your own)
 	@.venv/bin/quorum local demo $(if $(FILE),--file "$(FILE)")
 
-up-local: .venv/ready .venv-model/ready  ## start the same processes and leave them running until Ctrl-C, with page and API
-	@.venv/bin/quorum local up
+# quorum reads STACK, RECIPE, TRAIN, BASE and the other settings of docs/local.md from its environment, to which make
+# adds the variables of its own command line.
+up-local: local-environments  ## the same processes, left running with page and API until Ctrl-C (DETACH=1: until quorum local down)
+	@.venv/bin/quorum local up $(if $(DETACH),-d)
+
+local-environments: .venv/ready  ## make the environments of the stack that fits this host's driver and GPU (STACK=cu12: that one)
+	@stack=$$(.venv/bin/quorum local stack) && $(MAKE) --no-print-directory environments-$$stack
 
 env: .env secrets/redis_password  ## write the compose stack's settings (STACK=cpu without a GPU) and a random password for Redis
 	@[ -z "$(STACK)" ] || grep -qx "STACK=$(STACK)" .env || \
@@ -154,17 +164,33 @@ sbom/%.cdx.json: requirements/%.txt | $(UV)
 	@mkdir -p sbom && $(SBOM) $< --output-reproducible --of JSON -o $@ && echo "  $@"
 
 clean:  ## remove the environments and local mode's models, jobs and logs
-	rm -rf .tools .venv .venv-model .venv-cu12 .venv-volta node_modules sbom var
+	rm -rf .tools .venv .venv-model .venv-cu12 .venv-volta $(GPU_STACKS:%=.venv-%-trainer) $(GPU_STACKS:%=.venv-%-server) node_modules sbom var
 
+# Some systems have no module venv (Debian: python3-venv); pip can install uv without it.
 $(UV):
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or give its path with PYTHON=..."; exit 1; }
-	@echo "making .tools (uv)"
-	@$(PYTHON) -m venv .tools || { echo "the venv module is missing: on Debian, apt-get install python3.11-venv"; exit 1; }
-	@.tools/bin/python -m pip install -qq --disable-pip-version-check uv==0.13.9
+	@for python in $(PYTHON) python3.11 python3 python3.12; do \
+	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null || continue; \
+	  echo "making .tools (uv)"; \
+	  if $$python -c 'import ensurepip, venv' 2>/dev/null; \
+	  then $$python -m venv .tools && .tools/bin/python -m pip install -qq --disable-pip-version-check uv==0.13.9 && exit; \
+	  elif $$python -m pip --version >/dev/null 2>&1; \
+	  then $$python -m pip install -qq --disable-pip-version-check --target .tools uv==0.13.9 && exit; \
+	  else echo "$$python has neither the module venv nor pip: on Debian, apt-get install python3-venv"; exit 1; fi; \
+	  echo "uv could not be installed: pip needs an index that it can reach (PIP_INDEX_URL names a mirror)"; exit 1; \
+	done; echo "Python is needed, 3.9 or newer: install it (on Debian, apt-get install python3-venv), or give its path with PYTHON=..."; exit 1
+
+# $(call new-environment,FOLDER) makes an empty one.
+define new-environment
+@$(UV) venv -q --clear --python $(PYTHON) $(1) || { \
+  echo "no Python for PYTHON=$(PYTHON) is here, and uv could not download it from GitHub: install Python 3.11 or 3.12, or give"; \
+  echo "the path of one, as in: make PYTHON=/root/miniconda3/bin/python3.12 $(or $(MAKECMDGOALS),demo)"; exit 1; }
+@$(1)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+  echo "PYTHON=$(PYTHON) is too old: 3.11 or 3.12 is needed"; exit 1; }
+endef
 
 .venv/ready: requirements/orchestrator.txt contract/pyproject.toml services/orchestrator/pyproject.toml | $(UV)
 	@echo "making .venv (API, workers, CLI, tests)"
-	@$(UV) venv -q --clear --python $(PYTHON) .venv
+	$(call new-environment,.venv)
 	@$(UV) pip install -q --python .venv/bin/python --no-deps --require-hashes -r requirements/orchestrator.txt
 	@$(UV) pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e contract -e services/orchestrator
 	@touch $@
@@ -172,7 +198,7 @@ $(UV):
 # The trainer's tests also run with the other stacks' transformers and peft.
 .venv-cu12/ready .venv-volta/ready: .venv-%/ready: requirements/%-cpu.txt contract/pyproject.toml services/trainer/pyproject.toml | $(UV)
 	@echo "making .venv-$* (trainer, with the $* stack's transformers)"
-	@$(UV) venv -q --clear --python $(PYTHON) .venv-$*
+	$(call new-environment,.venv-$*)
 	@$(UV) pip install -q --python .venv-$*/bin/python --no-deps -r requirements/$*-cpu.txt 2>/dev/null || \
 	  $(UV) pip install -q --python .venv-$*/bin/python --no-deps --torch-backend cpu -r requirements/$*-cpu.txt
 	@$(UV) pip install -q --python .venv-$*/bin/python --no-deps --no-build-isolation -e contract -e services/trainer
@@ -181,9 +207,34 @@ $(UV):
 # The CPU build of torch comes from pip's configured index; if that fails, from PyTorch's own index.
 .venv-model/ready: requirements/cpu.txt contract/pyproject.toml services/trainer/pyproject.toml services/inference/pyproject.toml | $(UV)
 	@echo "making .venv-model (trainer and vLLM, cpu stack; about 3 GB)"
-	@$(UV) venv -q --clear --python $(PYTHON) .venv-model
+	$(call new-environment,.venv-model)
 	@$(UV) pip install -q --python .venv-model/bin/python --no-deps -r requirements/cpu.txt 2>/dev/null || \
 	  $(UV) pip install -q --python .venv-model/bin/python --no-deps --torch-backend cpu -r requirements/cpu.txt
 	@$(UV) pip install -q --python .venv-model/bin/python --no-deps --no-build-isolation \
 	  -e contract -e services/trainer -e services/inference
 	@touch $@
+
+# The environments of local mode on a GPU, from the same pinned lists as the images.
+GPU_STACKS := cu12 volta cu13
+.PHONY: environments-cpu $(GPU_STACKS:%=environments-%)
+environments-cpu: .venv-model/ready
+$(GPU_STACKS:%=environments-%): environments-%: .venv-%-trainer/ready .venv-%-server/ready
+
+$(GPU_STACKS:%=.venv-%-trainer/ready): .venv-%-trainer/ready: requirements/%-trainer.txt contract/pyproject.toml services/trainer/pyproject.toml | $(UV)
+	@echo "making .venv-$*-trainer (trainer of the stack $*; 7.5 GiB for cu12)"
+	$(call gpu-environment,.venv-$*-trainer,$<,services/trainer)
+	@touch $@
+
+$(GPU_STACKS:%=.venv-%-server/ready): .venv-%-server/ready: requirements/%-server.txt contract/pyproject.toml services/inference/pyproject.toml | $(UV)
+	@echo "making .venv-$*-server (vLLM of the stack $*; 10.3 GiB for cu12)"
+	$(call gpu-environment,.venv-$*-server,$<,services/inference)
+	@touch $@
+
+# $(call gpu-environment,FOLDER,PINS,SERVICE). Triton compiles C that includes Python.h while trainer and server run.
+define gpu-environment
+$(call new-environment,$(1))
+@{ command -v gcc && $(1)/bin/python -c 'import sys, sysconfig, os.path as p; sys.exit(not p.exists(sysconfig.get_path("include") + "/Python.h"))'; } >/dev/null || { \
+  echo "Triton needs gcc and the file Python.h: on Debian, apt-get install gcc g++ and $$($(1)/bin/python -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])')"; exit 1; }
+@PATH=$(abspath $(dir $(UV))):$$PATH VIRTUAL_ENV=$(abspath $(1)) services/install $(2)
+@PATH=$(abspath $(dir $(UV))):$$PATH VIRTUAL_ENV=$(abspath $(1)) services/install -e ./contract -e ./$(3)
+endef

@@ -31,14 +31,12 @@ from orchestrator.cli.display import (
     report_view,
 )
 from orchestrator.cli.job_options import NO_OPTIONS, JobOptions, with_job_settings
+from orchestrator.cli.local_commands import local_app
 from orchestrator.jobs.files import replacing
 
 ENDED_BADLY, REFUSED, UNREACHABLE, INTERRUPTED = 1, 3, 4, 130
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-local_app = typer.Typer(
-    no_args_is_help=True, help="Run everything on this machine, without Docker or a GPU."
-)
 app.add_typer(local_app, name="local")
 
 out = Console()
@@ -267,27 +265,6 @@ def doctor(
         out.print(findings_table(found))
     if any(finding.state == "fail" for finding in found):
         raise typer.Exit(ENDED_BADLY)
-
-
-@local_app.command()
-def up(root: Annotated[Path, typer.Option(help="the project's folder")] = Path()) -> None:
-    """Train (once), serve and accept jobs until Ctrl-C."""
-    from orchestrator.cli import demo
-
-    raise typer.Exit(demo.up(root.resolve(), out))
-
-
-@local_app.command("demo")
-def run_demo(
-    file: Annotated[
-        Path | None, typer.Option(help="your own problem file instead of the demo's")
-    ] = None,
-    root: Annotated[Path, typer.Option(help="the project's folder")] = Path(),
-) -> None:
-    """Train (once), serve, answer a problem file and print the results."""
-    from orchestrator.cli import demo
-
-    raise typer.Exit(demo.run(root.resolve(), file, out))
 
 
 def _target(context: typer.Context, as_json: bool = False) -> Target:

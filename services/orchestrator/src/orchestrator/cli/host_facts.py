@@ -72,7 +72,7 @@ def gather(root: Path) -> Facts:
     images = _ask("docker", "image", "ls", "--format", "{{.Repository}}") if docker else None
     place = Path(told.get("DockerRootDir") or root)
     data = root / (env or {}).get("TRAIN_DATA", "data")
-    driver, cards = _gpus()
+    driver, cards = gpus()
     return Facts(
         docker=docker,
         compose=_ask("docker", "compose", "version", "--short"),
@@ -111,13 +111,13 @@ def port_names(env: dict[str, str]) -> dict[str, str]:
 
 
 def parse_cards(rows: str) -> tuple[str | None, tuple[Card, ...]]:
-    """Driver version and cards from nvidia-smi's lines: driver, name, memory in MiB, compute
-    capability.
+    """Driver version and cards from nvidia-smi's lines: driver, name, memory in MiB, and compute
+    capability if the driver tells it.
     """
     driver, cards = None, []
     for row in rows.splitlines():
-        driver, name, memory, capability = (part.strip() for part in row.split(","))
-        major, minor = capability.split(".")
+        driver, name, memory, *capability = (part.strip() for part in row.split(","))
+        major, minor = (capability or ["0.0"])[0].split(".")
         cards.append(Card(name, float(memory) / 1024, (int(major), int(minor))))
     return driver, tuple(cards)
 
@@ -130,10 +130,17 @@ def _ask(*argv: str) -> str | None:
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
-def _gpus() -> tuple[str | None, tuple[Card, ...]]:
-    query = "--query-gpu=driver_version,name,memory.total,compute_cap"
-    rows = _ask("nvidia-smi", query, "--format=csv,noheader,nounits")
-    return (None, ()) if rows is None else parse_cards(rows)
+def gpus() -> tuple[str | None, tuple[Card, ...]]:
+    """The NVIDIA driver's version and the cards; None and no card if nvidia-smi does not answer.
+
+    A driver that is too old to tell the compute capability is still named, with 0.0 for each card.
+    """
+    for fields in ("compute_cap", None):
+        query = ",".join(filter(None, ("driver_version,name,memory.total", fields)))
+        rows = _ask("nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits")
+        if rows is not None:
+            return parse_cards(rows)
+    return None, ()
 
 
 def _memory_bytes() -> int:

@@ -1,0 +1,42 @@
+"""What make does for the environments of local mode, without making them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+def would_run(root: Path, *words: str) -> str:
+    argv = ["make", "-n", "-B", *words]
+    done = subprocess.run(argv, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("stack", ["cu12", "volta", "cu13"])
+def test_a_gpu_stack_gets_two_environments_from_its_pins(root: Path, stack: str) -> None:
+    commands = would_run(root, f"environments-{stack}", "PYTHON=python3.12")
+    for part, service in (("trainer", "trainer"), ("server", "inference")):
+        folder = f".venv-{stack}-{part}"
+        assert f"uv venv -q --clear --python python3.12 {folder} " in commands
+        installs = [line for line in commands.splitlines() if f"={root / folder} " in line]
+        assert [line.partition("services/install ")[2] for line in installs] == [
+            f"requirements/{stack}-{part}.txt",
+            f"-e ./contract -e ./services/{service}",
+        ]
+        assert f"touch {folder}/ready" in commands
+
+
+def test_the_cpu_stack_gets_the_environment_of_the_tests(root: Path) -> None:
+    commands = would_run(root, "environments-cpu")
+    assert "requirements/cpu.txt" in commands
+    assert "touch .venv-model/ready" in commands
+    assert ".venv-cpu" not in commands
+
+
+def test_clean_removes_every_environment(root: Path) -> None:
+    (removal,) = would_run(root, "clean").splitlines()
+    removed = set(removal.split())
+    assert {".tools", ".venv", ".venv-model", ".venv-cu12-trainer", ".venv-cu13-server"} <= removed
