@@ -15,7 +15,7 @@ from typing import Self
 
 import httpx2
 
-from orchestrator.local.stack import API_PORT
+from orchestrator.local.options import API_PORT
 
 URL = f"http://127.0.0.1:{API_PORT}"
 UP_TIMEOUT_S = 900

@@ -102,7 +102,7 @@ def fault(program: str, words: list[str]) -> str | None:
         ("follow it with: quorum wait X", None),
         ("quorum submit f --sampels 3", "--sampels"),
         ("quorum --url http://x list --limit 3", None),
-        ("quorum local down", "down"),
+        ("quorum local stop", "stop"),
         ("trainer publish DIGEST", None),
     ],
 )

@@ -63,7 +63,7 @@ def test_an_adapter_replies_as_its_own_merged_model(root: Path, tmp_path: Path) 
     with Processes(tmp_path / "logs") as processes:
         processes.finish(stack.start_trainer(processes))
         first = (published / "current").resolve()
-        argv = [stack.model_python, "-m", "trainer", "run", "--recipe", str(recipe)]
+        argv = [stack.python("trainer"), "-m", "trainer", "run", "--recipe", str(recipe)]
         processes.finish(processes.start("other", argv, stack.environment()))
         second = (published / "current").resolve()
         assert first != second

@@ -27,7 +27,7 @@ from local_mode import (
 )
 from orchestrator.jobs.asked import all_asked
 from orchestrator.jobs.intervals import compare
-from orchestrator.local.stack import API_PORT
+from orchestrator.local.options import API_PORT
 
 pytestmark = pytest.mark.e2e
 

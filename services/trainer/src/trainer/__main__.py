@@ -139,13 +139,15 @@ def baseline(
     out: Annotated[
         Path, typer.Option(help="the file to write one JSON line a question to: id, index, answer")
     ],
+    base: BaseOption = None,
 ) -> None:
     """Answer a problem file with the untrained base, restricted to the labels."""
     from trainer.baseline import forced_answers, write_answers
-    from trainer.recipe import Recipe
+    from trainer.recipe import load_recipe
     from trainer.settings import Settings
 
-    count = write_answers(forced_answers(Recipe.load(recipe), read_settings(Settings), file), out)
+    loaded = load_recipe(recipe, None, base)
+    count = write_answers(forced_answers(loaded, read_settings(Settings), file), out)
     log.info("%d questions answered; the answers are in %s", count, out)
 
 

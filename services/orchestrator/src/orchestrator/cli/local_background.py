@@ -1,0 +1,113 @@
+"""Local mode in the background: start it there, and end it from another shell."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+from rich.console import Console
+
+from orchestrator.cli.local_run import FAILED
+from orchestrator.local.processes import log_tail
+from orchestrator.local.slots import NAMES, STARTING, Name, Record, Slot, TakenError
+from orchestrator.local.stack import LocalStack
+
+POLL_S = 0.2
+SAY_EVERY_S = 10.0
+
+
+def detach(
+    stack: LocalStack, command: str, name: Name, chosen: Mapping[str, str], console: Console
+) -> int:
+    """Run `quorum local COMMAND` in a session of its own, and return once its processes run.
+
+    `chosen` holds the options as variables. Returns the exit code.
+    """
+    slot = Slot(stack.var, name)
+    if pid := slot.holder():
+        console.print(str(TakenError(name, pid, slot.read())), style="bold red", soft_wrap=True)
+        return FAILED
+    log = stack.log_of(command)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        began = output.tell()
+        child = _start(stack, command, chosen, output.fileno())
+    record = _started(slot, child)
+    if record is None:
+        told = log.read_bytes()[began:].decode(errors="replace").strip()
+        console.print(told or log_tail(log), markup=False, highlight=False, soft_wrap=True)
+        return FAILED
+    _say_where(record, console)
+    return 0
+
+
+def _start(
+    stack: LocalStack, command: str, chosen: Mapping[str, str], output: int
+) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-m", "orchestrator.cli", "local", command, "--root", str(stack.root)]
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which the child inherits
+    try:
+        return subprocess.Popen(
+            argv,
+            env={**os.environ, **chosen},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _started(slot: Slot, child: subprocess.Popen[bytes]) -> Record | None:
+    """Its record, once it is past its start; None if it has ended."""
+    while child.poll() is None:
+        record = slot.read()
+        if record is not None and record.pid == child.pid and record.doing != STARTING:
+            return record
+        time.sleep(POLL_S)
+    record = slot.read()
+    done = child.returncode == 0 and record is not None and record.pid == child.pid
+    return record if done else None
+
+
+def _say_where(record: Record, console: Console) -> None:
+    lines = [f"{record.command} runs in the background (pid {record.pid}), stack {record.stack}"]
+    if record.page:
+        port = record.page.rpartition(":")[2]
+        lines.append(
+            f"page    {record.page} (from another computer: ssh -L {port}:127.0.0.1:{port})"
+        )
+    lines += [
+        f"logs    {record.logs}",
+        "see     quorum local status",
+        "end     quorum local down",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def down(stack: LocalStack, console: Console) -> int:
+    """End the service and the trainer of the state folder, and wait until they have ended."""
+    slots = [Slot(stack.var, name) for name in NAMES]
+    pids = {pid for slot in slots if (pid := slot.holder())}
+    if not pids:
+        console.print(f"nothing runs in {stack.var}", markup=False, soft_wrap=True)
+        return 0
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    said_s = time.monotonic()
+    console.print("stopping: requests and the trainer's step under way may end first")
+    while any(slot.holder() in pids for slot in slots):
+        if time.monotonic() - said_s > SAY_EVERY_S:
+            said_s = time.monotonic()
+            console.print("still stopping")
+        time.sleep(POLL_S)
+    console.print("everything has ended; the next run continues from here")
+    return 0
