@@ -14,7 +14,7 @@ endif
 # without bytecode in its environment, vLLM's server takes more than twice as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model requirements clean
+.PHONY: help demo up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model requirements clean
 
 help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -92,6 +92,18 @@ engine:
 test-compose: engine .venv/ready  ## build and run the compose stack on a CPU (needs a Docker engine)
 	.venv/bin/pytest --durations 15 tests/compose
 
+# $(call on-gpu,COMMAND): with the stack's environments and STACK set; without a GPU it says so.
+define on-gpu
+@nvidia-smi -L 2>/dev/null | grep -q '^GPU' || { echo "skipped: no GPU"; exit 0; }; \
+  stack=$$(.venv/bin/quorum local stack) && $(MAKE) --no-print-directory environments-$$stack && STACK=$$stack $(1)
+endef
+
+test-gpu: .venv/ready  ## train, serve and answer on this host's GPUs, in about ten minutes; skipped without one (STACK=cu13: that stack)
+	$(call on-gpu,.venv/bin/pytest -s tests/gpu $(if $(ONLY),-k "$(ONLY)"))
+
+bench-gpu: .venv/ready  ## measure the stack on this host's GPUs, into bench/results; skipped without one (ONLY=train,start: those parts)
+	$(call on-gpu,.venv/bin/python -m bench.gpu $(if $(ONLY),--only $(ONLY)))
+
 bench-train: .venv-model/ready  ## measure training speed against the baseline's recipe (DATA=ana.json: instruction rows)
 	.venv-model/bin/python bench/train.py --data "$(or $(DATA),examples/demo/train.jsonl)"
 
@@ -123,7 +135,7 @@ node_modules/ready: package.json package-lock.json
 
 .PHONY: types types-model
 types:
-	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/conftest.py bench/answer.py bench/page.py docs/make_configuration.py docs/make_messages.py
+	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/gpu tests/gpu_jobs.py tests/conftest.py bench/answer.py bench/page.py bench/gpu.py bench/gpu_stack.py docs/make_configuration.py docs/make_messages.py
 
 types-model:
 	.venv-model/bin/mypy services/trainer/src services/inference/src examples/demo bench/train.py bench/draw_answer.py tests/trainer tests/inference

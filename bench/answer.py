@@ -164,8 +164,9 @@ def compare(
     loop_questions: int,
     concurrency: int,
     bare_concurrencies: tuple[int, ...],
+    **settings: str,
 ) -> dict[str, Any]:
-    in_flight = {"CONCURRENCY": str(concurrency)}
+    in_flight = {"CONCURRENCY": str(concurrency), **settings}
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder)
         options = {"LOG_PROMPTS": "true", "LOG_FORMAT": "json", **in_flight}

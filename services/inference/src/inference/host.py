@@ -80,8 +80,9 @@ def _free_bytes() -> int:
 def visible_cards(ids: Sequence[str], chosen: str | None) -> list[int]:
     """The places of the cards that CUDA gives this process, of all cards with these UUIDs.
 
-    `chosen` is CUDA_VISIBLE_DEVICES: indices or beginnings of UUIDs, separated by commas. As in CUDA,
-    the first entry that names no card ends the list. A part of a card (MIG) counts as its card.
+    `chosen` is CUDA_VISIBLE_DEVICES: indices or beginnings of UUIDs, separated by commas. As in
+    CUDA, the first entry that names no card ends the list. A part of a card (MIG) counts as its
+    card.
     Indices are taken in NVML's order, the order of the PCI bus. CUDA's own default order differs
     only between unlike cards.
     """
