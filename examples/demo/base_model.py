@@ -26,6 +26,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 import puzzles
+from wording import Chinese
 
 END_OF_TEXT, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = (
@@ -41,6 +42,7 @@ VOCABULARY = 512
 CONTEXT = 256
 CONTEXT_LIMIT = 8192
 SEED = 20261123
+WORDS = Chinese(random.Random(SEED))
 CARD = """# The demo's base model
 
 A Qwen2 of {parameters:,} parameters with a byte-level BPE tokenizer, trained from scratch by
@@ -99,7 +101,7 @@ def noise(rng: random.Random, pieces: Sequence[str]) -> str:
 
 def worked(rng: random.Random, *, with_options: bool, pieces: Sequence[str]) -> str:
     family = rng.choice(list(puzzles.FAMILIES.values()))
-    scenario = family(rng)
+    scenario = family(rng, WORDS)
     asked = rng.choice(scenario.asked)
     options = "\n" + lines_of_options(puzzles.options_for(asked, rng)[0]) if with_options else ""
     before, between = noise(rng, pieces), noise(rng, pieces)
@@ -109,7 +111,7 @@ def worked(rng: random.Random, *, with_options: bool, pieces: Sequence[str]) -> 
 
 def match(rng: random.Random, pieces: Sequence[str]) -> str:
     """Which letter stands before a value, in lists of two to five values."""
-    pool = rng.choice((puzzles.NAMES, puzzles.DIGITS, puzzles.PLACES, "过没"))
+    pool = rng.choice((WORDS.names, puzzles.DIGITS, WORDS.places, "过没"))
     values = rng.sample(pool, min(len(pool), rng.randint(2, 5)))
     asked = rng.sample(range(len(values)), min(len(values), 3))
     before, between = noise(rng, pieces), noise(rng, pieces)
@@ -225,7 +227,7 @@ def train(
 def solved(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, count: int = 600) -> float:
     """Share of fresh puzzles, as plain text, whose solution is reproduced exactly (greedy)."""
     rng = random.Random(f"{SEED}/gate")
-    texts = [worked(rng, with_options=i % 2 == 0, pieces=puzzles.NAMES) for i in range(count)]
+    texts = [worked(rng, with_options=i % 2 == 0, pieces=WORDS.names) for i in range(count)]
     right = 0
     tokenizer.padding_side = "left"
     for start in range(0, count, 100):
