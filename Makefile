@@ -14,7 +14,7 @@ endif
 # without bytecode in its environment, vLLM's server takes more than twice as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model real-data requirements clean
+.PHONY: help demo up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page bench-real test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model real-data requirements clean
 
 help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -117,6 +117,10 @@ chaos: .venv/ready  ## break everything on purpose while jobs run, 350 times, an
 bench-page: .venv/ready browser  ## measure the page of a finished job of 50,000 questions against a plain HTML table
 	.venv/bin/python bench/page.py
 
+bench-real: .venv/ready .venv-model/ready var/smollm2  ## measure a real small model: base, one sample, vote (DATA=folder with AR-LSAT's files)
+	.venv/bin/python bench/real.py $(if $(DATA),--data "$(DATA)")
+	.venv-model/bin/python bench/draw_real.py
+
 lint: .venv/ready .venv-model/ready  ## check all packages with ruff and mypy strict, and run lint-js
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -135,10 +139,10 @@ node_modules/ready: package.json package-lock.json
 
 .PHONY: types types-model
 types:
-	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/gpu tests/gpu_jobs.py tests/conftest.py bench/answer.py bench/page.py bench/gpu.py bench/gpu_stack.py docs/make_configuration.py docs/make_messages.py
+	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/gpu tests/gpu_jobs.py tests/conftest.py bench/answer.py bench/page.py bench/real.py bench/gpu.py bench/gpu_stack.py docs/make_configuration.py docs/make_messages.py
 
 types-model:
-	.venv-model/bin/mypy services/trainer/src services/inference/src examples bench/train.py bench/draw_answer.py tests/trainer tests/inference
+	.venv-model/bin/mypy services/trainer/src services/inference/src examples bench/train.py bench/draw_answer.py bench/draw_real.py tests/trainer tests/inference
 
 PACKAGES := contract/pyproject.toml $(wildcard services/*/pyproject.toml)
 
