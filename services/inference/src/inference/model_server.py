@@ -52,7 +52,7 @@ class ModelServer:
         self.port = _free_port()
         self.client = Client(f"http://{LOOPBACK}:{self.port}", settings.inference_api_key)
         self.waits_because: str | None = None
-        self.is_released = self._is_checked = False
+        self.is_released = self._answers = self._is_checked = False
         self._settings = settings
         self._released_at_s = 0.0
         self._engine: Engine | None = None
@@ -114,7 +114,8 @@ class ModelServer:
         self._check_alive()
         if self._is_checked:
             return True
-        if not self.client.healthy():
+        if not self._answers:
+            self._answers = self.client.healthy()
             return False
         found = faults(self.client, self.contract, self.model)
         for adapter in self._adapters:
@@ -123,18 +124,23 @@ class ModelServer:
         self._check_alive()  # if it died, the checks say nothing about the weights
         if found:
             raise RefusedError(f"{self.contract.digest} is not served: " + "; ".join(found))
-        log.info(
-            "%s is served %s; %d recorded replies were compared",
-            self.contract.digest,
-            f"in {self._settings.quantization}, so not exactly as it was trained"
-            if self._settings.quantization
-            else "as it was trained",
-            sum(len(recorded_replies(m)) for m in (self.model, *(a.model for a in self._adapters))),
-        )
         with suppress(OSError):
             self._last_start.write_text(f"{self._since_release_s():.0f}\n")
         self._is_checked = True
         return True
+
+    def announce(self) -> None:
+        """Log that it gets the requests from now on."""
+        quantization = self._settings.quantization
+        compared = [recorded_replies(a) for a in (self.model, *(a.model for a in self._adapters))]
+        log.info(
+            "%s is served %s; %d recorded replies were compared",
+            self.contract.digest,
+            f"in {quantization}, so not exactly as it was trained"
+            if quantization
+            else "as it was trained",
+            sum(map(len, compared)),
+        )
 
     def _check_alive(self) -> None:
         if (code := self.engine.exit_code()) is not None:
@@ -155,7 +161,11 @@ class ModelServer:
 
     def progress(self) -> str:
         """What the start has reached, for people."""
-        reached = stage(self.engine.output) if self.is_released else "waiting for the old one's end"
+        reached = stage(self.engine.output)
+        if not self.is_released:
+            reached = "waiting for the old one's end"
+        elif self._answers:
+            reached = "checking its replies"
         so_far_s = self._since_release_s() if self.is_released else 0.0
         usual_s = self._usual_start_s()
         last = "" if usual_s is None else f", and the last start here took {usual_s} s"

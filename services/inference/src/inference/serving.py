@@ -225,6 +225,7 @@ class Launcher:
 
     def _switch(self, coming: ModelServer) -> None:
         self._front.pass_to(coming.port)
+        coming.announce()
         if self._gap_since_s is not None:
             gap_s = time.monotonic() - self._gap_since_s
             log.info("there was no server for %.0f s, from the old one's end", gap_s)
