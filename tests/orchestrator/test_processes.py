@@ -122,3 +122,50 @@ def test_a_process_that_dies_before_it_is_ready_is_an_error(tmp_path: Path) -> N
         child = processes.start("inference", program, {}, kept_up=True)
         with pytest.raises(StepError, match="ended with exit code 4 before it was ready"):
             processes.until(child, lambda: False, 30, lambda: None)
+
+
+# Says when it was asked to end, and ends after the seconds that it is given.
+SLOW = """
+import signal, sys, time
+def stop(*_):
+    time.sleep(float(sys.argv[1]))
+    print("asked and done", flush=True)
+    sys.exit()
+signal.signal(signal.SIGTERM, stop)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_child_that_drains_has_its_time_and_redis_ends_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes_module, "STOP_GRACE_S", 1.0)
+    program = [sys.executable, "-c", SLOW]
+    with Processes(tmp_path) as processes:
+        redis = processes.start("redis", [*program, "0"], {}, outlives=True)
+        drains = processes.start("drains", [*program, "2"], {}, drain_s=20)
+        hangs = processes.start("hangs", [*program, "60"], {})
+        until(lambda: all("ready" in child.log.read_text() for child in processes.children))
+    ended = {child.name: child.log.stat().st_mtime for child in (redis, drains)}
+    assert "asked and done" in drains.log.read_text()
+    assert "asked and done" not in hangs.log.read_text()
+    assert ended["redis"] > ended["drains"]
+
+
+def test_a_log_is_bounded_and_the_one_before_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes_module, "LOG_BYTES", 1000)
+    program = "import time\nfor i in range(10**6): print(i, flush=True); time.sleep(0.001)"
+    (tmp_path / "talks.log").write_text("before")
+    with Processes(tmp_path) as processes:
+        child = processes.start("talks", [sys.executable, "-c", program], {})
+        kept = tmp_path / "talks.log.1"
+        assert kept.read_text() == "before"
+        until(lambda: child.log.stat().st_size > 1000)
+        processes.check()
+        assert kept.stat().st_size > 1000
+        last = int(kept.read_text().split()[-1])
+        until(lambda: child.log.stat().st_size > 100)
+        assert int(child.log.read_text().split()[0]) > last
