@@ -42,7 +42,7 @@ def test_a_host_that_has_everything_passes() -> None:
 @pytest.mark.parametrize(
     ("changes", "what", "state", "says"),
     [
-        ({"docker": None}, "Docker", "fail", "make up-local"),
+        ({"docker": None}, "Docker", "fail", "local mode"),
         ({"compose": None}, "Compose", "fail", "docker-compose-plugin"),
         ({"compose": "v2.20.3"}, "Compose", "fail", "update"),
         ({"env": None}, ".env", "fail", "make env"),
@@ -105,6 +105,20 @@ def test_each_missing_part_is_named_with_the_remedy(
     others = [finding for finding in found.values() if finding.what != what]
     unrelated = {"Docker", "Compose", "disk", "ports"}
     assert all(finding.state == "ok" for finding in others if finding.what in unrelated)
+
+
+def test_local_mode_is_proposed_only_where_docker_is_missing() -> None:
+    def told(**changes: object) -> list[tuple[str, str]]:
+        found = findings(replace(GOOD, **changes))  # type: ignore[arg-type]
+        return [(one.found, one.do) for one in found if one.what == "local mode"]
+
+    assert told() == []
+    ((found, do),) = told(docker=None)
+    assert "stack cu12" in found
+    assert "make up-local" in do
+    ((found, do),) = told(docker=None, cards=(Card("Tesla P100", 16, (6, 0)),))
+    assert "no stack serves this card" in found
+    assert do == "make demo runs on the CPU"
 
 
 CPU_FILES = "docker-compose.yml:compose.cpu.yml"

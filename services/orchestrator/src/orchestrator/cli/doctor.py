@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from contract import Stack, stack_fault
 from contract.addresses import is_near
 from orchestrator.cli.host_facts import Facts, port_names
+from orchestrator.local.choice import UnservedHostError, choose_stack
 from orchestrator.settings import is_loopback
 
 GB, GIB = 10**9, 2**30
@@ -54,7 +55,10 @@ def findings(facts: Facts) -> list[Finding]:
     stack = "cpu" if CPU_FILE in env.get("COMPOSE_FILE", "") else env.get("STACK", "cu12")
     profiles = [name.strip() for name in env.get("COMPOSE_PROFILES", "train,serve").split(",")]
     remote = "remote" in profiles and not {"train", "serve"} & set(profiles)
-    checks = [_docker(facts), _compose(facts), _env(facts), _password(facts)]
+    checks = [_docker(facts)]
+    if not facts.docker:
+        checks.append(_local_mode(facts))
+    checks += [_compose(facts), _env(facts), _password(facts)]
     if stack in get_args(Stack) and stack != "cpu" and not remote:
         checks += [_stack(facts, cast(Stack, stack)), _toolkit(facts), _cards(facts)]
     kind = "remote" if remote else "cpu" if stack == "cpu" else "serve"
@@ -74,8 +78,26 @@ def _docker(facts: Facts) -> Finding:
         state="fail",
         found="no engine answers",
         needed="an engine",
-        do="install Docker Engine and start it, or add yourself to the group docker; make demo and "
-        "make up-local run everything here without Docker",
+        do="install Docker Engine and start it, or add yourself to the group docker; without "
+        "Docker, use local mode",
+    )
+
+
+def _local_mode(facts: Facts) -> Finding:
+    """What local mode would do here, for hosts that have no Docker."""
+    cards = [(card.name, card.capability) for card in facts.cards]
+    try:
+        stack, why = choose_stack("", facts.driver, cards, cpu_will_do=False)
+    except UnservedHostError as error:
+        found, do = str(error), "make demo runs on the CPU"
+    else:
+        found, do = f"it would run the stack {stack}: {why}", "make up-local (docs/local.md)"
+    return Finding(
+        what="local mode",
+        state="look",
+        found=found,
+        needed="nothing: make installs what it needs",
+        do=do,
     )
 
 
