@@ -84,7 +84,10 @@ def test_the_trainer_gets_the_files_and_the_base(root: Path, tmp_path: Path, rec
     options = LocalOptions(recipe=str(recipe), train=("a.jsonl", "b.jsonl"), base="x/y")
     stack = LocalStack.of(root, options)
     with Processes(tmp_path / "logs") as processes:
-        argv = stack.start_trainer(processes).argv
+        started = stack.start_trainer(processes)
+    argv = started.argv
+    assert started.environment["PATH"].startswith(f"{root}/.venv-model/bin:")
+    assert "HF_HUB_OFFLINE" not in started.environment
     words = ["--recipe", str(recipe), "--train", "a.jsonl", "--train", "b.jsonl", "--base", "x/y"]
     assert argv[1:] == ["-m", "trainer", "run", *words]
 

@@ -36,6 +36,19 @@ def test_the_cpu_stack_gets_the_environment_of_the_tests(root: Path) -> None:
     assert ".venv-cpu" not in commands
 
 
+def test_up_local_passes_its_words_to_quorum(root: Path) -> None:
+    """Also under -n, make runs the line that asks for the stack, because it names $(MAKE)."""
+    made = [word for folder in (".venv", ".venv-model") for word in ("-o", f"{folder}/ready")]
+    argv = ["make", "-n", *made, "up-local", "DETACH=1"]
+    done = subprocess.run([*argv, "STACK=cpu"], cwd=root, capture_output=True, text=True)
+    assert "stack cpu: STACK asks for it" in done.stderr
+    assert done.stdout.endswith(".venv/bin/quorum local up -d\n")
+    refused = subprocess.run([*argv, "STACK=cuda"], cwd=root, capture_output=True, text=True)
+    assert refused.returncode != 0
+    assert "STACK=cuda is none of cpu, cu12, volta, cu13" in refused.stderr
+    assert "quorum local up" not in refused.stdout
+
+
 def test_clean_removes_every_environment(root: Path) -> None:
     (removal,) = would_run(root, "clean").splitlines()
     removed = set(removal.split())

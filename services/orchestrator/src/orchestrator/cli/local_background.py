@@ -37,7 +37,12 @@ def detach(
     with log.open("ab") as output:
         began = output.tell()
         child = _start(stack, command, chosen, output.fileno())
-    record = _started(slot, child)
+    try:
+        record = _started(slot, child)
+    except KeyboardInterrupt:
+        child.terminate()
+        child.wait()
+        raise
     if record is None:
         told = log.read_bytes()[began:].decode(errors="replace").strip()
         console.print(told or log_tail(log), markup=False, highlight=False, soft_wrap=True)
@@ -80,9 +85,9 @@ def _say_where(record: Record, console: Console) -> None:
     lines = [f"{record.command} runs in the background (pid {record.pid}), stack {record.stack}"]
     if record.page:
         port = record.page.rpartition(":")[2]
-        lines.append(
-            f"page    {record.page} (from another computer: ssh -L {port}:127.0.0.1:{port})"
-        )
+        there = f"from another computer: ssh -L {port}:127.0.0.1:{port}"
+        lines.append(f"page    {record.page} ({there})")
+        lines.append(f"submit  quorum --url {record.page} submit FILE --wait")
     lines += [
         f"logs    {record.logs}",
         "see     quorum local status",

@@ -85,18 +85,21 @@ def _training(stack: LocalStack, record: Record) -> Training:
 
 
 def _ask(stack: LocalStack, record: Record, status: Status) -> None:
-    if any(child.name == "inference" for child in record.processes):
+    running = {child.name for child in record.processes}
+    if "inference" in running:
         port = int(str(record.server).rpartition(":")[2].partition("/")[0])
         health = ask_server(port)
         status.server, status.server_note = health.state, health.note
+    if "api" not in running:
+        return
     try:
         with Client(str(record.page), stack.setting("API_KEY")) as client:
             jobs = client.list(MOST_JOBS, None).data
     except ApiError as error:
         status.api = str(error)
         return
-    running = sum(job.status in RUNNING_JOBS for job in jobs)
-    status.api, status.jobs = "ok", JobCounts(running=running, ended=len(jobs) - running)
+    count = sum(job.status in RUNNING_JOBS for job in jobs)
+    status.api, status.jobs = "ok", JobCounts(running=count, ended=len(jobs) - count)
 
 
 def view(status: Status) -> RenderableType:
@@ -129,7 +132,7 @@ def _running(record: Record, status: Status) -> dict[str, str]:
         rows["vLLM"], rows["page"] = str(record.server), record.page
         counts = status.jobs
         rows["jobs"] = f"{counts.running} running, {counts.ended} ended" if counts else ""
-        rows["API"] = "" if status.api == "ok" else str(status.api)
+        rows["API"] = "" if status.api in ("ok", None) else str(status.api)
     return {**rows, "logs": str(record.logs)}
 
 

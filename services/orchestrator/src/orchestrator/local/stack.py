@@ -159,10 +159,14 @@ class LocalStack:
             **self.settings,
         }
 
-    def _model_environment(self) -> dict[str, str]:
-        """The same for the trainer and the server. No hub is asked for a base that is here."""
+    def _model_environment(self, part: str) -> dict[str, str]:
+        """The same for `trainer` or `server`, which find their environment's programs first. No hub
+        is asked for a base that is here.
+        """
+        programs = f"{Path(self.python(part)).parent}:{os.environ.get('PATH', '')}"
         offline = self.base_is_here and "HF_HUB_OFFLINE" not in os.environ
-        return {**self.environment(), **({"HF_HUB_OFFLINE": "1"} if offline else {})}
+        hub = {"HF_HUB_OFFLINE": "1"} if offline else {}
+        return {**self.environment(), "PATH": programs, **hub}
 
     def setting(self, name: str) -> str:
         """A setting that is passed through; empty if it is not set."""
@@ -194,7 +198,10 @@ class LocalStack:
         for file in self.options.train:
             argv += ["--train", file]
         return processes.start(
-            "trainer", [*argv, *self._base()], self._model_environment(), drain_s=TRAINER_STOP_S
+            "trainer",
+            [*argv, *self._base()],
+            self._model_environment("trainer"),
+            drain_s=TRAINER_STOP_S,
         )
 
     def _base(self) -> list[str]:
@@ -206,14 +213,14 @@ class LocalStack:
         # On a CPU this step runs during the server's start, and two programs that each use every
         # core slow each other down.
         one_core = {"OMP_NUM_THREADS": "1"} if self.stack == "cpu" else {}
-        return processes.start("baseline", argv, {**self._model_environment(), **one_core})
+        return processes.start("baseline", argv, {**self._model_environment("trainer"), **one_core})
 
     def start_server(self, processes: Processes) -> Child:
         drain_s = self.setting("DRAIN_S")
         return processes.start(
             "inference",
             [self.python("server"), "-m", "inference"],
-            self._model_environment(),
+            self._model_environment("server"),
             kept_up=True,
             drain_s=(int(drain_s) if drain_s.isdigit() else DRAIN_S) + ENGINE_STOP_S,
         )
