@@ -27,10 +27,27 @@ def gguf_file() -> Path | None:
 
 
 def save_tokenizer(gguf: Path, folder: Path) -> None:
-    """Save the tokenizer with its chat template."""
-    from transformers import AutoTokenizer
+    """Save the tokenizer with its chat template.
 
-    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
+    It is a plain byte-level one. transformers 4 reads it as Llama's own, which would put the token
+    that begins a text before every text.
+    """
+    from tokenizers import decoders, processors
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    read = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    plain = read.backend_tokenizer
+    plain.decoder = decoders.ByteLevel()
+    plain.post_processor = processors.ByteLevel(trim_offsets=True)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=plain,
+        bos_token=read.bos_token,
+        eos_token=read.eos_token,
+        pad_token=read.pad_token,
+        unk_token=read.unk_token,
+        chat_template=read.chat_template,
+    )
+    tokenizer.save_pretrained(folder)
 
 
 def save_model(gguf: Path, folder: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from contracts import make_contract
 from hosts import GIB, QWEN2_7B, QWEN2_72B, host
+from inference.errors import RefusedError
 from inference.host import Gpu, Host, this_host
-from inference.launch import Launch, RefusedError, check_versions, launch
+from inference.launch import Launch, check_versions, launch
 from inference.settings import Settings
 from inference.weights import Weights, read_weights
 
@@ -276,6 +277,14 @@ def test_sizes_are_read_from_the_files(root: Path) -> None:
     assert found.embedding_bytes == 436 * 192 * 2  # tied, in bfloat16
     assert found.kv_bytes_per_token == 2 * 4 * 2 * 48 * 2
     assert found.held_bytes("fp8") < found.held_bytes(None) == found.size_bytes
+
+
+def test_a_model_without_attention_sizes_is_refused(root: Path, tmp_path: Path) -> None:
+    config = json.loads((root / "examples/demo/base/config.json").read_bytes())
+    del config["num_attention_heads"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RefusedError, match="names no num_attention_heads"):
+        read_weights(tmp_path)
 
 
 @pytest.mark.long

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from contract import Contract, ContractError
-from inference.launch import RefusedError
+from inference.errors import RefusedError
 
 # The ranks for which vLLM has kernels.
 RANKS = (8, 16, 32, 64, 128, 256)

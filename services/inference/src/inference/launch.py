@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contract import Contract, stack_fault
+from inference.errors import RefusedError
 from inference.front import LOOPBACK
 from inference.host import Host
 from inference.settings import Settings
@@ -32,10 +33,6 @@ HALF_SHARE = 0.45
 WORKING_BYTES = 2 * GIB
 # Free memory that a new process needs before it can take its share.
 SPARE_BYTES = GIB // 2
-
-
-class RefusedError(Exception):
-    """This cannot be served here. The message is one line, with the remedy."""
 
 
 class Decision(NamedTuple):

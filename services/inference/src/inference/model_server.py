@@ -16,9 +16,10 @@ from contract.published import recorded_replies
 from inference.adapters import arguments, prepare_adapters
 from inference.checks import Client, faults, reply_faults
 from inference.engine import Engine
+from inference.errors import RefusedError
 from inference.front import LOOPBACK
 from inference.host import Host
-from inference.launch import Launch, RefusedError, check_versions, launch
+from inference.launch import Launch, check_versions, launch
 from inference.progress import stage
 from inference.room import lacks_room
 from inference.settings import Settings

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from inference.errors import RefusedError
 from inference.host import Host
-from inference.launch import GIB, SPARE_BYTES, Launch, RefusedError
+from inference.launch import GIB, SPARE_BYTES, Launch
 from inference.settings import Settings
 from inference.weights import Weights
 

@@ -25,9 +25,9 @@ from contract import CONTRACT_FILE, ContractError
 from contract.published import CURRENT
 from contract.stand_in import Kind
 from contract.tenancy import AT_WORK, NO_TRAINER, what_trains
+from inference.errors import RefusedError
 from inference.front import BACKLOG, Front
 from inference.host import Host, this_host
-from inference.launch import RefusedError
 from inference.model_server import DiedEarlyError, ModelServer
 from inference.settings import Settings
 
