@@ -102,7 +102,7 @@ test-gpu: .venv/ready  ## train, serve and answer on this host's GPUs, in about 
 	$(call on-gpu,.venv/bin/pytest -s tests/gpu $(if $(ONLY),-k "$(ONLY)"))
 
 bench-gpu: .venv/ready  ## measure the stack on this host's GPUs, into bench/results; skipped without one (ONLY=train,start: those parts)
-	$(call on-gpu,.venv/bin/python -m bench.gpu $(if $(ONLY),--only $(ONLY)))
+	$(call on-gpu,.venv/bin/python -m bench.gpu $(if $(ONLY),--only $(ONLY)) && .venv-$$stack-trainer/bin/python bench/draw_gpu.py)
 
 bench-train: .venv-model/ready  ## measure training speed against the baseline's recipe (DATA=ana.json: instruction rows)
 	.venv-model/bin/python bench/train.py --data "$(or $(DATA),examples/demo/train.jsonl)"
@@ -142,7 +142,7 @@ types:
 	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/gpu tests/gpu_jobs.py tests/conftest.py bench/answer.py bench/page.py bench/real.py bench/gpu.py bench/gpu_stack.py docs/make_configuration.py docs/make_messages.py
 
 types-model:
-	.venv-model/bin/mypy services/trainer/src services/inference/src examples bench/train.py bench/draw_answer.py bench/draw_real.py tests/trainer tests/inference
+	.venv-model/bin/mypy services/trainer/src services/inference/src examples bench/train.py bench/draw_answer.py bench/draw_gpu.py bench/draw_real.py tests/trainer tests/inference
 
 PACKAGES := contract/pyproject.toml $(wildcard services/*/pyproject.toml)
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from contracts import make_contract
 from inference.adapters import arguments, prepare_adapters
-from inference.launch import RefusedError
+from inference.errors import RefusedError
 
 PREFIX = "base_model.model.model.layers.0.self_attn"
 
