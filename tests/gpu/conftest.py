@@ -64,20 +64,22 @@ def served(gpu_stack: GpuStack, trainers: Callable[[], dict[str, Trainer]]) -> I
     with gpu_stack.launcher("served", DRAIN_S="0") as launcher:
         told: list[str] = []
 
-        def note() -> bool:
+        def healthy() -> bool:
             status, message = launcher.health()
             if status == 503 and message not in told:
                 told.append(message)
-            return status == 503
+            return status == 200
 
-        launcher.until(note)
+        def ended() -> bool:
+            healthy()
+            return all(trainer.process.poll() is not None for trainer in started.values())
+
+        launcher.until(lambda: not healthy() and bool(told))
         started = trainers()
-        launcher.until(lambda: note() and started[MODEL].process.poll() is not None)
+        launcher.until(ended)
         started[MODEL].finish()
         found = Served(gpu_stack, launcher, told)
-        for other in started.values():  # the launcher waits for every trainer
-            other.process.wait()
-        launcher.until(lambda: not note() and launcher.health()[0] == 200)
+        launcher.until(healthy)
         launcher.until_served(found.first.name)
         yield found
 
