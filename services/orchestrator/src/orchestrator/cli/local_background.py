@@ -14,7 +14,7 @@ from rich.console import Console
 
 from orchestrator.cli.local_run import FAILED
 from orchestrator.local.processes import log_tail
-from orchestrator.local.slots import NAMES, STARTING, Name, Record, Slot, TakenError
+from orchestrator.local.slots import NAMES, Name, Record, Slot, TakenError
 from orchestrator.local.stack import LocalStack
 
 POLL_S = 0.2
@@ -73,7 +73,7 @@ def _started(slot: Slot, child: subprocess.Popen[bytes]) -> Record | None:
     """Its record, once it is past its start; None if it has ended."""
     while child.poll() is None:
         record = slot.read()
-        if record is not None and record.pid == child.pid and record.doing != STARTING:
+        if record is not None and record.pid == child.pid and record.is_under_way:
             return record
         time.sleep(POLL_S)
     record = slot.read()

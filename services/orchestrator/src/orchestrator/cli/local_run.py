@@ -62,10 +62,6 @@ class Supervisor:
             log=child.log,
         )
 
-    def ends(self, failure: str) -> None:
-        changed = {"ended": time.time(), "failure": failure, "processes": []}
-        self._slot.write(self._record.model_copy(update=changed))
-
     def train(self) -> None:
         """Train until the model is published; nothing is done if it is already."""
         since = time.time()
@@ -137,7 +133,6 @@ def supervised(
         slot = Slot(stack.var, told)
         record = record_of(stack, command, with_service=told == "service")
         slot.write(record)
-        supervisor = None
         failure = ""
         try:
             stack.check(train=command != "serve", serve=told == "service")
@@ -147,15 +142,12 @@ def supervised(
                     yield supervisor
                 finally:
                     supervisor.does("stopping")
-        except (StepError, ApiError) as error:
+        except Exception as error:
             failure = str(error)
             raise
         finally:
-            if supervisor is not None:
-                supervisor.ends(failure)
-            else:
-                ended = {"ended": time.time(), "failure": failure}
-                slot.write(record.model_copy(update=ended))
+            ended = {"doing": "ended", "ended": time.time(), "failure": failure}
+            slot.write(record.model_copy(update=ended))
 
 
 def record_of(stack: LocalStack, command: str, *, with_service: bool) -> Record:

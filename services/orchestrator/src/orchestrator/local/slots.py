@@ -59,6 +59,10 @@ class Record(BaseModel):
     ended: float | None = None
     failure: str = ""
 
+    @property
+    def is_under_way(self) -> bool:
+        return self.doing != STARTING and self.ended is None
+
 
 class TakenError(Exception):
     """Another process holds the slot."""
