@@ -137,6 +137,15 @@ time.sleep(600)
 """
 
 
+def test_what_a_drained_child_leaves_ends_with_it(tmp_path: Path) -> None:
+    began_s = time.monotonic()
+    with Processes(tmp_path) as processes:
+        child = processes.start("drains", [sys.executable, "-c", STUBBORN], {}, drain_s=60)
+        until(lambda: len(session_members(child.process.pid)) == 2)
+    assert not session_members(child.process.pid)
+    assert time.monotonic() - began_s < 40
+
+
 def test_a_child_that_drains_has_its_time_and_redis_ends_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,15 +117,13 @@ class Processes:
         trace: TracebackType | None,
     ) -> None:
         self._stop([child for child in self.children if not child.outlives])
-        end_sessions(self._sessions, STOP_GRACE_S)
-        for child in self.children:
-            self._end(child)
+        self._stop([child for child in self.children if child.outlives])
         with suppress(BrokenPipeError):
             self._pipe().close()
         self._guardian.wait()
 
     def _stop(self, children: list[Child]) -> None:
-        """Ask them to end, and wait as long as each may take."""
+        """Ask them to end, wait as long as each may take, and end what is left."""
         began_s = time.monotonic()
         limits_s = {}
         for child in children:
@@ -136,11 +134,16 @@ class Processes:
                 signal_sessions(self._sessions & {pid}, signal.SIGTERM)
             limits_s[pid] = child.drain_s or STOP_GRACE_S
         while True:
+            for child in children:
+                if child.drain_s and child.process.poll() is not None:
+                    self._end(child)  # what it leaves ends with it, as in a container
             passed_s = time.monotonic() - began_s
             waited_for = {pid for pid, limit_s in limits_s.items() if passed_s < limit_s}
             if not session_members(*(self._sessions & waited_for)):
-                return
+                break
             time.sleep(POLL_S)
+        for child in children:
+            self._end(child)
 
     def start(
         self,
