@@ -27,7 +27,6 @@ from local_mode import (
 )
 from orchestrator.jobs.asked import all_asked
 from orchestrator.jobs.intervals import compare
-from orchestrator.local.options import API_PORT
 
 pytestmark = pytest.mark.e2e
 
@@ -187,10 +186,11 @@ def test_ctrl_c_hangup_and_kill_9_end_every_process(root: Path, number: int, cod
 
 
 @pytest.mark.usefixtures("local_stack")
-def test_a_taken_port_is_named_before_anything_starts(root: Path) -> None:
+def test_a_second_start_names_the_first_one(root: Path) -> None:
     done = quorum(root, "local", "demo", timeout_s=60)
     assert done.returncode == 1
-    assert f"port {API_PORT} is used by another process" in done.stdout
+    assert "already running (pid" in done.stdout
+    assert f"page {URL})" in done.stdout
 
 
 def test_a_faulty_file_is_refused_before_anything_starts(root: Path, tmp_path: Path) -> None:
