@@ -32,7 +32,7 @@ from orchestrator.jobs.intervals import compare, wilson
 from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import Answer
 from orchestrator.jobs.report import answer_by
-from orchestrator.local.processes import Processes
+from orchestrator.local.processes import Processes, StepError
 from orchestrator.local.stack import LocalStack, answers, free_port
 
 ROOT = Path(__file__).parents[1]
@@ -262,11 +262,15 @@ def main() -> None:
                 "RUNS_DIR": str(state / "runs"),
             }
             stack = LocalStack(ROOT, state, settings, api_port=free_port())
+            try:
+                found = measure(part, stack, args.python, args.samples)
+            except StepError as error:
+                sys.exit(f"{error.step} failed: {error.reason}\n{error.log_tail()}")
             results[part.name] = {
                 "machine": card(),
                 "date": datetime.now(UTC).date().isoformat(),
                 "command": "bench/real.py " + " ".join(sys.argv[1:]),
-                **measure(part, stack, args.python, args.samples),
+                **found,
             }
             args.out.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(results, indent=1) + "\n")
