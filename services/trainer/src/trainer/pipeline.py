@@ -91,6 +91,7 @@ def _train_and_publish(run: Run, prepared: Prepared, settings: Settings) -> None
     from trainer.publishing.contracts import contract_of
     from trainer.publishing.merging import finished_model
     from trainer.publishing.verifying import Candidate
+    from trainer.training.agreement import check_agreement
     from trainer.training.distributed import joined
     from trainer.training.loop import TrainingData, train
     from trainer.training.methods import prepare_model, save_initial_adapter
@@ -103,6 +104,7 @@ def _train_and_publish(run: Run, prepared: Prepared, settings: Settings) -> None
         if world.first:
             _record_start(run, prepared)
         model = prepare_model(recipe, run.base, run.dtype, world.device)
+        check_agreement(model, rows.rows[0], run.dtype, world.device)
         if recipe.lora.init == "pissa" and recipe.method == "lora" and world.first:
             save_initial_adapter(model, run.folder)
         weights = [example.weight for example in rows.examples]

@@ -53,10 +53,16 @@ def facts(config: Any, generation: Any, tokenizer: Any, messages: list[Any]) -> 
     }
 
 
-def rope_theta(config: Any) -> float:
-    """RoPE's base: inside `rope_parameters` from transformers 5 on, at the top level before."""
+def rope_theta(config: Any) -> float | dict[str, float]:
+    """RoPE's base: inside `rope_parameters` from transformers 5 on, at the top level before. Gemma
+    3 has one for each kind of layer.
+    """
     parameters = getattr(config, "rope_parameters", None)
-    return float(parameters["rope_theta"] if parameters else config.rope_theta)
+    if not parameters:
+        return float(config.rope_theta)
+    if "rope_theta" in parameters:
+        return float(parameters["rope_theta"])
+    return {kind: float(one["rope_theta"]) for kind, one in parameters.items()}
 
 
 def _main() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from contract import Contract, finite, write_json
 from contract.published import VERIFICATION_FILE
@@ -27,7 +27,7 @@ from trainer.publishing.readback import facts, read_back
 from trainer.publishing.replies import greedy_replies
 from trainer.publishing.verdict import Verdict, compare, differing, losses, verified_rows
 from trainer.run import Run
-from trainer.training.base_model import DTYPES, load_base
+from trainer.training.base_model import DTYPES, load_base, own_attention
 
 log = logging.getLogger("trainer")
 
@@ -112,7 +112,8 @@ def _read_base(
     """Rows read with the base in the run's dtype, and in float32."""
     run = candidate.run
     with progress.part("loading the base"):
-        model = load_base(run.base, run.dtype, candidate.device, attention="sdpa")
+        attention = own_attention(AutoConfig.from_pretrained(run.base))
+        model = load_base(run.base, run.dtype, candidate.device, attention=attention)
     narrow = _read(model, candidate, compared, progress, "with the base")
     if run.dtype == "float32":
         return narrow, narrow
@@ -124,7 +125,10 @@ def _load_saved(candidate: Candidate, progress: Progress) -> Any:
     """The merged weights with transformers' own attention, as another program would load them."""
     dtype = DTYPES[candidate.run.dtype]
     with progress.part("loading the merged weights"):
-        saved: Any = AutoModelForCausalLM.from_pretrained(candidate.staged, dtype=dtype)
+        attention = own_attention(AutoConfig.from_pretrained(candidate.staged))
+        saved: Any = AutoModelForCausalLM.from_pretrained(
+            candidate.staged, dtype=dtype, attn_implementation=attention
+        )
         return saved.to(candidate.device).eval()
 
 

@@ -60,6 +60,7 @@ def _per_row(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
+    softcap: float | None = None,
     row_ends: list[int] | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
@@ -79,6 +80,10 @@ def _per_row(
             apart = torch.arange(length, device=query.device)
             apart = apart[:, None] - apart[None]
             mask = (apart >= 0) & (apart < sliding_window)
+        if softcap is not None:
+            row = _capped(one_query, one_key, one_value, mask, scaling, softcap)
+            rows.append(row.transpose(1, 2))
+            continue
         with sdpa_kernel(KERNELS):
             row = scaled_dot_product_attention(
                 one_query,
@@ -91,6 +96,27 @@ def _per_row(
             )
         rows.append(row.transpose(1, 2))
     return torch.cat(rows, dim=1), None
+
+
+def _capped(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None,
+    softcap: float,
+) -> torch.Tensor:
+    """Attention whose scores stay within +-`softcap` (Gemma 2, Riviere et al. 2024, section 2); no
+    fused kernel of PyTorch has that.
+    """
+    group = query.shape[1] // key.shape[1]
+    key, value = (part.repeat_interleave(group, dim=1) for part in (key, value))
+    scores = query @ key.transpose(2, 3) * (scaling or query.shape[-1] ** -0.5)
+    scores = softcap * torch.tanh(scores / softcap)
+    if mask is None:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    scores = scores.masked_fill(~mask, float("-inf"))
+    return scores.softmax(-1, dtype=torch.float32).to(value.dtype) @ value
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

@@ -54,6 +54,11 @@ def multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return found is not None and not BFLOAT16_FLAGS.isdisjoint(found[1].split())
 
 
+def own_attention(config: Any) -> str:
+    """transformers' own attention for a model: its fused one leaves out Gemma 2's soft cap."""
+    return "eager" if getattr(config, "attn_logit_softcapping", None) else "sdpa"
+
+
 def load_base(
     base: Path,
     dtype: str,
@@ -66,7 +71,8 @@ def load_base(
     unless `attention` names another.
 
     Raises:
-        TrainerError: the folder holds no complete model, or this host cannot quantize.
+        TrainerError: the folder holds no complete model, or one that also reads images; or this
+            host cannot quantize.
     """
     options: dict[str, Any] = {}
     if quantize == "nf4":

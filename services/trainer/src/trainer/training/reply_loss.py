@@ -118,7 +118,7 @@ class ReplyLoss(torch.nn.Module):
         ids = torch.tensor([i for choice in choices for i in choice.ids], device=device)
         rows = bounds([len(choice.ids) for choice in choices], device)
         last = torch.tensor(rows["row_ends"][1:], device=device) - 1
-        logits = self.causal.get_output_embeddings()(self._hidden(ids, rows)[last])
+        logits = self._logits(self._hidden(ids, rows)[last])
         return [row[choice.label_ids].float() for row, choice in zip(logits, choices, strict=True)]
 
     def _hidden(self, ids: torch.Tensor, rows: dict[str, Any]) -> torch.Tensor:
@@ -133,10 +133,15 @@ class ReplyLoss(torch.nn.Module):
         ).last_hidden_state
         return states[0]
 
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.causal.get_output_embeddings()(hidden)
+        cap = getattr(self.causal.config, "final_logit_softcapping", None)  # Gemma 2
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
     def _chunk_loss(
         self, hidden: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
     ) -> torch.Tensor:
-        logits = self.causal.get_output_embeddings()(hidden).float()
+        logits = self._logits(hidden).float()
         return (cross_entropy(logits, targets, reduction="none") * weights).sum()
 
 
