@@ -17,8 +17,6 @@ from inference.launch import Launch, check_versions, launch
 from inference.settings import Settings
 from inference.weights import Weights, read_weights
 
-MODEL = Path("/models/m/d")
-
 
 def start(
     where: Host,
@@ -29,7 +27,7 @@ def start(
 ) -> Launch:
     contract = make_contract(longest_prompt=longest_prompt)
     settings = Settings.model_validate({"stack": stack, **chosen})
-    return launch(where, contract, weights, MODEL, 8000, settings)
+    return launch(where, contract, weights, 8000, settings)
 
 
 def flag(started: Launch, name: str) -> str | None:

@@ -1,7 +1,6 @@
 """Whether a newer model's server may start beside the old one."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ def reason(where: Host, now: Host, weights: Weights, **chosen: Any) -> tuple[str
     contract = make_contract(longest_prompt=1500)
 
     def plan(host: Host) -> Any:
-        return launch(host, contract, weights, Path("/m"), 1, settings)
+        return launch(host, contract, weights, 1, settings)
 
     alone = plan(where)
     command = alone.command

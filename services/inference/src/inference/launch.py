@@ -7,7 +7,6 @@ work is refused here, with the remedy, before anything is loaded.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 from contract import Contract, stack_fault
@@ -74,10 +73,10 @@ def served_names(contract: Contract) -> list[str]:
 
 
 def launch(
-    host: Host, contract: Contract, weights: Weights, model: Path, port: int, settings: Settings
+    host: Host, contract: Contract, weights: Weights, port: int, settings: Settings
 ) -> Launch:
-    """How to start the server for the weights of `contract` in the directory `model`, so that it
-    listens on `port` of the loopback interface.
+    """How to start the server for the weights of `contract`, so that it listens on `port` of the
+    loopback interface. It must start in a folder where the model has its contract's name.
 
     Raises:
         RefusedError: the host, the stack and the weights do not fit together.
@@ -85,7 +84,12 @@ def launch(
     if settings.engine == "transformers":
         return _transformers(host, contract, port, settings)
     plan = _Plan(["vllm.entrypoints.openai.api_server"])
-    plan.command += ["--model", str(model), "--served-model-name", *served_names(contract)]
+    plan.command += [
+        "--model",
+        f"./{contract.model}",
+        "--served-model-name",
+        *served_names(contract),
+    ]
     plan.command += ["--host", LOOPBACK, "--port", str(port)]
     plan.environment |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     if settings.inference_api_key:
@@ -107,8 +111,7 @@ def launch(
 def _transformers(host: Host, contract: Contract, port: int, settings: Settings) -> Launch:
     """transformers' own server, for hosts on which vLLM does not run.
 
-    It names a model by its path, and reads the part after an @ as a revision. So it is started in a
-    folder with a link that has the model's name.
+    It names a model by its path, and reads the part after an @ as a revision.
     """
     if settings.stack in ("cu12", "volta"):
         raise RefusedError(
@@ -193,9 +196,8 @@ def _on_gpus(
 ) -> None:
     memory = min(gpu.memory_bytes for gpu in host.gpus)
     share, why_share = _memory_share(host, settings)
-    budget = round(share * memory) - WORKING_BYTES
     held = weights.held_bytes(settings.quantization)
-    width = _tensor_parallel(host, weights, budget, held, settings)
+    width = _tensor_parallel(host, weights, round(share * memory) - WORKING_BYTES, held, settings)
     copies = len(host.gpus) // width
     if copies > 1 and settings.stack == "volta":  # volta's engine lacks data parallelism
         width, copies = _widest(len(host.gpus), weights.heads), 1
@@ -204,15 +206,35 @@ def _on_gpus(
     usual = max(1, shortest // 2)
     most = MOST_ON_LARGE if memory >= LARGE_CARD_BYTES else MOST_SEQUENCES
 
-    def kv_tokens_of(budget: int) -> int:
+    def kv_tokens_of(share: float) -> int:
+        budget = round(share * memory) - WORKING_BYTES
         return (budget - held // width) * width // weights.kv_bytes_per_token
 
-    half = round(HALF_SHARE * memory) - WORKING_BYTES
-    is_free = not settings.gpu_memory_utilization and share > HALF_SHARE
-    if is_free and kv_tokens_of(half) >= max(length, most * usual):
-        share, budget = HALF_SHARE, half
+    is_open = not settings.gpu_memory_utilization and share > HALF_SHARE
+    if is_open and kv_tokens_of(HALF_SHARE) >= max(length, most * usual):
+        share = HALF_SHARE
         why_share = "more would gain nothing, and a newer model can start beside this one"
     plan.flag("gpu-memory-utilization", share, why_share)
+    _spread(plan, width, copies, held, settings)
+    kv_tokens = kv_tokens_of(share)
+    if kv_tokens < length and shortest <= kv_tokens and not settings.max_model_len:
+        length, why_length = kv_tokens, f"no more fits; the longest trained row had {shortest}"
+    if kv_tokens < length:
+        raise RefusedError(_does_not_fit(host, weights, settings, length, share))
+    plan.flag("max-model-len", length, why_length)
+    plan.say("KV cache", f"{kv_tokens:,} tokens", f"about, beside {held / GIB:.1f} GiB of weights")
+    if settings.max_num_seqs:
+        plan.flag("max-num-seqs", settings.max_num_seqs, "MAX_NUM_SEQS")
+        return
+    sequences = max(FEWEST_SEQUENCES, kv_tokens // usual)
+    why = f"the KV cache holds so many of {usual} tokens, half of the longest trained row"
+    if sequences > most:
+        sequences, why = most, "more would gain nothing on a card of this size"
+    plan.flag("max-num-seqs", sequences, why)
+
+
+def _spread(plan: _Plan, width: int, copies: int, held: int, settings: Settings) -> None:
+    """The cards that a copy of the weights is spread over, the copies, and how they are stored."""
     if width > 1:
         plan.flag(
             "tensor-parallel-size", width, f"{held / GIB:.1f} GiB of weights over {width} cards"
@@ -225,21 +247,6 @@ def _on_gpus(
         plan.flag("quantization", name, "QUANTIZATION; these are not exactly the verified weights")
         if name == "bitsandbytes" and settings.stack == "volta":
             plan.command += ["--load-format", "bitsandbytes"]
-    kv_tokens = kv_tokens_of(budget)
-    if kv_tokens < length and shortest <= kv_tokens and not settings.max_model_len:
-        length, why_length = kv_tokens, f"no more fits; the longest trained row had {shortest}"
-    if kv_tokens < length:
-        raise RefusedError(_does_not_fit(host, weights, settings, length, share))
-    plan.flag("max-model-len", length, why_length)
-    plan.say("KV cache", f"{kv_tokens:,} tokens", f"about, beside {held / GIB:.1f} GiB of weights")
-    if settings.max_num_seqs:
-        plan.flag("max-num-seqs", settings.max_num_seqs, "MAX_NUM_SEQS")
-    else:
-        sequences = max(FEWEST_SEQUENCES, kv_tokens // usual)
-        why = f"the KV cache holds so many of {usual} tokens, half of the longest trained row"
-        if sequences > most:
-            sequences, why = most, "more would gain nothing on a card of this size"
-        plan.flag("max-num-seqs", sequences, why)
 
 
 def _memory_share(host: Host, settings: Settings) -> tuple[float, str]:

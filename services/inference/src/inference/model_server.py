@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from contract import Contract
 from contract.published import recorded_replies
@@ -23,7 +24,6 @@ from inference.launch import Launch, check_versions, launch
 from inference.progress import stage
 from inference.room import lacks_room
 from inference.settings import Settings
-from inference.slots import slot
 from inference.weights import read_weights
 
 log = logging.getLogger("inference")
@@ -57,18 +57,18 @@ class ModelServer:
         self._settings = settings
         self._released_at_s = 0.0
         self._engine: Engine | None = None
-        cache = settings.vllm_cache_root.expanduser() / "quorum"
-        self._last_start = cache / "last_start_s"
+        self._last_start = settings.vllm_cache_root.expanduser() / "last_start_s"
         self._ends = ExitStack()
         try:
-            self._folder = self._ends.enter_context(slot(cache))
-            link = self._folder / self.contract.model
-            link.symlink_to(model)
+            self._folder = Path(self._ends.enter_context(TemporaryDirectory()))
+            # a relative path, the same for every model of this name: it is part of the key under
+            # which vLLM keeps what it compiled
+            (self._folder / self.contract.model).symlink_to(model)
             (self._folder / "hub").mkdir()
             weights = read_weights(model)
 
             def plan(host: Host) -> Launch:
-                return launch(host, self.contract, weights, link, self.port, settings)
+                return launch(host, self.contract, weights, self.port, settings)
 
             self._planned = plan(host)
             if now is not None:
@@ -126,6 +126,7 @@ class ModelServer:
         if found:
             raise RefusedError(f"{self.contract.digest} is not served: " + "; ".join(found))
         with suppress(OSError):
+            self._last_start.parent.mkdir(parents=True, exist_ok=True)
             self._last_start.write_text(f"{self._since_release_s():.0f}\n")
         self._is_checked = True
         return True
