@@ -14,13 +14,18 @@ endif
 # without bytecode in its environment, vLLM's server takes more than twice as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page bench-real test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model real-data real-base requirements clean
+.PHONY: help demo demo-real up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page bench-real test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model real-data real-base requirements clean
 
 help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
 
 demo: local-environments  ## fine-tune, merge, serve and answer problems here, without Docker (FILE=my.jsonl: your own)
 	@.venv/bin/quorum local demo $(if $(FILE),--file "$(FILE)")
+
+demo-real: local-environments  ## the same with a real small model and English puzzles, on a GPU or a patient CPU
+	@stack=$$(.venv/bin/quorum local stack 2>/dev/null) && $(MAKE) --no-print-directory real-base \
+	  TRAINER_PYTHON=.venv-$$([ $$stack = cpu ] && echo model || echo $$stack-trainer)/bin/python
+	@RECIPE=smollm2-135m.toml .venv/bin/quorum local demo --file examples/real/problems.jsonl
 
 # quorum reads STACK, RECIPE, TRAIN, BASE and the other settings of docs/local.md from its environment, to which make
 # adds the variables of its own command line.

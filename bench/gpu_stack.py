@@ -30,6 +30,7 @@ TRAIN_TIMEOUT_S = 600.0
 SERVE_TIMEOUT_S = 600.0
 STOP_TIMEOUT_S = 120.0
 PASSED = "recorded replies were compared"
+REFUSED = " is not served"
 
 
 class FailedError(Exception):
@@ -206,10 +207,13 @@ class Launcher:
         return self.log.read_text(errors="replace")
 
     def until(self, holds: Callable[[], bool], each_s: float = 0.2) -> float:
-        """Seconds until it holds. Raises FailedError if the launcher ends, or it takes too long."""
+        """Seconds until it holds. Raises FailedError if the launcher ends or refuses the model, or if
+        it takes too long.
+        """
         began = time.monotonic()
         while not holds():
-            if self.process.poll() is not None or time.monotonic() - began > SERVE_TIMEOUT_S:
+            is_late = time.monotonic() - began > SERVE_TIMEOUT_S
+            if self.process.poll() is not None or is_late or REFUSED in self.text():
                 raise FailedError(f"the launcher does not serve\n{_tail(self.log)}")
             time.sleep(each_s)
         return time.monotonic() - began
@@ -219,14 +223,12 @@ class Launcher:
         answers.
 
         Raises:
-            FailedError: it is refused, or does not serve in time.
+            FailedError: as `until`.
         """
 
         def served() -> bool:
-            text = self.text()
-            if " is not served" in text:
-                raise FailedError(_tail(self.log))
-            passed = [line for line in text.splitlines() if PASSED in line and digest in line]
+            lines = self.text().splitlines()
+            passed = [line for line in lines if PASSED in line and digest in line]
             return bool(passed) and self.health()[0] == 200
 
         return self.until(served)

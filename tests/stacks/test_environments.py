@@ -49,6 +49,15 @@ def test_up_local_passes_its_words_to_quorum(root: Path) -> None:
     assert "quorum local up" not in refused.stdout
 
 
+def test_the_real_demo_takes_its_base_for_the_chosen_stack(root: Path) -> None:
+    made = [word for name in (".venv", ".venv-model") for word in ("-o", f"{name}/ready")]
+    argv = ["make", "-n", *made, "-W", "var/smollm2", "demo-real", "STACK=cpu"]
+    done = subprocess.run(argv, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    asked = "RECIPE=smollm2-135m.toml .venv/bin/quorum local demo --file examples/real/"
+    assert done.stdout.splitlines()[-1] == f"{asked}problems.jsonl"
+
+
 def test_clean_removes_every_environment(root: Path) -> None:
     (removal,) = would_run(root, "clean").splitlines()
     removed = set(removal.split())
