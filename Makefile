@@ -22,9 +22,13 @@ help:  ## list what make can do
 demo: local-environments  ## fine-tune, merge, serve and answer problems here, without Docker (FILE=my.jsonl: your own)
 	@.venv/bin/quorum local demo $(if $(FILE),--file "$(FILE)")
 
+# The real small model as a base, made with the trainer's environment of the chosen stack.
+REAL_BASE = stack=$$(.venv/bin/quorum local stack 2>/dev/null) && \
+  python=.venv-$$([ $$stack = cpu ] && echo model || echo $$stack-trainer)/bin/python && \
+  $(MAKE) --no-print-directory real-base TRAINER_PYTHON=$$python
+
 demo-real: local-environments  ## the same with a real small model and English puzzles, on a GPU or a patient CPU
-	@stack=$$(.venv/bin/quorum local stack 2>/dev/null) && $(MAKE) --no-print-directory real-base \
-	  TRAINER_PYTHON=.venv-$$([ $$stack = cpu ] && echo model || echo $$stack-trainer)/bin/python
+	@$(REAL_BASE)
 	@RECIPE=smollm2-135m.toml .venv/bin/quorum local demo --file examples/real/problems.jsonl
 
 # quorum reads STACK, RECIPE, TRAIN, BASE and the other settings of docs/local.md from its environment, to which make
@@ -122,9 +126,8 @@ chaos: .venv/ready  ## break everything on purpose while jobs run, 350 times, an
 bench-page: .venv/ready browser  ## measure the page of a finished job of 50,000 questions against a plain HTML table
 	.venv/bin/python bench/page.py
 
-bench-real: .venv/ready .venv-model/ready var/smollm2  ## measure a real small model: base, one sample, vote (DATA=folder with AR-LSAT's files)
-	.venv/bin/python bench/real.py $(if $(DATA),--data "$(DATA)")
-	.venv-model/bin/python bench/draw_real.py
+bench-real: local-environments  ## measure a real small model: base, one sample, vote (DATA=folder with AR-LSAT's files)
+	@$(REAL_BASE) && .venv/bin/python -m bench.real --stack $$stack $(if $(DATA),--data "$(DATA)") && $$python bench/draw_real.py
 
 lint: .venv/ready .venv-model/ready  ## check all packages with ruff and mypy strict, and run lint-js
 	.venv/bin/ruff format --check .

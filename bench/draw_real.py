@@ -1,4 +1,4 @@
-"""Draw bench/results/real.json, which bench/real.py writes.
+"""Draw bench/results/real.json, which `make bench-real` writes.
 
 .venv-model/bin/python bench/draw_real.py
 """

@@ -207,8 +207,10 @@ class Launcher:
         return self.log.read_text(errors="replace")
 
     def until(self, holds: Callable[[], bool], each_s: float = 0.2) -> float:
-        """Seconds until it holds. Raises FailedError if the launcher ends or refuses the model, or if
-        it takes too long.
+        """Seconds until it holds.
+
+        Raises:
+            FailedError: the launcher ends or refuses the model, or it takes too long.
         """
         began = time.monotonic()
         while not holds():

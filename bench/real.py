@@ -1,6 +1,6 @@
 """Measures a real small model: the base with its letter forced, fine-tuned, and by vote.
 
-    .venv/bin/python bench/real.py --base var/smollm2 [--data FOLDER] [--stack cu12]
+    .venv/bin/python -m bench.real --base var/smollm2 [--data FOLDER] [--stack cu12]
 
 It has two parts. In each the base is trained by a recipe, served and asked, as `make demo` does it:
 
@@ -22,16 +22,18 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from answer import machine, say
-from contract import Contract, Problem, parse_problems, write_json
+from bench.answer import machine, say
+
+from contract import Contract, Problem, Stack, parse_problems, write_json
 from orchestrator.cli.client import Client
 from orchestrator.jobs.asked import all_asked
 from orchestrator.jobs.intervals import compare, wilson
 from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import Answer
 from orchestrator.jobs.report import answer_by
+from orchestrator.local.choice import Choice
 from orchestrator.local.processes import Processes, StepError
 from orchestrator.local.stack import LocalStack, answers, free_port
 
@@ -136,7 +138,7 @@ def _first(file: Path, count: int | None, folder: Path) -> Path:
     return folder / file.name
 
 
-def measure(part: Part, stack: LocalStack, python: str, samples: int) -> dict[str, Any]:
+def measure(part: Part, stack: LocalStack, samples: int) -> dict[str, Any]:
     """Train, ask the base, serve, and answer a job with `samples` samples a question."""
     seconds: dict[str, float] = {}
     state = stack.state
@@ -145,7 +147,7 @@ def measure(part: Part, stack: LocalStack, python: str, samples: int) -> dict[st
     with Processes(state / "logs") as processes:
 
         def step(what: str, *words: str) -> None:
-            argv = [python, "-m", "trainer", *words]
+            argv = [stack.python("trainer"), "-m", "trainer", *words]
             began = time.monotonic()
             processes.finish(processes.start(what, argv, stack.environment()))
             seconds[what] = time.monotonic() - began
@@ -245,8 +247,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="a folder with AR-LSAT's files")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results")
     parser.add_argument("--parts", help="puzzles or arlsat; all by default")
-    parser.add_argument("--stack", default="cpu")
-    parser.add_argument("--python", default=str(ROOT / ".venv-model/bin/python"))
+    parser.add_argument("--stack", default="cpu", choices=get_args(Stack))
     parser.add_argument("--samples", type=int, default=3)
     parser.add_argument("--steps", type=int, help="train this many steps, to try it out")
     parser.add_argument("--problems", type=int, help="ask only so many problems, to try it out")
@@ -260,20 +261,20 @@ def main() -> None:
             state.mkdir()
             model = "arlsat" if part.name == "arlsat" else "quorum-smollm2"
             settings = {
-                "STACK": args.stack,
                 "MODEL_NAME": model,
                 "MODELS_DIR": str(state / "models"),
                 "RUNS_DIR": str(state / "runs"),
             }
-            stack = LocalStack(ROOT, state, settings, api_port=free_port())
+            choice = Choice(args.stack, "--stack asks for it")
+            stack = LocalStack(ROOT, state, settings, api_port=free_port(), choice=choice)
             try:
-                found = measure(part, stack, args.python, args.samples)
+                found = measure(part, stack, args.samples)
             except StepError as error:
                 sys.exit(f"{error.step} failed: {error.reason}\n{error.log_tail()}")
             results[part.name] = {
                 "machine": card(),
                 "date": datetime.now(UTC).date().isoformat(),
-                "command": "bench/real.py " + " ".join(sys.argv[1:]),
+                "command": "python -m bench.real " + " ".join(sys.argv[1:]),
                 **found,
             }
             args.out.mkdir(parents=True, exist_ok=True)

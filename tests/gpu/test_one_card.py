@@ -15,7 +15,7 @@ from gpu_jobs import Jobs, Served, accuracy, share_equal
 from orchestrator.jobs.records import Answer
 from orchestrator.local.guardian import session_members
 
-# measured on 1,830 questions: 0.89 (cu12) and 0.82 (cu13). Training rounds differently in each stack.
+# measured on 1,830 questions: 0.89 (cu12) and 0.82 (cu13); each stack's training rounds differently
 LEAST_ACCURACY = 0.75
 # with the same weights on the same card, all samples were equal wherever this was measured
 LEAST_EQUAL = 0.995
