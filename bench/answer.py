@@ -35,6 +35,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from openai.types.chat import ChatCompletion
 
 from contract import PromptFormat, extract_label, parse_problems
 from orchestrator.cli.client import Client
@@ -121,6 +122,12 @@ def direct(url: str) -> AsyncOpenAI:
     return AsyncOpenAI(base_url=url, api_key="none", timeout=600, http_client=http_client)
 
 
+async def send(client: AsyncOpenAI, model: str, request: Request) -> ChatCompletion:
+    """Send a request of a job as it is, also what OpenAI's API does not know."""
+    body = {"model": model, **request}
+    return await client.post("/chat/completions", cast_to=ChatCompletion, body=body)
+
+
 async def bare(url: str, model: str, questions: list[list[Round]], concurrency: int) -> float:
     """Seconds to send every request, `concurrency` questions at once, and read the labels."""
     waiting, patterns = iter(questions), PromptFormat().label_patterns
@@ -129,7 +136,7 @@ async def bare(url: str, model: str, questions: list[list[Round]], concurrency: 
 
         async def ask(requests: list[Request]) -> None:
             for request in requests:
-                reply = await client.chat.completions.create(model=model, **request)
+                reply = await send(client, model, request)
                 for choice in reply.choices:
                     extract_label(choice.message.content or "", ["x"] * 4, patterns)
 
@@ -151,7 +158,7 @@ async def loop(url: str, model: str, questions: list[list[Round]]) -> float:
         for rounds in questions:
             for i in range(K):
                 request = {**rounds[0].first, "n": 1, "seed": rounds[0].first["seed"] + i}
-                await client.chat.completions.create(model=model, **request)
+                await send(client, model, request)
         return (time.monotonic() - began) / len(questions)
 
 

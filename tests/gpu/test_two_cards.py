@@ -92,14 +92,15 @@ def test_two_cards_have_the_loss_curve_of_one(one_card: Path, two_cards: GpuStac
     speeds = [max(curve(model, "tokens_per_s")) for model in (one_card, two)]
     print(f"\nvalidation loss {one_loss} and {two_loss}; tokens/s at most {speeds}")
     assert len(one_loss) == len(two_loss)
-    assert two_loss[-1] == pytest.approx(one_loss[-1], rel=0.1)
+    assert two_loss == pytest.approx(one_loss, rel=0.1, abs=0.02)
 
 
 def test_all_weights_are_trained_spread_over_both_cards(two_cards: GpuStack) -> None:
     recipe = two_cards.recipe(
         "quorum-spread", steps=30, top='method = "full"', training="fsdp = true"
     )
-    recipe.write_text(recipe.read_text().replace("learning_rate = 4e-3", "learning_rate = 4e-4"))
+    text = recipe.read_text().replace("learning_rate = 4e-3", "learning_rate = 4e-4")
+    recipe.write_text(re.sub(r"\[lora\][^[]*", "", text))
     two_cards.start_trainer(recipe, "train-spread", processes=2).finish()
     losses = curve(two_cards.published("quorum-spread"), "validation_loss")
     print(f"\nvalidation loss {losses}")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 
+def make(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """What make prints in a shell, also if another make runs these tests."""
+    shell = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    argv = ["make", "-n", *words]
+    return subprocess.run(argv, cwd=root, env=shell, capture_output=True, text=True)
+
+
 def would_run(root: Path, *words: str) -> str:
-    argv = ["make", "-n", "-B", *words]
-    done = subprocess.run(argv, cwd=root, capture_output=True, text=True)
+    done = make(root, "-B", *words)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -39,11 +46,11 @@ def test_the_cpu_stack_gets_the_environment_of_the_tests(root: Path) -> None:
 def test_up_local_passes_its_words_to_quorum(root: Path) -> None:
     """Also under -n, make runs the line that asks for the stack, because it names $(MAKE)."""
     made = [word for folder in (".venv", ".venv-model") for word in ("-o", f"{folder}/ready")]
-    argv = ["make", "-n", *made, "up-local", "DETACH=1"]
-    done = subprocess.run([*argv, "STACK=cpu"], cwd=root, capture_output=True, text=True)
+    words = [*made, "up-local", "DETACH=1"]
+    done = make(root, *words, "STACK=cpu")
     assert "stack cpu: STACK asks for it" in done.stderr
     assert done.stdout.endswith(".venv/bin/quorum local up -d\n")
-    refused = subprocess.run([*argv, "STACK=cuda"], cwd=root, capture_output=True, text=True)
+    refused = make(root, *words, "STACK=cuda")
     assert refused.returncode != 0
     assert "STACK=cuda is none of cpu, cu12, volta, cu13" in refused.stderr
     assert "quorum local up" not in refused.stdout
@@ -51,8 +58,7 @@ def test_up_local_passes_its_words_to_quorum(root: Path) -> None:
 
 def test_the_real_demo_takes_its_base_for_the_chosen_stack(root: Path) -> None:
     made = [word for name in (".venv", ".venv-model") for word in ("-o", f"{name}/ready")]
-    argv = ["make", "-n", *made, "-W", "var/smollm2", "demo-real", "STACK=cpu"]
-    done = subprocess.run(argv, cwd=root, capture_output=True, text=True)
+    done = make(root, *made, "demo-real", "STACK=cpu")
     assert done.returncode == 0, done.stderr
     asked = "RECIPE=smollm2-135m.toml .venv/bin/quorum local demo --file examples/real/"
     assert done.stdout.splitlines()[-1] == f"{asked}problems.jsonl"
