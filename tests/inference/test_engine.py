@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from inference import engine as engines
 from inference.engine import Engine
 
 ONE_LONG_LINE = """
@@ -80,3 +84,30 @@ def test_a_held_server_ends_with_its_launcher(tmp_path: Path) -> None:
     engine._process.stdin.close()
     assert engine._process.wait(30) == 0
     assert not (tmp_path / "ran").exists()
+
+
+HAS_A_CHILD = """
+import subprocess, sys, time
+if __name__ == "__main__":
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    print("child", child.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_no_child_of_a_killed_server_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may hold the memory of a GPU that the next server needs."""
+    monkeypatch.setattr(engines, "LEFTOVERS_S", 0.5)
+    (tmp_path / "child.py").write_text(HAS_A_CHILD)
+    engine = Engine(["child"], found_in(tmp_path), tmp_path)
+    engine.release()
+    deadline = time.monotonic() + 30
+    while b"child " not in engine.output and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child = int(engine.output.split()[-1])
+    os.kill(engine._process.pid, signal.SIGKILL)
+    engine.stop(10)
+    state = Path(f"/proc/{child}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"

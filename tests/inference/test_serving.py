@@ -367,6 +367,16 @@ def test_a_stop_ends_server_and_launcher_cleanly(launcher: Launcher) -> None:
     assert launcher.get() == (0, "")
 
 
+def test_a_closed_terminal_leaves_no_server_behind(launcher: Launcher) -> None:
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
+    assert launcher.process is not None
+    launcher.process.send_signal(signal.SIGHUP)
+    assert launcher.process.wait(30) == 0
+    assert (launcher.engine / "stops").exists()
+
+
 def test_a_second_stop_signal_does_not_cut_off_the_requests(launcher: Launcher) -> None:
     launcher.publish("d1")
     launcher.start()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +22,9 @@ KEPT_BYTES = 1 << 18
 PIECE_BYTES = 1 << 16
 # A child of the dead server may keep the pipe open.
 READ_S = 2.0
+# After the server's end, its children have this long to end by themselves.
+LEFTOVERS_S = 5.0
+POLL_S = 0.05
 _ERROR = re.compile(rb"\b[\w.]{0,100}(?:Error|Exception): \S.*")
 # vLLM's last error only points at an earlier one.
 _POINTER = b"See root cause above"
@@ -28,7 +33,7 @@ _POINTER = b"See root cause above"
 class Engine:
     """A server that has imported its module at most, until it is released.
 
-    `command` is the module and its arguments.
+    `command` is the module and its arguments. The server and its children are a process group.
     """
 
     def __init__(
@@ -41,6 +46,7 @@ class Engine:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            process_group=0,
         )
         assert self._process.stdout is not None
         self.output = b""
@@ -89,7 +95,7 @@ class Engine:
             self._process.terminate()
 
     def stop(self, within_s: float) -> None:
-        """Ask it to end, and kill it if it has not ended within that time."""
+        """Ask it to end, and kill it if it has not ended within that time. No child is left."""
         self.ask_to_end()
         try:
             self._process.wait(within_s)
@@ -97,3 +103,23 @@ class Engine:
             log.warning("the server did not end within %.0f s and was killed", within_s)
             self._process.kill()
             self._process.wait()
+        self._end_children()
+
+    def _end_children(self) -> None:
+        """Wait until they have gone, because one of them may hold a GPU's memory."""
+        if not self._has_gone(0):
+            log.warning("the server's children outlived it and are killed")
+            self._has_gone(signal.SIGKILL)
+
+    def _has_gone(self, number: int) -> bool:
+        """True once no process of the group is left, False after `LEFTOVERS_S`. Those that are left
+        get this signal; 0 is none.
+        """
+        until_s = time.monotonic() + LEFTOVERS_S
+        while time.monotonic() < until_s:
+            try:
+                os.killpg(self._process.pid, number)
+            except ProcessLookupError:
+                return True
+            time.sleep(POLL_S)
+        return False

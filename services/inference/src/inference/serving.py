@@ -45,7 +45,7 @@ RETRY_S = 600.0
 
 
 def serve(settings: Settings) -> None:
-    """Serve the published model until SIGTERM or SIGINT."""
+    """Serve the published model until SIGTERM, SIGINT or SIGHUP."""
     stop = threading.Event()
     with _signals(stop):
         listening = _listen(settings, stop)
@@ -60,7 +60,11 @@ def _signals(stop: threading.Event) -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    stops = [signal.SIGTERM, signal.SIGINT]
+    # The server has a process group of its own, so a closed terminal does not end it.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        stops.append(signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in stops}
     try:
         yield
     finally:
