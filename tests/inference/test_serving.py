@@ -388,6 +388,43 @@ def test_a_second_stop_signal_does_not_cut_off_the_requests(launcher: Launcher) 
     assert (launcher.engine / "stops").read_text() == f"{signal.SIGTERM.value}\n"
 
 
+def test_a_stop_asks_both_servers_to_end_at_once(launcher: Launcher) -> None:
+    """One after the other, they could take longer than a container gets."""
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
+    (launcher.engine / "slow").write_text("")
+    launcher.publish("d2")
+    launcher.until(lambda: len(launcher.started()) == 2)
+    (launcher.engine / "drains").touch()
+    assert launcher.process is not None
+    launcher.process.terminate()
+    stops = launcher.engine / "stops"
+    launcher.until(lambda: stops.exists() and stops.read_text().count("\n") == 2, timeout_s=15)
+    (launcher.engine / "drains").unlink()
+    assert launcher.process.wait(30) == 0
+
+
+def test_a_stop_does_not_wait_for_the_checks(launcher: Launcher) -> None:
+    (launcher.engine / "hangs").touch()
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: "checking its replies" in launcher.told("starting"))
+    time.sleep(2 * serving.POLL_S)  # until they have begun
+    assert launcher.stop() == 0
+
+
+@pytest.mark.parametrize("name", ["hub", "adapters"])
+def test_a_model_may_have_any_name(launcher: Launcher, name: str) -> None:
+    launcher.publish("d1")
+    (launcher.models / "m").rename(launcher.models / name)
+    file = launcher.models / name / "d1" / "contract.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"model": name}))
+    launcher.environment["MODEL_NAME"] = name
+    launcher.start()
+    launcher.until(lambda: launcher.names() == [f"{name}@d1"])
+
+
 def test_a_stack_must_be_named(launcher: Launcher) -> None:
     del launcher.environment["STACK"]
     launcher.start()

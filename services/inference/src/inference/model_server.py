@@ -7,6 +7,7 @@ import os
 import shlex
 import socket
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -50,21 +51,24 @@ class ModelServer:
         self.model = model
         self.contract = Contract.load(model)
         check_versions(self.contract, version("transformers"))
-        self.port = _free_port()
-        self.client = Client(f"http://{LOOPBACK}:{self.port}", settings.inference_api_key)
         self.waits_because: str | None = None
-        self.is_released = self._answers = self._is_checked = False
+        self.is_released = self._is_announced = False
+        self._checks: Future[list[str]] | None = None
         self._settings = settings
         self._released_at_s = 0.0
         self._engine: Engine | None = None
         self._last_start = settings.vllm_cache_root.expanduser() / "last_start_s"
         self._ends = ExitStack()
         try:
+            self.port = self._ends.enter_context(_reserved_port()).getsockname()[1]
+            self.client = Client(f"http://{LOOPBACK}:{self.port}", settings.inference_api_key)
+            # no model's name begins with a dot
             self._folder = Path(self._ends.enter_context(TemporaryDirectory()))
+            self._hub, adapters = self._folder / ".hub", self._folder / ".adapters"
             # a relative path, the same for every model of this name: it is part of the key under
             # which vLLM keeps what it compiled
             (self._folder / self.contract.model).symlink_to(model)
-            (self._folder / "hub").mkdir()
+            self._hub.mkdir()
             weights = read_weights(model)
 
             def plan(host: Host) -> Launch:
@@ -75,7 +79,7 @@ class ModelServer:
                 self.waits_because = lacks_room(now, weights, settings, self._planned, plan)
                 self._planned = self._planned if self.waits_because else plan(now)
             self._adapters = prepare_adapters(
-                settings.adapters, settings.models_dir.resolve(), model, self._folder / "adapters"
+                settings.adapters, settings.models_dir.resolve(), model, adapters
             )
             self._command = [*self._planned.command, *arguments(self._adapters)]
         except BaseException:
@@ -88,11 +92,11 @@ class ModelServer:
         log.info(shlex.join(self._command))
         environment = {
             **os.environ,
-            "HF_HUB_CACHE": f"{self._folder}/hub",
+            "HF_HUB_CACHE": str(self._hub),
             **self._planned.environment,
         }
         self._engine = Engine(self._command, environment, self._folder)
-        self._ends.callback(lambda: self.engine.stop(self._settings.drain_s + STOP_S))
+        self._ends.callback(self._stop_engine)
 
     @property
     def engine(self) -> Engine:
@@ -113,26 +117,36 @@ class ModelServer:
             RefusedError: the checks found that it does not serve the trained weights.
         """
         self._check_alive()
-        if self._is_checked:
-            return True
-        if not self._answers:
-            self._answers = self.client.healthy()
+        if self._checks is None:
+            if self.client.healthy():
+                pool = ThreadPoolExecutor(1)
+                self._checks = pool.submit(self._faults)
+                pool.shutdown(wait=False)
             return False
+        if not self._checks.done():
+            return False
+        self._check_alive()  # if it died, the checks say nothing about the weights
+        if found := self._checks.result():
+            raise RefusedError(f"{self.contract.digest} is not served: " + "; ".join(found))
+        return True
+
+    def _faults(self) -> list[str]:
+        """Run the checks. They take a while, so they have a thread of their own: a stop is noticed
+        in that time.
+        """
         found = faults(self.client, self.contract, self.model)
         for adapter in self._adapters:
             wrong = reply_faults(self.client, adapter.model, adapter.name)
             found += [f"adapter {adapter.name}: {reason}" for reason in wrong]
-        self._check_alive()  # if it died, the checks say nothing about the weights
-        if found:
-            raise RefusedError(f"{self.contract.digest} is not served: " + "; ".join(found))
-        with suppress(OSError):
-            self._last_start.parent.mkdir(parents=True, exist_ok=True)
-            self._last_start.write_text(f"{self._since_release_s():.0f}\n")
-        self._is_checked = True
-        return True
+        if not found:
+            with suppress(OSError):
+                self._last_start.parent.mkdir(parents=True, exist_ok=True)
+                self._last_start.write_text(f"{self._since_release_s():.0f}\n")
+        return found
 
     def announce(self) -> None:
         """Log that it gets the requests from now on."""
+        self._is_announced = True
         quantization = self._settings.quantization
         compared = [recorded_replies(a) for a in (self.model, *(a.model for a in self._adapters))]
         log.info(
@@ -166,7 +180,7 @@ class ModelServer:
         reached = stage(self.engine.output)
         if not self.is_released:
             reached = "waiting for the old one's end"
-        elif self._answers:
+        elif self._checks is not None:
             reached = "checking its replies"
         so_far_s = self._since_release_s() if self.is_released else 0.0
         usual_s = self._usual_start_s()
@@ -178,12 +192,18 @@ class ModelServer:
         """Let running requests end within DRAIN_S, and end the process."""
         self._ends.close()
 
+    def _stop_engine(self) -> None:
+        self.engine.stop(STOP_S + (self._settings.drain_s if self._is_announced else 0))
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+
+def _reserved_port() -> socket.socket:
+    """A socket that keeps a port for the server, which binds it too: both may use it again, and
+    this one does not listen.
+    """
+    kept = socket.socket()
+    kept.bind((LOOPBACK, 0))
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return kept
 
 
 def _table(planned: Launch) -> str:

@@ -133,8 +133,12 @@ class Launcher:
                 self._step()
                 stop.wait(POLL_S)
         finally:
+            self._tell("the server is being stopped", "starting")
+            for server in (self._serving, self._next):  # both at once: a stop may take a while
+                if server is not None:
+                    server.engine.ask_to_end()
             self._drop_next()
-            self._stop_serving("the server is being stopped")
+            self._stop_serving(None)
 
     def _step(self) -> None:
         if self._serving is not None and (code := self._serving.engine.exit_code()) is not None:

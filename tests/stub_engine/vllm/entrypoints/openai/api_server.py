@@ -1,10 +1,10 @@
 """A stub in vLLM's place, for faults that the real one does not produce on demand.
 
 Started by vLLM's own command line. The folder STUB_ENGINE tells it what to do: `reply` is what it
-answers, `tokens` what it tokenizes to. While `busy` is there it says that requests run, while
-`slow` is there it writes that and loads, and while `dies` is there it writes that and ends. It
-leaves its command line in `started`, a line a start, and each SIGTERM in `stops`; it ends a second
-after one.
+answers, `tokens` what it tokenizes to. While `busy` is there it says that requests run, and while
+`hangs` is there it answers no post. While `slow` is there it writes that and loads. While `dies` is
+there it writes that and ends. It leaves its command line in `started`, a line a start, and each
+SIGTERM in `stops`. It ends a second after one, but not while `drains` is there.
 """
 
 import argparse
@@ -39,6 +39,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
+        while (FOLDER / "hangs").exists():
+            time.sleep(0.1)
         found: dict[str, Any] = {"tokens": json.loads((FOLDER / "tokens").read_text())}
         if self.path != "/tokenize":
             text = (FOLDER / "reply").read_text()
@@ -52,7 +54,13 @@ class Handler(BaseHTTPRequestHandler):
 def stop(number: int, frame: FrameType | None) -> None:
     with (FOLDER / "stops").open("a") as file:
         file.write(f"{number}\n")
-    threading.Timer(1, os._exit, [0]).start()
+    threading.Timer(1, end).start()
+
+
+def end() -> None:
+    while (FOLDER / "drains").exists():
+        time.sleep(0.1)
+    os._exit(0)
 
 
 if __name__ == "__main__":
