@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -108,6 +109,30 @@ def test_a_client_that_leaves_is_noticed_by_the_server(front: Front) -> None:
         assert accepted.recv(100) == b"question"
         client.close()
         assert accepted.recv(100) == b""
+
+
+def test_a_reply_is_passed_on_whole_at_the_end() -> None:
+    """The server has ended while its last reply is on its way to a slow client."""
+    with socket.socket() as client, socket.create_server(("127.0.0.1", 0)) as listening:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        client.settimeout(30)
+        with Front(socket.create_server(("127.0.0.1", 0))) as front:
+            front.pass_to(listening.getsockname()[1])
+            client.connect(front.address)
+            accepted, _ = listening.accept()
+            received: list[int] = []
+            reading = threading.Thread(target=read_slowly, args=(client, received))
+            reading.start()
+            with accepted:
+                accepted.sendall(LARGE[: 8 << 20])
+        reading.join()
+    assert sum(received) == 8 << 20
+
+
+def read_slowly(client: socket.socket, received: list[int]) -> None:
+    while piece := client.recv(1 << 18):
+        received.append(len(piece))
+        time.sleep(0.01)
 
 
 def test_hundreds_of_clients_pass_at_once(front: Front) -> None:

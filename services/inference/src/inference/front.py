@@ -12,6 +12,7 @@ import logging
 import resource
 import socket
 import threading
+import time
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -25,6 +26,9 @@ LOOPBACK = "127.0.0.1"
 BACKLOG = 2048
 # Every connection takes two open files here.
 OPEN_FILES = 65536
+# At the end, clients have this long to read what the server has answered.
+READ_S = 5.0
+POLL_S = 0.02
 
 
 class Front:
@@ -36,6 +40,7 @@ class Front:
         self._ends = ExitStack()
         self._reason = Reason("", "starting")
         self.port = self._stand_in = 0
+        self.passing: set[_End] = set()  # clients' ends of connections to a server
 
     def __enter__(self) -> Self:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -45,11 +50,19 @@ class Front:
         self.port = self._stand_in
         thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         thread.start()
+        self._ends.callback(self._loop.close)
         self._ends.callback(thread.join)
         self._ends.callback(self._loop.call_soon_threadsafe, self._loop.stop)
         server = self._loop.create_server(lambda: _End(self), sock=self._listening, backlog=BACKLOG)
         asyncio.run_coroutine_threadsafe(server, self._loop).result()
+        self._ends.callback(self._let_read)
         return self
+
+    def _let_read(self) -> None:
+        """Wait until clients have read the replies of a server that has ended."""
+        until_s = time.monotonic() + READ_S
+        while self.passing and time.monotonic() < until_s:
+            time.sleep(POLL_S)
 
     def __exit__(
         self,
@@ -70,6 +83,11 @@ class Front:
         """Answer new requests with this text."""
         self._reason = Reason(text, kind)
         self.port = self._stand_in
+
+    @property
+    def is_passing(self) -> bool:
+        """True if new connections are passed to a server."""
+        return self.port != self._stand_in
 
     def pass_to(self, port: int) -> None:
         """Pass new connections to this port of the loopback interface."""
@@ -92,6 +110,8 @@ class _End(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         if self._front is not None:
+            if self._front.is_passing:
+                self._front.passing.add(self)
             transport.pause_reading()
             connecting = self._connect(transport, self._front.port)
             self._connecting = asyncio.get_running_loop().create_task(connecting)
@@ -121,6 +141,8 @@ class _End(asyncio.Protocol):
             self._other.transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self._front is not None:
+            self._front.passing.discard(self)
         self._close_other()
 
     def _close_other(self) -> None:
