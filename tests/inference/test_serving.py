@@ -343,6 +343,22 @@ def test_another_programs_port_is_named_and_waited_for(launcher: Launcher) -> No
     launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+def test_every_address_of_ipv6_includes_ipv4(launcher: Launcher) -> None:
+    """A container's health check asks 127.0.0.1."""
+    launcher.environment["INFERENCE_HOST"] = "::"
+    launcher.start()
+    launcher.until(lambda: "waiting for a published model" in launcher.told("starting"))
+
+
+def test_a_host_without_an_address_is_named(launcher: Launcher) -> None:
+    launcher.environment["INFERENCE_HOST"] = "no-host.invalid"
+    launcher.start()
+    launcher.until(lambda: "of no-host.invalid cannot be used (" in launcher.log.read_text())
+    assert "Unknown error" not in launcher.log.read_text()
+    assert launcher.stop() == 0
+
+
 def test_quantized_weights_are_not_called_as_trained(launcher: Launcher) -> None:
     launcher.environment |= {"QUANTIZATION": "fp8"}
     launcher.publish("d1")

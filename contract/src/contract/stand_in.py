@@ -9,18 +9,22 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Literal, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from contract.settings import WRONG_SETTINGS, end_with
 
 # Why no server answers: it starts, or waits for a model or a trainer's end; or somebody must act.
 Kind = Literal["starting", "unavailable"]
 RETRY_AFTER_S: dict[Kind, int] = {"starting": 5, "unavailable": 30}
+PIECE_BYTES = 1 << 16
+# A client that sends nothing for so long is hung up on.
+PATIENCE_S = 60.0
 # Compose starts its containers with this argument.
 STAY = "--stay"
 
@@ -35,6 +39,14 @@ class Reason(NamedTuple):
 class _Server(ThreadingHTTPServer):
     request_queue_size = 1024  # a job's requests may all come at once
 
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):  # a client that left is no fault
+            super().handle_error(request, client_address)
+
 
 @contextmanager
 def standing_in(host: str, port: int, reason: Callable[[], Reason]) -> Iterator[int]:
@@ -43,8 +55,10 @@ def standing_in(host: str, port: int, reason: Callable[[], Reason]) -> Iterator[
     """
 
     class Refusal(BaseHTTPRequestHandler):
+        timeout = PATIENCE_S
+
         def refuse(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.pass_over_body()
             text, kind = reason()
             error = {"message": text, "type": kind, "code": 503}
             body = json.dumps({"error": error}, allow_nan=False).encode()
@@ -55,12 +69,23 @@ def standing_in(host: str, port: int, reason: Callable[[], Reason]) -> Iterator[
             self.end_headers()
             self.wfile.write(body)
 
+        def pass_over_body(self) -> None:
+            """Most clients read a reply only once they have sent everything. One that expects a
+            word before it sends its body gets the refusal instead.
+            """
+            length = self.headers.get("Content-Length", "")
+            if self.headers.get("Expect") or not length.isdecimal():
+                return
+            left = int(length)
+            while left > 0 and (piece := self.rfile.read(min(left, PIECE_BYTES))):
+                left -= len(piece)
+
         do_GET = do_POST = refuse  # noqa: N815 # the library calls these names
 
         def log_message(self, *_: object) -> None:
             """Log nothing: waiting clients ask often."""
 
-    server = _Server((host, port), Refusal)
+    server = _Server(host, port, Refusal)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -78,19 +78,27 @@ def _listen(settings: Settings, stop: threading.Event) -> socket.socket | None:
     said_at = float("-inf")
     while not stop.is_set():
         try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            return socket.create_server((host, port), family=family, backlog=BACKLOG)
+            if ":" not in host:
+                return socket.create_server((host, port), backlog=BACKLOG)
+            return socket.create_server(
+                (host, port),
+                family=socket.AF_INET6,
+                backlog=BACKLOG,
+                dualstack_ipv6=socket.has_dualstack_ipv6(),  # :: answers IPv4 too, as in vLLM
+            )
         except OSError as error:
             remedy = "look at INFERENCE_HOST and INFERENCE_PORT"
             if error.errno == errno.EADDRINUSE:
                 remedy = "end the program that uses it, or set INFERENCE_PORT"
+            code = error.errno or 0  # negative if the host has no address
+            reason = os.strerror(code) if code > 0 else error.strerror
             if time.monotonic() - said_at > SAY_EVERY_S:
                 said_at = time.monotonic()
                 log.error(
                     "port %d of %s cannot be used (%s): %s",
                     port,
                     host,
-                    os.strerror(error.errno or 0),
+                    reason,
                     remedy,
                 )
         stop.wait(POLL_S)
