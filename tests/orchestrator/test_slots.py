@@ -82,3 +82,10 @@ def test_a_record_that_cannot_be_read_counts_as_none(tmp_path: Path) -> None:
         pass
     (tmp_path / "local" / "service.json").write_text('{"pid": 1')
     assert slot.read() is None
+
+
+def test_a_path_that_is_no_folder_has_no_holder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    slot = Slot(tmp_path / "file", "service")
+    assert slot.holder() is None
+    assert slot.read() is None

@@ -7,7 +7,7 @@ import signal
 import time
 import webbrowser
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from math import inf
 from types import FrameType
 
@@ -38,8 +38,13 @@ class Supervisor:
         self._wall_s = time.time() - time.monotonic()
 
     def does(self, step: str) -> None:
-        self._record = self._record.model_copy(update={"doing": step})
-        self._slot.write(self._record)
+        self._note({"doing": step})
+
+    def _note(self, update: dict[str, object]) -> None:
+        """Change the record. It only informs, so a full disk that cannot take it ends nothing."""
+        self._record = self._record.model_copy(update=update)
+        with suppress(OSError):
+            self._slot.write(self._record)
 
     def poll(self) -> None:
         """Restart what has died, and write the record if it has changed."""
@@ -49,8 +54,7 @@ class Supervisor:
     def tell(self) -> None:
         running = [self._told(child) for child in self.processes.children if is_there(child)]
         if running != self._record.processes:
-            self._record = self._record.model_copy(update={"processes": running})
-            self._slot.write(self._record)
+            self._note({"processes": running})
 
     def _told(self, child: Child) -> Process:
         since = round(self._wall_s + child.started_at_s, 1)
@@ -128,11 +132,11 @@ def supervised(
         try:
             for name in slots:
                 held.enter_context(Slot(stack.var, name).held())
+            slot = Slot(stack.var, told)
+            record = record_of(stack, command, with_service=told == "service")
+            slot.write(record)
         except OSError as error:
             raise StepError("state", f"{stack.var} cannot be used: {error}") from error
-        slot = Slot(stack.var, told)
-        record = record_of(stack, command, with_service=told == "service")
-        slot.write(record)
         failure = ""
         try:
             stack.check(train=command != "serve", serve=told == "service")
@@ -147,7 +151,8 @@ def supervised(
             raise
         finally:
             ended = {"doing": "ended", "ended": time.time(), "failure": failure}
-            slot.write(record.model_copy(update=ended))
+            with suppress(OSError):
+                slot.write(record.model_copy(update=ended))
 
 
 def record_of(stack: LocalStack, command: str, *, with_service: bool) -> Record:
@@ -229,7 +234,12 @@ def guarded(console: Console, body: Callable[[], None]) -> int:
     try:
         body()
     except StepError as error:
-        console.print(f"\n{error.step} failed: {error.reason}", style="bold red", markup=False)
+        console.print(
+            f"\n{error.step} failed: {error.reason}",
+            style="bold red",
+            markup=False,
+            soft_wrap=True,
+        )
         if tail := error.log_tail():
             console.print(
                 f"the end of its log:\n{tail}\n", markup=False, highlight=False, soft_wrap=True
@@ -255,4 +265,7 @@ def sayer(console: Console) -> Callable[[str], None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    # A second Ctrl-C ends at once. A second `down`, or a hangup that comes twice, changes nothing.
+    for repeated in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(repeated, signal.SIG_IGN)
     raise KeyboardInterrupt

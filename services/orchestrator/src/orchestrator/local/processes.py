@@ -60,7 +60,8 @@ def bound_log(log: Path) -> None:
     """
     with suppress(FileNotFoundError):
         if log.stat().st_size > LOG_BYTES:
-            shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+            with suppress(OSError):  # on a full disk, emptying it helps more than a copy
+                shutil.copyfile(log, log.with_name(f"{log.name}.1"))
             os.truncate(log, 0)
 
 

@@ -86,8 +86,8 @@ class Slot:
     def holder(self) -> int | None:
         """The pid of the process that holds the lock."""
         try:
-            descriptor = os.open(self._lock, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+            descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
@@ -121,7 +121,7 @@ class Slot:
         """The last record, also of a supervisor that has ended; None if there is none."""
         try:
             return Record.model_validate_json(self._record.read_bytes())
-        except (FileNotFoundError, ValidationError):
+        except (FileNotFoundError, NotADirectoryError, ValidationError):
             return None
 
     def write(self, record: Record) -> None:
