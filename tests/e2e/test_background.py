@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,17 @@ class Local:
             text=True,
             timeout=120,
         )
+
+    @contextmanager
+    def in_a_terminal(self, *words: str) -> Iterator[int]:
+        """Run it in a terminal of its own, and yield the terminal's other end."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            program = str(self._root / ".venv/bin/quorum")
+            os.chdir(self._root)
+            os.execve(program, [program, *words], self._environment)
+        yield terminal
+        os.waitpid(pid, 0)
 
     def status(self) -> dict[str, Any]:
         told = self("local", "status", "--json")
@@ -172,6 +184,47 @@ def test_a_wrong_setting_is_told_by_the_command_itself(
     refused = local("local", "up", "-d", **settings)
     assert refused.returncode == 1
     assert reason in (refused.stdout + refused.stderr).replace("\n", " ")
+
+
+@pytest.mark.parametrize("command", ["up", "serve", "train"])
+def test_a_state_folder_that_cannot_be_used_is_named(
+    local: Local, tmp_path: Path, command: str
+) -> None:
+    taken = tmp_path / "file"
+    taken.touch()
+    for words in ((command, "-d"), (command,)):
+        refused = local("local", *words, STATE=str(taken))
+        assert refused.returncode == 1
+        assert f"{taken} cannot be used: " in refused.stdout
+        assert "Traceback" not in refused.stderr
+    assert local("local", "status", STATE=str(taken)).stdout.startswith("nothing runs")
+    assert "nothing runs" in local("local", "down", STATE=str(taken)).stdout
+
+
+def test_a_training_file_may_have_blanks_in_its_name(local: Local, tmp_path: Path) -> None:
+    named = tmp_path / "my 题目.jsonl"
+    refused = local("local", "train", "-d", "--train", str(named))
+    assert f"there is no file {named}: look at TRAIN" in refused.stdout
+
+
+def test_a_closed_terminal_ends_it_in_order(local: Local) -> None:
+    with local.in_a_terminal("local", "serve") as terminal:
+        (record,) = local.until(serves)["commands"]
+        os.close(terminal)
+        found = local.until(lambda status: not status["running"])
+    assert found["commands"][0]["pid"] == record["pid"]
+    assert found["commands"][0]["failure"] == ""
+
+
+def test_a_second_down_does_not_hurry_the_first(local: Local) -> None:
+    assert local("local", "serve", "-d").returncode == 0
+    (record,) = local.until(serves)["commands"]
+    (worker,) = (child["pid"] for child in record["processes"] if child["name"] == "worker-1")
+    os.kill(worker, signal.SIGSTOP)  # it takes its grace to end
+    os.kill(record["pid"], signal.SIGTERM)
+    local.until(lambda status: status["commands"][0]["doing"] == "stopping")
+    assert local("local", "down").returncode == 0
+    assert session(worker) is None
 
 
 def test_a_failed_training_is_in_the_status(local: Local, tmp_path: Path) -> None:

@@ -92,13 +92,11 @@ def test_the_trainer_gets_the_files_and_the_base(root: Path, tmp_path: Path, rec
     assert argv[1:] == ["-m", "trainer", "run", *words]
 
 
-def test_options_pass_to_another_process_as_variables() -> None:
-    options = LocalOptions(train=("a", "b"), models_dir=Path("m"))
-    told = options.as_variables()
-    assert told["TRAIN"] == "a b"
-    assert told["MODELS_DIR"] == "m"
-    assert told["STATE"] == "var"
-    assert "MODELS_DIR" not in LocalOptions().as_variables()
+def test_options_pass_to_another_process_as_words() -> None:
+    words = LocalOptions(train=("a b", "c"), models_dir=Path("m")).as_words()
+    assert [word for word in words if "train" in word] == ["--train=a b", "--train=c"]
+    assert {"--models-dir=m", "--state=var", "--api-port=8080"} <= set(words)
+    assert not any("models-dir" in word for word in LocalOptions().as_words())
 
 
 @contextmanager

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 
 from rich.console import Console
 
 from orchestrator.cli.local_run import FAILED
-from orchestrator.local.processes import log_tail
+from orchestrator.local.options import LocalOptions
 from orchestrator.local.slots import NAMES, Name, Record, Slot, TakenError
 from orchestrator.local.stack import LocalStack
 
@@ -21,22 +22,25 @@ POLL_S = 0.2
 SAY_EVERY_S = 10.0
 
 
-def detach(
-    stack: LocalStack, command: str, name: Name, chosen: Mapping[str, str], console: Console
-) -> int:
+def detach(stack: LocalStack, command: str, name: Name, console: Console) -> int:
     """Run `quorum local COMMAND` in a session of its own, and return once its processes run.
 
-    `chosen` holds the options as variables. Returns the exit code.
+    Returns the exit code.
     """
-    slot = Slot(stack.var, name)
-    if pid := slot.holder():
-        console.print(str(TakenError(name, pid, slot.read())), style="bold red", soft_wrap=True)
+    slot, log = Slot(stack.var, name), stack.log_of(command)
+    try:
+        if pid := slot.holder():
+            taken = TakenError(name, pid, slot.read())
+            console.print(str(taken), style="bold red", markup=False, soft_wrap=True)
+            return FAILED
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            began = output.tell()
+            child = _start(stack, command, output.fileno())
+    except OSError as error:
+        fault = f"{stack.var} cannot be used: {error}"
+        console.print(fault, style="bold red", markup=False, soft_wrap=True)
         return FAILED
-    log = stack.log_of(command)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        began = output.tell()
-        child = _start(stack, command, chosen, output.fileno())
     try:
         record = _started(slot, child)
     except KeyboardInterrupt:
@@ -45,21 +49,20 @@ def detach(
         raise
     if record is None:
         told = log.read_bytes()[began:].decode(errors="replace").strip()
-        console.print(told or log_tail(log), markup=False, highlight=False, soft_wrap=True)
+        told = told or f"it ended without a word in {log}: is the disk full?"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
         return FAILED
-    _say_where(record, console)
+    _say_where(record, stack, console)
     return 0
 
 
-def _start(
-    stack: LocalStack, command: str, chosen: Mapping[str, str], output: int
-) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-m", "orchestrator.cli", "local", command, "--root", str(stack.root)]
+def _start(stack: LocalStack, command: str, output: int) -> subprocess.Popen[bytes]:
+    program = [sys.executable, "-m", "orchestrator.cli", "local", command]
+    argv = [*program, "--root", str(stack.root), *stack.options.as_words()]
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which the child inherits
     try:
         return subprocess.Popen(
             argv,
-            env={**os.environ, **chosen},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -81,20 +84,29 @@ def _started(slot: Slot, child: subprocess.Popen[bytes]) -> Record | None:
     return record if done else None
 
 
-def _say_where(record: Record, console: Console) -> None:
+def _say_where(record: Record, stack: LocalStack, console: Console) -> None:
+    program = _as_typed()
+    state = stack.options.state
+    of_state = "" if state == LocalOptions().state else f" --state {shlex.quote(str(state))}"
     lines = [f"{record.command} runs in the background (pid {record.pid}), stack {record.stack}"]
     if record.page:
         port = record.page.rpartition(":")[2]
         there = f"from another computer: ssh -L {port}:127.0.0.1:{port}"
         lines.append(f"page    {record.page} ({there})")
-        lines.append(f"submit  quorum --url {record.page} submit FILE --wait")
+        lines.append(f"submit  {program} --url {record.page} submit FILE --wait")
     lines += [
         f"logs    {record.logs}",
-        "see     quorum local status",
-        "end     quorum local down",
+        f"see     {program} local status{of_state}",
+        f"end     {program} local down{of_state}",
     ]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _as_typed() -> str:
+    """This program, as a shell finds it: .venv/bin is seldom on the path."""
+    typed = sys.argv[0]
+    return "quorum" if shutil.which("quorum") == typed else shlex.quote(typed)
 
 
 def down(stack: LocalStack, console: Console) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
 
 from orchestrator.cli.local_options import with_local_options
+from orchestrator.cli.unfailing import Unfailing
 from orchestrator.local.choice import Choice, UnservedHostError, choose_stack
 from orchestrator.local.options import LocalOptions
 from orchestrator.local.slots import Name
@@ -64,11 +66,11 @@ def _run(command: str, slot: Name, root: Path, options: LocalOptions, detach: bo
 
     stack = _stack(root, options)
     if detach:
-        chosen = options.as_variables()
-        raise typer.Exit(local_background.detach(stack, command, slot, chosen, out))
-    out.print(f"stack {stack.stack}: {stack.choice.why}", markup=False, soft_wrap=True)
+        raise typer.Exit(local_background.detach(stack, command, slot, out))
+    console = _lasting()
+    console.print(f"stack {stack.stack}: {stack.choice.why}", markup=False, soft_wrap=True)
     run = {"up": local_run.up, "train": local_run.train, "serve": local_run.serve}[command]
-    raise typer.Exit(run(stack, out))
+    raise typer.Exit(run(stack, console))
 
 
 @local_app.command()
@@ -113,7 +115,7 @@ def run_demo(
     """Train (once), serve, answer a problem file and print the results."""
     from orchestrator.cli import demo
 
-    raise typer.Exit(demo.run(_stack(root, options), file, out))
+    raise typer.Exit(demo.run(_stack(root, options), file, _lasting()))
 
 
 @local_app.command()
@@ -123,6 +125,10 @@ def stack(options: LocalOptions = NO_OPTIONS) -> None:
     found = _choice(options)
     err.print(f"stack {found.stack}: {found.why}", markup=False, highlight=False, soft_wrap=True)
     print(found.stack)
+
+
+def _lasting() -> Console:
+    return Console(file=cast(IO[str], Unfailing(sys.stdout)))
 
 
 def _stack(root: Path, options: LocalOptions) -> LocalStack:

@@ -34,13 +34,15 @@ class LocalOptions:
         default=None, metadata={"help": "the folder for models, instead of STATE/models"}
     )
 
-    def as_variables(self) -> dict[str, str]:
-        """The same choice for another process; relative folders stay relative."""
-        return {
-            found.name.upper(): " ".join(value) if isinstance(value, tuple) else str(value)
-            for found in fields(self)
-            if (value := getattr(self, found.name)) is not None
-        }
+    def as_words(self) -> list[str]:
+        """The same choice on another command line; relative folders stay relative."""
+        words = []
+        for found in fields(self):
+            value = getattr(self, found.name)
+            option = f"--{found.name.replace('_', '-')}"
+            for each in value if isinstance(value, tuple) else (value,):
+                words += [] if each is None else [f"{option}={each}"]
+        return words
 
     @property
     def is_demo(self) -> bool:
