@@ -273,6 +273,6 @@ define gpu-environment
 $(call new-environment,$(1))
 @{ command -v gcc && $(1)/bin/python -c 'import sys, sysconfig, os.path as p; sys.exit(not p.exists(sysconfig.get_path("include") + "/Python.h"))'; } >/dev/null || { \
   echo "Triton needs gcc and the file Python.h: on Debian, apt-get install gcc g++ and $$($(1)/bin/python -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])')"; exit 1; }
-@PATH=$(abspath $(dir $(UV))):$$PATH VIRTUAL_ENV=$(abspath $(1)) services/install $(2)
-@PATH=$(abspath $(dir $(UV))):$$PATH VIRTUAL_ENV=$(abspath $(1)) services/install -e ./contract -e ./$(3)
+@PATH="$(CURDIR)/$(patsubst %/,%,$(dir $(UV))):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(1)" services/install $(2)
+@PATH="$(CURDIR)/$(patsubst %/,%,$(dir $(UV))):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(1)" services/install -e ./contract -e ./$(3)
 endef

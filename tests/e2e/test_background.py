@@ -174,7 +174,7 @@ def test_a_taken_port_is_named_and_nothing_is_started(local: Local) -> None:
     ("settings", "reason"),
     [
         ({"TRAIN": "nowhere.jsonl"}, "there is no file nowhere.jsonl: look at TRAIN"),
-        ({"RECIPE": "nothing.toml"}, "nothing.toml cannot be read"),
+        ({"RECIPE": "nothing.toml"}, "nothing.toml: set RECIPE to a path, or to one of"),
         ({"STACK": "volta"}, "STACK=volta needs an NVIDIA GPU"),
     ],
 )
@@ -235,4 +235,6 @@ def test_a_failed_training_is_in_the_status(local: Local, tmp_path: Path) -> Non
     found = local.until(lambda status: not status["running"])
     (record,) = found["commands"]
     assert record["failure"] == "trainer: ended with exit code 1"
+    assert record["failed_log"].endswith("logs/trainer.log")
+    assert record["failed_log"] in "".join(local("local", "status").stdout.split())
     assert "has no config.json" in (Path(record["logs"]) / "trainer.log").read_text()

@@ -73,7 +73,7 @@ def test_a_recipe_is_a_shipped_name_or_a_path(root: Path, recipe: Path) -> None:
     shipped = LocalStack.of(root, LocalOptions(recipe="qwen2-7b-24gb.toml"))
     assert shipped.model == "quorum-qwen2-7b"
     assert LocalStack.of(root, LocalOptions(recipe=str(recipe))).model == "mine"
-    with pytest.raises(StepError, match=r"no\.toml cannot be read"):
+    with pytest.raises(StepError, match=r"no file .*no\.toml: .*demo\.toml"):
         _ = LocalStack.of(root, LocalOptions(recipe="no.toml")).model
     recipe.write_text("name = 3")
     with pytest.raises(StepError, match="has no name"):
@@ -90,6 +90,22 @@ def test_the_trainer_gets_the_files_and_the_base(root: Path, tmp_path: Path, rec
     assert "HF_HUB_OFFLINE" not in started.environment
     words = ["--recipe", str(recipe), "--train", "a.jsonl", "--train", "b.jsonl", "--base", "x/y"]
     assert argv[1:] == ["-m", "trainer", "run", *words]
+
+
+def test_a_folder_that_is_no_folder_is_not_sought_on_a_hub(root: Path, tmp_path: Path) -> None:
+    LocalStack.of(root, LocalOptions(base="Qwen/Qwen2-0.5B")).check_inputs()
+    LocalStack.of(root, LocalOptions(base=str(tmp_path))).check_inputs()
+    stack = LocalStack.of(root, LocalOptions(base="./no/such"))
+    with pytest.raises(StepError, match=r"no folder \./no/such: look at BASE"):
+        stack.check_inputs()
+    stack.check_inputs(train=False)
+
+
+def test_page_and_server_need_a_port_each(root: Path) -> None:
+    port = free_port()
+    stack = LocalStack.of(root, LocalOptions(api_port=port, inference_port=port))
+    with pytest.raises(StepError, match=f"API_PORT and INFERENCE_PORT are both {port}"):
+        stack.check(train=False)
 
 
 def test_options_pass_to_another_process_as_words() -> None:

@@ -28,7 +28,7 @@ def test_a_gpu_stack_gets_two_environments_from_its_pins(root: Path, stack: str)
     for part, service in (("trainer", "trainer"), ("server", "inference")):
         folder = f".venv-{stack}-{part}"
         assert f"uv venv -q --clear --python python3.12 {folder} " in commands
-        installs = [line for line in commands.splitlines() if f"={root / folder} " in line]
+        installs = [line for line in commands.splitlines() if f'="{root / folder}" ' in line]
         assert [line.partition("services/install ")[2] for line in installs] == [
             f"requirements/{stack}-{part}.txt",
             f"-e ./contract -e ./services/{service}",
@@ -50,9 +50,22 @@ def test_up_local_passes_its_words_to_quorum(root: Path) -> None:
     done = make(root, *words, "STACK=cpu")
     assert "stack cpu: STACK asks for it" in done.stderr
     assert done.stdout.endswith(".venv/bin/quorum local up -d\n")
-    refused = make(root, *words, "STACK=cuda")
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("STACK=cuda", "STACK=cuda is none of cpu, cu12, volta, cu13"),
+        ("RECIPE=no.toml", "set RECIPE to a path, or to one of"),
+        ("TRAIN=no.jsonl", "there is no file no.jsonl: look at TRAIN"),
+        ("BASE=./no", "there is no folder ./no: look at BASE"),
+    ],
+)
+def test_a_wrong_word_is_refused_before_any_download(root: Path, word: str, reason: str) -> None:
+    refused = make(root, "-o", ".venv/ready", "up-local", word)
     assert refused.returncode != 0
-    assert "STACK=cuda is none of cpu, cu12, volta, cu13" in refused.stderr
+    assert reason in refused.stderr
+    assert "uv pip" not in refused.stdout
     assert "quorum local up" not in refused.stdout
 
 
@@ -62,6 +75,29 @@ def test_the_real_demo_takes_its_base_for_the_chosen_stack(root: Path) -> None:
     assert done.returncode == 0, done.stderr
     asked = "RECIPE=smollm2-135m.toml .venv/bin/quorum local demo --file examples/real/"
     assert done.stdout.splitlines()[-1] == f"{asked}problems.jsonl"
+
+
+def test_the_projects_folder_may_have_blanks_in_its_name(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my 项目"
+    (folder / "requirements").mkdir(parents=True)
+    (folder / "Makefile").write_bytes((root / "Makefile").read_bytes())
+    for name in ("contract", "services"):
+        (folder / name).symlink_to(root / name)
+    for part in ("trainer", "server"):
+        (folder / "requirements" / f"cu12-{part}.txt").touch()
+    lines = would_run(folder, "environments-cu12").splitlines()
+    installs = [line for line in lines if "services/install" in line]
+    assert len(installs) == 4
+    for line in installs:
+        told = subprocess.run(
+            ["bash", "-c", line.partition("services/install")[0] + "printenv VIRTUAL_ENV PATH"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        environment, path = told.stdout.splitlines()
+        assert environment.startswith(f"{folder}/.venv-cu12-")
+        assert path.startswith(f"{folder}/.tools/bin:")
 
 
 def test_clean_removes_every_environment(root: Path) -> None:

@@ -120,10 +120,18 @@ def run_demo(
 
 @local_app.command()
 @with_local_options
-def stack(options: LocalOptions = NO_OPTIONS) -> None:
-    """Print the stack that this host's driver and GPU need; STACK overrides it."""
-    found = _choice(options)
-    err.print(f"stack {found.stack}: {found.why}", markup=False, highlight=False, soft_wrap=True)
+def stack(root: Root = Path(), options: LocalOptions = NO_OPTIONS) -> None:
+    """Print the stack that this host's driver and GPU need; STACK overrides it.
+
+    Fails if RECIPE, TRAIN or BASE names a file that is missing, before make downloads a stack.
+    """
+    from orchestrator.cli.local_run import guarded
+
+    found = _stack(root, options)
+    if failed := guarded(err, found.check_inputs):
+        raise typer.Exit(failed)
+    why = f"stack {found.stack}: {found.choice.why}"
+    err.print(why, markup=False, highlight=False, soft_wrap=True)
     print(found.stack)
 
 

@@ -137,7 +137,7 @@ def supervised(
             slot.write(record)
         except OSError as error:
             raise StepError("state", f"{stack.var} cannot be used: {error}") from error
-        failure = ""
+        failure, failed_log = "", None
         try:
             stack.check(train=command != "serve", serve=told == "service")
             with Processes(stack.logs, sayer(console)) as processes:
@@ -148,9 +148,15 @@ def supervised(
                     supervisor.does("stopping")
         except Exception as error:
             failure = str(error)
+            failed_log = error.log if isinstance(error, StepError) else None
             raise
         finally:
-            ended = {"doing": "ended", "ended": time.time(), "failure": failure}
+            ended = {
+                "doing": "ended",
+                "ended": time.time(),
+                "failure": failure,
+                "failed_log": failed_log,
+            }
             with suppress(OSError):
                 slot.write(record.model_copy(update=ended))
 

@@ -147,7 +147,8 @@ def _end(record: Record) -> str:
     if record.ended is None:
         return f"was killed; it had started at {clock(record.since)}"
     how = f"failed: {record.failure}" if record.failure else "ended"
-    return f"{how} ({clock(record.ended)}); logs in {record.logs}"
+    logs = f"its log is {record.failed_log}" if record.failed_log else f"logs in {record.logs}"
+    return f"{how} ({clock(record.ended)}); {logs}"
 
 
 def _processes(record: Record) -> Table:

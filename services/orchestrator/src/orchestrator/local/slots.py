@@ -39,7 +39,8 @@ class Record(BaseModel):
     """What a supervisor runs, as it last wrote it.
 
     `doing`: the step that it is at. `ended`, `failure`: when and why it ended; a failure is empty
-    if it was stopped. `page` and `server` are addresses; None for a trainer alone.
+    if it was stopped. `failed_log`: the log of the step that failed. `page` and `server` are
+    addresses; None for a trainer alone.
     """
 
     pid: int
@@ -58,6 +59,7 @@ class Record(BaseModel):
     processes: list[Process] = []
     ended: float | None = None
     failure: str = ""
+    failed_log: Path | None = None
 
     @property
     def is_under_way(self) -> bool:

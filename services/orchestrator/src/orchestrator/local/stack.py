@@ -97,14 +97,22 @@ class LocalStack:
         return f"http://127.0.0.1:{self.inference_port}/v1"
 
     @property
+    def _recipes(self) -> Path:
+        return self.root / "services" / "trainer" / "recipes"
+
+    @property
     def recipe(self) -> Path:
-        shipped = self.root / "services" / "trainer" / "recipes" / self.options.recipe
+        shipped = self._recipes / self.options.recipe
         return shipped if shipped.is_file() else Path(self.options.recipe).resolve()
 
     def recipe_says(self, key: str) -> str:
         """A word of the recipe. Raises StepError if it has none, or cannot be read."""
         try:
             told = tomllib.loads(self.recipe.read_text(encoding="utf-8")).get(key)
+        except FileNotFoundError as error:
+            shipped = sorted(file.name for file in self._recipes.glob("*.toml"))
+            remedy = f"set RECIPE to a path, or to one of {', '.join(shipped)}"
+            raise StepError("recipe", f"there is no file {self.recipe}: {remedy}") from error
         except (OSError, ValueError) as error:
             raise StepError("recipe", f"{self.recipe} cannot be read: {error}") from error
         if not isinstance(told, str):
@@ -174,24 +182,30 @@ class LocalStack:
 
     def check(self, *, train: bool = True, serve: bool = True) -> None:
         """Raises StepError if a file or an environment is missing, or if a port is in use."""
-        _ = self.model
+        self.check_inputs(train=train)
         parts = {"trainer": train, "server": serve}
         for python in (self.python(part) for part, needed in parts.items() if needed):
             if not Path(python).exists():
                 remedy = "make local-environments makes it, in the project's folder"
                 raise StepError("environments", f"{python} does not exist; {remedy}")
-        if train:
-            self._check_training()
+        if train and what_trains(self.models_dir) == AT_WORK:
+            raise StepError("train", f"a trainer is already at work on {self.models_dir}")
         if serve:
+            if self.api_port == self.inference_port:
+                reason = f"API_PORT and INFERENCE_PORT are both {self.api_port}: set another"
+                raise StepError("inference", reason)
             _check_port("api", self.api_port, "API_PORT")
             _check_port("inference", self.inference_port, "INFERENCE_PORT")
 
-    def _check_training(self) -> None:
-        for file in self.options.train:
+    def check_inputs(self, *, train: bool = True) -> None:
+        """Raises StepError if the recipe, or a file or folder to train with, is missing."""
+        _ = self.model
+        for file in self.options.train if train else ():
             if not Path(file).is_file():
                 raise StepError("train", f"there is no file {file}: look at TRAIN")
-        if what_trains(self.models_dir) == AT_WORK:
-            raise StepError("train", f"a trainer is already at work on {self.models_dir}")
+        base = self.options.base
+        if train and base.startswith((".", "/", "~")) and not Path(base).is_dir():
+            raise StepError("train", f"there is no folder {base}: look at BASE")
 
     def start_trainer(self, processes: Processes) -> Child:
         argv = [self.python("trainer"), "-m", "trainer", "run", "--recipe", str(self.recipe)]
