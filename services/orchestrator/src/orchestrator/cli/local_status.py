@@ -110,6 +110,8 @@ def _lines(status: Status) -> list[Table]:
     tables = []
     for record in status.commands:
         table = Table(show_header=False, box=None)
+        table.add_column()
+        table.add_column(overflow="fold")  # a long path is folded, never cut
         rows = _running(record, status) if status.running else {record.command: _end(record)}
         for name, value in rows.items():
             if value:
