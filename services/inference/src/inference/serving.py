@@ -229,12 +229,13 @@ class Launcher:
         is_held = serving is not None and coming.waits_because is not None
         if not is_held and not coming.is_released:
             coming.release()
+        is_idle = serving is None or self._is_idle()  # the old one may be idle long before
         if coming.is_ready() and not is_held:
-            if serving is None or self._is_idle():
+            if is_idle:
                 self._switch(coming)
         elif serving is None:
             self._tell(coming.progress(), "starting")
-        elif is_held and coming.engine.has_imported and self._is_idle():
+        elif is_held and coming.engine.has_imported and is_idle:
             self._gap_since_s = time.monotonic()
             self._stop_serving(coming.progress())
             coming.release()
