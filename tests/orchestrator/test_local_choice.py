@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
-from orchestrator.cli.host_facts import Card, parse_cards
+from orchestrator.cli.host_facts import Card, parse_cards, visible_gpus
 from orchestrator.local.choice import UnservedHostError, choose_stack
 
 V100, T4, A100, H100 = (
@@ -85,3 +88,47 @@ def test_the_reason_names_the_cards() -> None:
 def test_a_driver_too_old_to_tell_the_capability_is_named() -> None:
     told = parse_cards("418.87, Tesla P4, 7611\n")
     assert told == ("418.87", (Card("Tesla P4", 7611 / 1024, (0, 0)),))
+
+
+@pytest.mark.parametrize(
+    ("rows", "cards"),
+    [
+        ("580.95, NVIDIA GB10, [N/A], 12.1\n", (Card("NVIDIA GB10", 0.0, (12, 1)),)),
+        ("535.1, NVIDIA A10, 23028, [N/A]\n", (Card("NVIDIA A10", 23028 / 1024, (0, 0)),)),
+        ("No devices were found\n", ()),
+    ],
+)
+def test_what_nvidia_smi_does_not_tell_is_zero(rows: str, cards: tuple[Card, ...]) -> None:
+    assert parse_cards(rows)[1] == cards
+
+
+SMI = """#!/bin/sh
+case "$*" in
+*uuid*) printf 'GPU-11\\nGPU-22\\n' ;;
+*) printf '535.1, Tesla K80, 11441, 3.7\\n535.1, NVIDIA A10, 23028, 8.6\\n' ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        (None, ["Tesla K80", "NVIDIA A10"]),
+        ("1", ["NVIDIA A10"]),
+        ("GPU-22", ["NVIDIA A10"]),
+        ("", []),
+    ],
+)
+def test_hidden_cards_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None, names: list[str]
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(SMI)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    driver, cards = visible_gpus()
+    assert driver == "535.1"
+    assert [card.name for card in cards] == names

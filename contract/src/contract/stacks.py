@@ -60,5 +60,33 @@ def stack_fault(
     return None
 
 
+def visible_cards(ids: Sequence[str], chosen: str | None) -> list[int]:
+    """The places of the cards that CUDA gives this process, of all cards with these UUIDs.
+
+    `chosen` is CUDA_VISIBLE_DEVICES: indices or beginnings of UUIDs, separated by commas. As in
+    CUDA, the first entry that names no card ends the list. A part of a card (MIG) counts as its
+    card.
+    Indices are taken in the order of NVML and nvidia-smi, which is that of the PCI bus. CUDA's own
+    default order differs only between unlike cards.
+    """
+    if chosen is None or "MIG-" in chosen:
+        return list(range(len(ids)))
+    found: list[int] = []
+    for entry in (part.strip() for part in chosen.split(",")):
+        named = (
+            [int(entry)]
+            if entry.isdecimal() and int(entry) < len(ids)
+            else [
+                i
+                for i, uuid in enumerate(ids)
+                if entry.startswith("GPU-") and uuid.startswith(entry)
+            ]
+        )
+        if len(named) != 1:
+            break
+        found += named
+    return found
+
+
 def _dotted(capability: tuple[int, int]) -> str:
     return ".".join(map(str, capability))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from contract.stacks import visible_cards
 
 
 @dataclass(frozen=True)
@@ -75,34 +76,6 @@ def _free_bytes() -> int:
     if limit == "max":
         return free
     return min(free, int(limit) - used + (int(cached[1]) if cached else 0))
-
-
-def visible_cards(ids: Sequence[str], chosen: str | None) -> list[int]:
-    """The places of the cards that CUDA gives this process, of all cards with these UUIDs.
-
-    `chosen` is CUDA_VISIBLE_DEVICES: indices or beginnings of UUIDs, separated by commas. As in
-    CUDA, the first entry that names no card ends the list. A part of a card (MIG) counts as its
-    card.
-    Indices are taken in NVML's order, the order of the PCI bus. CUDA's own default order differs
-    only between unlike cards.
-    """
-    if chosen is None or "MIG-" in chosen:
-        return list(range(len(ids)))
-    found: list[int] = []
-    for entry in (part.strip() for part in chosen.split(",")):
-        named = (
-            [int(entry)]
-            if entry.isdecimal() and int(entry) < len(ids)
-            else [
-                i
-                for i, uuid in enumerate(ids)
-                if entry.startswith("GPU-") and uuid.startswith(entry)
-            ]
-        )
-        if len(named) != 1:
-            break
-        found += named
-    return found
 
 
 def _gpu(nvml: object, handle: object) -> Gpu:

@@ -189,6 +189,10 @@ def _cards(facts: Facts) -> Finding:
             what="GPU memory", state="fail", found="no GPU", needed=needed, do="see above"
         )
     least = min(card.memory_gib for card in facts.cards)
+    if not least:
+        found = "nvidia-smi does not tell"
+        do = "compare with the data sheet of the card"
+        return Finding(what="GPU memory", state="look", found=found, needed=needed, do=do)
     total = sum(card.memory_gib for card in facts.cards)
     found = f"{len(facts.cards)} x {least:.0f} GiB"
     if least >= COMFORTABLE_CARD_GIB:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
+
+from contract.stacks import visible_cards
 
 PORTS = {"API_PORT": "8080", "INFERENCE_PORT": "8000"}
 # Variables that compose takes from the shell, though people set them for other programs.
@@ -112,13 +115,19 @@ def port_names(env: dict[str, str]) -> dict[str, str]:
 
 def parse_cards(rows: str) -> tuple[str | None, tuple[Card, ...]]:
     """Driver version and cards from nvidia-smi's lines: driver, name, memory in MiB, and compute
-    capability if the driver tells it.
+    capability if the driver tells it. A number that it does not tell ("[N/A]") is 0.
+
+    A line of another form is a message, such as "No devices were found".
     """
     driver, cards = None, []
     for row in rows.splitlines():
+        if row.count(",") < 2:
+            continue
         driver, name, memory, *capability = (part.strip() for part in row.split(","))
-        major, minor = (capability or ["0.0"])[0].split(".")
-        cards.append(Card(name, float(memory) / 1024, (int(major), int(minor))))
+        numbers = [int(n) for n in re.findall(r"\d+", (capability or [""])[0])]
+        major, minor = numbers if len(numbers) == 2 else (0, 0)
+        size = float(memory) if memory.isdigit() else 0.0
+        cards.append(Card(name, size / 1024, (major, minor)))
     return driver, tuple(cards)
 
 
@@ -141,6 +150,16 @@ def gpus() -> tuple[str | None, tuple[Card, ...]]:
         if rows is not None:
             return parse_cards(rows)
     return None, ()
+
+
+def visible_gpus() -> tuple[str | None, tuple[Card, ...]]:
+    """The same without the cards that CUDA_VISIBLE_DEVICES hides from a process."""
+    driver, cards = gpus()
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    ids = (_ask("nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader") or "").split()
+    if chosen is None or len(ids) != len(cards):
+        return driver, cards
+    return driver, tuple(cards[i] for i in visible_cards(ids, chosen))
 
 
 def _memory_bytes() -> int:

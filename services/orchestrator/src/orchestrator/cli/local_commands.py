@@ -146,9 +146,9 @@ def _stack(root: Path, options: LocalOptions) -> LocalStack:
 
 
 def _choice(options: LocalOptions) -> Choice:
-    from orchestrator.cli.host_facts import gpus
+    from orchestrator.cli.host_facts import visible_gpus
 
-    driver, cards = gpus()
+    driver, cards = visible_gpus()
     names = [(card.name, card.capability) for card in cards]
     try:
         return choose_stack(options.stack, driver, names, cpu_will_do=options.is_demo)

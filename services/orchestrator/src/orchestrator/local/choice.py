@@ -57,8 +57,8 @@ def _asked(asked: str, driver: str | None, cards: Sequence[tuple[str, tuple[int,
         raise UnservedHostError(f"STACK={asked} is none of {', '.join(get_args(Stack))}")
     if stack != "cpu" and (driver is None or not cards):
         raise UnservedHostError(
-            f"STACK={stack} needs an NVIDIA GPU and none is visible here: nvidia-smi must list it; "
-            "without STACK, the CPU is used"
+            f"STACK={stack} needs an NVIDIA GPU and none is visible here: nvidia-smi must list it, "
+            "and CUDA_VISIBLE_DEVICES must not hide it; without STACK, the CPU is used"
         )
     if fault := stack_fault(stack, driver, cards):
         raise UnservedHostError(fault)

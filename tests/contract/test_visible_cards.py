@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference.host import visible_cards
+from contract.stacks import visible_cards
 
 IDS = ["GPU-aaaa-1", "GPU-aabb-2", "GPU-cccc-3"]
 
