@@ -81,6 +81,9 @@ def test_a_jobs_whole_life(quorum: Quorum, bench: Bench) -> None:
     listed = json.loads(quorum("list", "--json").stdout)["data"]
     assert [job["status"] for job in listed] == ["completed"] * 2
     assert job_id in quorum("list").stdout
+    quorum.environment["COLUMNS"] = "80"
+    assert "…" not in quorum("list").stdout  # a cut id could not be copied
+    quorum.environment["COLUMNS"] = "200"
     compared = json.loads(quorum("compare", job_id, listed[0]["id"], "--json").stdout)
     assert compared["questions"] == 20
     assert compared["same_answer"] + len(compared["changed"]) == 20

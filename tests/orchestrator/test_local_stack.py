@@ -101,6 +101,11 @@ def test_a_folder_that_is_no_folder_is_not_sought_on_a_hub(root: Path, tmp_path:
     stack.check_inputs(train=False)
 
 
+def test_another_folder_is_not_taken_for_the_projects(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="is not the project's folder: change to it"):
+        LocalStack.of(tmp_path).check_inputs()
+
+
 def test_page_and_server_need_a_port_each(root: Path) -> None:
     port = free_port()
     stack = LocalStack.of(root, LocalOptions(api_port=port, inference_port=port))

@@ -15,7 +15,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 from orchestrator.api.schemas import ENDED, Job, JobList, Model
 from orchestrator.cli.client import Client, UnreachableError
@@ -27,6 +27,7 @@ from orchestrator.jobs.report import Accuracy, Report
 POLL_S = 0.5
 SAY_EVERY_S = 10.0
 BAR_CELLS = 30
+LISTED = ("file", "status", "done", "agreement", "accuracy", "left")
 MOST_MISSED_SHOWN = 10
 
 
@@ -122,7 +123,7 @@ def _rows(rows: dict[str, str | None]) -> Table:
 
 
 def list_table(jobs: JobList) -> Table:
-    table = Table("job", "file", "status", "done", "agreement", "accuracy", "left", box=None)
+    table = Table(Column("job", overflow="fold"), *LISTED, box=None)  # no id is cut
     for job in jobs.data:
         counts = job.request_counts
         table.add_row(

@@ -65,6 +65,8 @@ def _run(command: str, slot: Name, root: Path, options: LocalOptions, detach: bo
     from orchestrator.cli import local_background, local_run
 
     stack = _stack(root, options)
+    if refused := local_run.guarded(out, lambda: stack.check_inputs(train=command != "serve")):
+        raise typer.Exit(refused)
     if detach:
         raise typer.Exit(local_background.detach(stack, command, slot, out))
     console = _lasting()
@@ -93,12 +95,13 @@ def status(
     from orchestrator.cli.local_status import gather, view
     from orchestrator.local.stack import LocalStack
 
-    found = gather(LocalStack.of(root.resolve(), options))
+    stack = LocalStack.of(root.resolve(), options)
+    found = gather(stack)
     if as_json:
         print(found.model_dump_json())
     else:
         if not found.running:
-            out.print("nothing runs")
+            out.print(f"nothing runs in {stack.var}", markup=False, soft_wrap=True)
         out.print(view(found))
     raise typer.Exit(0 if found.running else FAILED)
 

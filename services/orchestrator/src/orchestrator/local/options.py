@@ -23,7 +23,9 @@ class LocalOptions:
     base: str = field(
         default="", metadata={"help": "a folder or hub id, instead of the recipe's base"}
     )
-    adapters: str = field(default="", metadata={"help": "served beside the model: name=folder,..."})
+    adapters: str = field(
+        default="", metadata={"help": "served beside the model: name=MODEL/DIGEST,..."}
+    )
     api_port: int = field(default=API_PORT, metadata={"help": "the port of page and API"})
     inference_port: int = field(default=0, metadata={"help": "vLLM's port; 0: a free one"})
     workers: int = field(default=2, metadata={"help": "processes that answer jobs"})

@@ -199,6 +199,9 @@ class LocalStack:
 
     def check_inputs(self, *, train: bool = True) -> None:
         """Raises StepError if the recipe, or a file or folder to train with, is missing."""
+        if not self._recipes.is_dir():
+            remedy = "change to it, or name it with --root"
+            raise StepError("root", f"{self.root} is not the project's folder: {remedy}")
         _ = self.model
         for file in self.options.train if train else ():
             if not Path(file).is_file():
