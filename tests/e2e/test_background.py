@@ -195,7 +195,7 @@ def test_a_state_folder_that_cannot_be_used_is_named(
     for words in ((command, "-d"), (command,)):
         refused = local("local", *words, STATE=str(taken))
         assert refused.returncode == 1
-        assert f"{taken} cannot be used: " in refused.stdout
+        assert f"{taken} cannot be used (" in refused.stdout
         assert "Traceback" not in refused.stderr
     assert local("local", "status", STATE=str(taken)).stdout.startswith("nothing runs")
     assert "nothing runs" in local("local", "down", STATE=str(taken)).stdout

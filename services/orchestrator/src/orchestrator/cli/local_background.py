@@ -38,7 +38,7 @@ def detach(stack: LocalStack, command: str, name: Name, console: Console) -> int
             began = output.tell()
             child = _start(stack, command, output.fileno())
     except OSError as error:
-        fault = f"{stack.var} cannot be used: {error}"
+        fault = f"{stack.var} cannot be used ({error}): set STATE to another folder"
         console.print(fault, style="bold red", markup=False, soft_wrap=True)
         return FAILED
     try:

@@ -136,7 +136,9 @@ def supervised(
             record = record_of(stack, command, with_service=told == "service")
             slot.write(record)
         except OSError as error:
-            raise StepError("state", f"{stack.var} cannot be used: {error}") from error
+            raise StepError(
+                "state", f"{stack.var} cannot be used ({error}): set STATE to another folder"
+            ) from error
         failure, failed_log = "", None
         try:
             stack.check(train=command != "serve", serve=told == "service")
