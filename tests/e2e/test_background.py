@@ -186,6 +186,14 @@ def test_a_wrong_setting_is_told_by_the_command_itself(
     assert reason in (refused.stdout + refused.stderr).replace("\n", " ")
 
 
+def test_a_process_that_cannot_start_is_told_at_once(local: Local) -> None:
+    refused = local("local", "serve", "-d", API_HOST="0.0.0.0", API_KEY="")
+    assert refused.returncode == 1, refused.stdout
+    assert "api failed: ended with exit code 2 before it was ready" in refused.stdout
+    assert "API_KEY" in refused.stdout
+    assert "runs in the background" not in refused.stdout
+
+
 @pytest.mark.parametrize("command", ["up", "serve", "train"])
 def test_a_state_folder_that_cannot_be_used_is_named(
     local: Local, tmp_path: Path, command: str

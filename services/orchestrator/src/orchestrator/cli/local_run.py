@@ -17,7 +17,7 @@ from orchestrator.cli.client import ApiError
 from orchestrator.cli.display import bar, duration
 from orchestrator.local.choice import UnservedHostError
 from orchestrator.local.processes import Child, Processes, StepError, bound_log
-from orchestrator.local.slots import Name, Process, Record, Slot, TakenError
+from orchestrator.local.slots import STOPPING, Name, Process, Record, Slot, TakenError
 from orchestrator.local.stack import LocalStack
 
 FAILED, INTERRUPTED = 1, 130
@@ -147,7 +147,7 @@ def supervised(
                 try:
                     yield supervisor
                 finally:
-                    supervisor.does("stopping")
+                    supervisor.does(STOPPING)
         except Exception as error:
             failure = str(error)
             failed_log = error.log if isinstance(error, StepError) else None

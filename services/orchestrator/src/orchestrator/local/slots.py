@@ -21,7 +21,7 @@ from contract import Stack
 
 Name = Literal["service", "trainer"]
 NAMES: tuple[Name, ...] = ("service", "trainer")
-STARTING = "starting"
+STARTING, STOPPING = "starting", "stopping"
 _FLOCK = "hhqqi0q"  # struct flock on 64-bit Linux: type, whence, start, length, process
 
 
@@ -63,7 +63,7 @@ class Record(BaseModel):
 
     @property
     def is_under_way(self) -> bool:
-        return self.doing != STARTING and self.ended is None
+        return self.doing not in (STARTING, STOPPING) and self.ended is None
 
 
 class TakenError(Exception):

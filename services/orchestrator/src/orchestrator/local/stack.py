@@ -189,7 +189,8 @@ class LocalStack:
                 remedy = "make local-environments makes it, in the project's folder"
                 raise StepError("environments", f"{python} does not exist; {remedy}")
         if train and what_trains(self.models_dir) == AT_WORK:
-            raise StepError("train", f"a trainer is already at work on {self.models_dir}")
+            reason = f"a trainer is already at work on {self.models_dir}"
+            raise StepError("train", f"{reason}; quorum local serve waits until it has ended")
         if serve:
             if self.api_port == self.inference_port:
                 reason = f"API_PORT and INFERENCE_PORT are both {self.api_port}: set another"
