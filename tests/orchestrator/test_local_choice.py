@@ -80,6 +80,16 @@ def test_a_stack_that_cannot_run_here_is_refused(
         choose_stack(stack, driver, cards, cpu_will_do=True)
 
 
+def test_a_gpu_whose_driver_is_silent_is_not_left_unused() -> None:
+    with pytest.raises(UnservedHostError, match="nvidia-smi does not answer"):
+        choose_stack("", None, [], cpu_will_do=False, device_is_there=True)
+    for asked, demo in (("", True), ("cpu", False)):
+        chosen = choose_stack(asked, None, [], cpu_will_do=demo, device_is_there=True)
+        assert chosen.stack == "cpu"
+    hidden = choose_stack("", "535.1", [], cpu_will_do=False, device_is_there=True)
+    assert hidden.stack == "cpu"
+
+
 def test_the_reason_names_the_cards() -> None:
     why = choose_stack("", "580.95.05", [H100, H100], cpu_will_do=False).why
     assert why == "it serves 2 x NVIDIA H100 80GB HBM3 with driver 580.95.05"

@@ -162,6 +162,11 @@ def visible_gpus() -> tuple[str | None, tuple[Card, ...]]:
     return driver, tuple(cards[i] for i in visible_cards(ids, chosen))
 
 
+def gpu_device_is_there() -> bool:
+    """True if the kernel shows an NVIDIA GPU to this machine or container."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
 def _memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 

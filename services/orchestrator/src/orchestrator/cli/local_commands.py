@@ -149,12 +149,18 @@ def _stack(root: Path, options: LocalOptions) -> LocalStack:
 
 
 def _choice(options: LocalOptions) -> Choice:
-    from orchestrator.cli.host_facts import visible_gpus
+    from orchestrator.cli.host_facts import gpu_device_is_there, visible_gpus
 
     driver, cards = visible_gpus()
     names = [(card.name, card.capability) for card in cards]
     try:
-        return choose_stack(options.stack, driver, names, cpu_will_do=options.is_demo)
+        return choose_stack(
+            options.stack,
+            driver,
+            names,
+            cpu_will_do=options.is_demo,
+            device_is_there=gpu_device_is_there(),
+        )
     except UnservedHostError as error:
         err.print(str(error), style="bold red", markup=False, soft_wrap=True)
         raise typer.Exit(FAILED) from error

@@ -28,17 +28,24 @@ def choose_stack(
     cards: Sequence[tuple[str, tuple[int, int]]],
     *,
     cpu_will_do: bool,
+    device_is_there: bool = False,
 ) -> Choice:
     """The stack for a host: `asked` if it can run there; if nothing is asked, the first that can.
 
     `cards` are names and compute capabilities. `cpu_will_do`: what is to be run is small enough for
-    a CPU, so a GPU that no stack serves is left alone.
+    a CPU, so a GPU that no stack serves is left alone. `device_is_there`: the kernel shows a GPU
+    of NVIDIA's, whether or not nvidia-smi does.
 
     Raises:
         UnservedHostError: with the remedy.
     """
     if asked:
         return _asked(asked, driver, cards)
+    if driver is None and device_is_there:
+        silent = "an NVIDIA GPU is here, but nvidia-smi does not answer: see what it says"
+        if cpu_will_do:
+            return Choice("cpu", silent)
+        raise UnservedHostError(f"{silent}; to run on the CPU instead, set STACK=cpu")
     if driver is None or not cards:
         return Choice("cpu", "no NVIDIA GPU is visible here")
     faults = {stack: stack_fault(stack, driver, cards) for stack in GPU_STACKS}
