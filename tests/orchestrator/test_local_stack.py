@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -161,6 +162,21 @@ def told(kind: str) -> bytes:
 def test_only_a_fault_that_needs_somebody_is_one(body: bytes, health: ServerHealth) -> None:
     with refusing(body) as port:
         assert ask_server(port) == health
+
+
+def test_a_program_that_does_not_speak_http_is_no_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            client, _ = listening.accept()
+            with client:
+                client.recv(1000)
+                client.sendall(b"-ERR unknown command\r\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        assert ask_server(listening.getsockname()[1]) == ServerHealth("away")
+        answering.join()
 
 
 def test_a_server_that_does_not_answer_is_away() -> None:

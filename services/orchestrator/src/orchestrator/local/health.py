@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.error
+from http.client import HTTPException
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -33,10 +34,10 @@ def ask_server(port: int) -> ServerHealth:
     except urllib.error.HTTPError as error:
         try:
             told = _Refusal.model_validate_json(error.read()).error
-        except (OSError, ValidationError):  # vLLM's own refusal has no text
+        except (OSError, HTTPException, ValidationError):  # vLLM's own refusal has no text
             return ServerHealth("starting", f"it answers with HTTP {error.code}")
         return ServerHealth(
             "unavailable" if told.type == "unavailable" else "starting", told.message
         )
-    except OSError:
+    except (OSError, HTTPException):  # or another program, which does not speak HTTP
         return ServerHealth("away")
