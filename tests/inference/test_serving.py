@@ -272,6 +272,62 @@ def test_a_refused_newer_model_waits_for_the_old_ones_jobs(launcher: Launcher) -
     launcher.until(lambda: "d2 is not served" in launcher.told())
 
 
+@pytest.mark.long
+def test_a_model_that_comes_back_waits_for_jobs_again(launcher: Launcher) -> None:
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: "d1 is served as it was trained" in launcher.log.read_text())
+    (launcher.engine / "reply").write_text("!" * 32)
+    launcher.publish("d2")
+    launcher.until(lambda: "d2 is not served" in launcher.log.read_text())
+    time.sleep(5)  # the old server is idle, but not for long enough
+    launcher.point_to("d1")
+    time.sleep(serving.IDLE_S)
+    launcher.point_to("d2")
+    time.sleep(serving.IDLE_S / 2)
+    assert launcher.names() == ["m@d1"]
+    launcher.until(lambda: "d2 is not served" in launcher.told())
+
+
+def test_a_model_that_cannot_be_read_ends_no_server(launcher: Launcher) -> None:
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: "d1 is served as it was trained" in launcher.log.read_text())
+    launcher.publish("d2")
+    launcher.point_to("d1")
+    (launcher.models / "m/d2/config.json").rename(launcher.models / "config.json")
+    launcher.point_to("d2")
+    launcher.until(lambda: "the server cannot be started ([Errno 2]" in launcher.log.read_text())
+    assert launcher.names() == ["m@d1"]
+
+
+TRANSFORMERS = """
+import runpy, sys
+if __name__ == "__main__":
+    sys.argv[1:] = ["--served-model-name", *sys.argv[2:]]
+    runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_transformers_server_keeps_its_model(launcher: Launcher, tmp_path: Path) -> None:
+    stub = tmp_path / "stub/transformers/cli/transformers.py"
+    stub.parent.mkdir(parents=True)
+    for folder in stub.parents[:2]:
+        (folder / "__init__.py").touch()
+    stub.write_text(TRANSFORMERS)
+    launcher.environment["PYTHONPATH"] += f"{os.pathsep}{tmp_path / 'stub'}"
+    launcher.environment["ENGINE"] = "transformers"
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: launcher.names() == ["m@d1"])
+    launcher.publish("d2")
+    said = "d2 is published; with ENGINE=transformers it is served after a restart"
+    launcher.until(lambda: said in launcher.log.read_text())
+    assert launcher.log.read_text().count(IMPORTED) == 1
+    launcher.kill_server()
+    launcher.until(lambda: launcher.names() == ["m@d2"])
+
+
 def test_a_model_that_is_taken_back_is_not_taken_up(launcher: Launcher) -> None:
     launcher.publish("d1")
     launcher.start()
@@ -331,6 +387,18 @@ def test_a_server_that_cannot_start_is_told_with_its_error(launcher: Launcher) -
     (launcher.engine / "dies").unlink()
     launcher.publish("d2")
     launcher.until(lambda: "d2 is served as it was trained" in launcher.log.read_text())
+
+
+@pytest.mark.long
+def test_deaths_of_another_model_do_not_count(launcher: Launcher) -> None:
+    (launcher.engine / "dies").write_text(DEATH)
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: len(launcher.started()) == serving.MOST_EARLY_DEATHS - 1)
+    launcher.publish("d2")
+    launcher.until(lambda: launcher.started().count("m@d2 m") == 1)
+    launcher.until(lambda: "is started again" in launcher.told("starting"))
+    assert launcher.told() == ""
 
 
 def test_another_programs_port_is_named_and_waited_for(launcher: Launcher) -> None:

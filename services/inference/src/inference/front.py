@@ -8,7 +8,9 @@ the old server keeps its own. Bytes are passed on as they come, and nothing is r
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import resource
 import socket
 import threading
@@ -29,6 +31,41 @@ OPEN_FILES = 65536
 # At the end, clients have this long to read what the server has answered.
 READ_S = 5.0
 POLL_S = 0.02
+# What stays as it is, is logged again after this time.
+SAY_EVERY_S = 30.0
+TRY_AGAIN_S = 1.0
+
+
+def listen(host: str, port: int, stop: threading.Event) -> socket.socket | None:
+    """The listening socket, once the port is free; None if a stop was requested before."""
+    said_at = float("-inf")
+    while not stop.is_set():
+        try:
+            if ":" not in host:
+                return socket.create_server((host, port), backlog=BACKLOG)
+            return socket.create_server(
+                (host, port),
+                family=socket.AF_INET6,
+                backlog=BACKLOG,
+                dualstack_ipv6=socket.has_dualstack_ipv6(),  # :: answers IPv4 too, as in vLLM
+            )
+        except OSError as error:
+            remedy = "look at INFERENCE_HOST and INFERENCE_PORT"
+            if error.errno == errno.EADDRINUSE:
+                remedy = "end the program that uses it, or set INFERENCE_PORT"
+            code = error.errno or 0  # negative if the host has no address
+            reason = os.strerror(code) if code > 0 else error.strerror
+            if time.monotonic() - said_at > SAY_EVERY_S:
+                said_at = time.monotonic()
+                log.error(
+                    "port %d of %s cannot be used (%s): %s",
+                    port,
+                    host,
+                    reason,
+                    remedy,
+                )
+        stop.wait(TRY_AGAIN_S)
+    return None
 
 
 class Front:

@@ -188,6 +188,11 @@ class ModelServer:
         name = self.contract.served_name
         return f"{name} is being started: {reached}; {so_far_s:.0f} s so far{last}"
 
+    def ask_to_end(self) -> None:
+        """Begin what `stop` waits for."""
+        if self._engine is not None:
+            self._engine.ask_to_end()
+
     def stop(self) -> None:
         """Let running requests end within DRAIN_S, and end the process."""
         self._ends.close()

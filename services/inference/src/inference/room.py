@@ -22,8 +22,6 @@ def lacks_room(
     `now` is the host with the old server at work, and `alone` the plan for the host without it.
     There is room only if the newer server gets all that it would get alone: it gets no more later.
     """
-    if settings.engine == "transformers":
-        return "ENGINE=transformers"
     if settings.stack == "cpu":
         needs = 2 * weights.size_bytes + settings.cpu_kv_cache_gib * GIB + PROCESS_BYTES
         if needs <= now.free_bytes:

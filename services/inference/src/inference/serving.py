@@ -8,11 +8,8 @@ beforehand what needs no GPU. At SIGTERM, running requests may end first.
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -26,7 +23,7 @@ from contract.published import CURRENT
 from contract.stand_in import Kind
 from contract.tenancy import AT_WORK, NO_TRAINER, what_trains
 from inference.errors import RefusedError
-from inference.front import BACKLOG, Front
+from inference.front import SAY_EVERY_S, Front, listen
 from inference.host import Host, this_host
 from inference.model_server import DiedEarlyError, ModelServer
 from inference.settings import Settings
@@ -34,7 +31,6 @@ from inference.settings import Settings
 log = logging.getLogger("inference")
 
 POLL_S = 1.0
-SAY_EVERY_S = 30.0
 # A newer model takes over after this time without a request. It is longer than a job's pause
 # between two shards.
 IDLE_S = 15.0
@@ -48,7 +44,7 @@ def serve(settings: Settings) -> None:
     """Serve the published model until SIGTERM, SIGINT or SIGHUP."""
     stop = threading.Event()
     with _signals(stop):
-        listening = _listen(settings, stop)
+        listening = listen(settings.inference_host, settings.inference_port, stop)
         if listening is not None:
             with Front(listening) as front:
                 Launcher(settings, front).run(stop)
@@ -70,39 +66,6 @@ def _signals(stop: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _listen(settings: Settings, stop: threading.Event) -> socket.socket | None:
-    """The listening socket, once the port is free; None if a stop was requested before."""
-    host, port = settings.inference_host, settings.inference_port
-    said_at = float("-inf")
-    while not stop.is_set():
-        try:
-            if ":" not in host:
-                return socket.create_server((host, port), backlog=BACKLOG)
-            return socket.create_server(
-                (host, port),
-                family=socket.AF_INET6,
-                backlog=BACKLOG,
-                dualstack_ipv6=socket.has_dualstack_ipv6(),  # :: answers IPv4 too, as in vLLM
-            )
-        except OSError as error:
-            remedy = "look at INFERENCE_HOST and INFERENCE_PORT"
-            if error.errno == errno.EADDRINUSE:
-                remedy = "end the program that uses it, or set INFERENCE_PORT"
-            code = error.errno or 0  # negative if the host has no address
-            reason = os.strerror(code) if code > 0 else error.strerror
-            if time.monotonic() - said_at > SAY_EVERY_S:
-                said_at = time.monotonic()
-                log.error(
-                    "port %d of %s cannot be used (%s): %s",
-                    port,
-                    host,
-                    reason,
-                    remedy,
-                )
-        stop.wait(POLL_S)
-    return None
 
 
 class _Refusal(NamedTuple):
@@ -130,6 +93,7 @@ class Launcher:
         self._refusal: _Refusal | None = None
         self._deaths = 0
         self._died_beside: set[Path] = set()
+        self._passed_over: Path | None = None
         self._quiet_since_s: float | None = None
         self._gap_since_s: float | None = None
         self._told_at_s = float("-inf")
@@ -144,7 +108,7 @@ class Launcher:
             self._tell("the server is being stopped", "starting")
             for server in (self._serving, self._next):  # both at once: a stop may take a while
                 if server is not None:
-                    server.engine.ask_to_end()
+                    server.ask_to_end()
             self._drop_next()
             self._stop_serving(None)
 
@@ -162,11 +126,12 @@ class Launcher:
                 waits_for or "another model is published",
             )
             self._drop_next()
-        if wanted is None:
-            if self._serving is None:
-                self._tell(str(waits_for), "starting")
-        elif self._serving is None or self._serving.model != wanted:
+        if wanted is not None and (self._serving is None or self._serving.model != wanted):
             self._go_on(wanted)
+            return
+        self._quiet_since_s = None
+        if self._serving is None:
+            self._tell(str(waits_for), "starting")
 
     def _not_yet(self) -> str | None:
         """The reason why no server may start now; None if one may."""
@@ -179,6 +144,9 @@ class Launcher:
 
     def _go_on(self, wanted: Path) -> None:
         """One step towards serving `wanted`."""
+        if self._serving is not None and self._settings.engine == "transformers":
+            self._pass_over(wanted)
+            return
         refusal = self._refusal
         if refusal and refusal.model == wanted and time.monotonic() < refusal.until_s:
             if self._serving is None or (refusal.kind == "unavailable" and self._is_idle()):
@@ -195,6 +163,17 @@ class Launcher:
             self._refusal = _Refusal(wanted, str(error), "unavailable")
         except DiedEarlyError as error:
             self._after_death(wanted, str(error))
+        except OSError as error:  # a full disk, or a volume that cannot be read for a while
+            self._after_death(wanted, f"the server cannot be started ({error})")
+
+    def _pass_over(self, wanted: Path) -> None:
+        """transformers' server does not report its requests, so it is not known when jobs end."""
+        if self._passed_over != wanted:
+            self._passed_over = wanted
+            log.info(
+                "%s is published; with ENGINE=transformers it is served after a restart",
+                wanted.name,
+            )
 
     def _begin(self, wanted: Path) -> None:
         """Plan the server of a model that is to take over, and start its process."""
@@ -256,6 +235,8 @@ class Launcher:
             log.warning("%s; it is started again once the old server has ended", reason)
             self._died_beside.add(wanted)
             return
+        if self._refusal is None or self._refusal.model != wanted:
+            self._deaths = 0  # another model died
         self._deaths += 1
         now_s = time.monotonic()
         if self._deaths % MOST_EARLY_DEATHS:
@@ -272,9 +253,7 @@ class Launcher:
         self._refusal = _Refusal(wanted, told, "unavailable", now_s + RETRY_S)
 
     def _is_idle(self) -> bool:
-        """True if the old server has had no request for `IDLE_S`. transformers' server does not
-        report its requests, so it keeps its model until a restart.
-        """
+        """True if the old server has had no request for `IDLE_S`."""
         assert self._serving is not None
         now_s = time.monotonic()
         if self._serving.client.busy():
