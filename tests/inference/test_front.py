@@ -111,6 +111,21 @@ def test_a_client_that_leaves_is_noticed_by_the_server(front: Front) -> None:
         assert accepted.recv(100) == b""
 
 
+def test_a_server_that_is_stuck_with_a_lost_client_is_freed(front: Front) -> None:
+    """It reads nothing before it has written, and the client read nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        front.pass_to(listening.getsockname()[1])
+        client = socket.create_connection(front.address)
+        accepted, _ = listening.accept()
+        accepted.settimeout(10)
+        client.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            client.sendall(LARGE)
+        threading.Timer(0.5, client.close).start()
+        with accepted, pytest.raises(ConnectionError):
+            accepted.sendall(LARGE + LARGE)
+
+
 def test_a_reply_is_passed_on_whole_at_the_end() -> None:
     """The server has ended while its last reply is on its way to a slow client."""
     with socket.socket() as client, socket.create_server(("127.0.0.1", 0)) as listening:

@@ -161,7 +161,7 @@ class _End(asyncio.Protocol):
             transport.abort()
         else:
             if transport.is_closing():
-                self._close_other()
+                self._end_other()
             else:
                 transport.resume_reading()
 
@@ -180,8 +180,12 @@ class _End(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if self._front is not None:
             self._front.passing.discard(self)
-        self._close_other()
+        self._end_other()
 
-    def _close_other(self) -> None:
-        if self._other is not None and self._other.transport is not None:
+    def _end_other(self) -> None:
+        if self._other is None or self._other.transport is None:
+            return
+        if self._front is not None:
+            self._other.transport.abort()  # nobody reads the server's reply any more
+        else:
             self._other.transport.close()  # what is not written yet is written first
