@@ -51,11 +51,12 @@ class Launcher:
             **environment,
         }
         self.root = root
+        self.program = ["-m", "inference"]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> None:
         with self.log.open("ab") as log:
-            argv = [sys.executable, "-m", "inference", *arguments]
+            argv = [sys.executable, *self.program, *arguments]
             self.process = subprocess.Popen(argv, env=self.environment, stdout=log, stderr=log)
 
     def publish(self, digest: str) -> None:
@@ -215,6 +216,23 @@ def test_an_unfit_host_is_refused_before_anything_starts(launcher: Launcher) -> 
     assert message.startswith("STACK=cu12 needs an NVIDIA GPU and none is visible here: install")
     assert launcher.log.read_text().count(message) == 1
     assert not launcher.started()
+
+
+def test_a_refused_host_is_looked_at_again(launcher: Launcher) -> None:
+    launcher.program = [
+        "-c",
+        "from inference import __main__, serving; serving.RETRY_S = 2.0; __main__.main()",
+    ]
+    launcher.publish("d1")
+    file = launcher.models / "m/d1/contract.json"
+    good = file.read_text()
+    contract = json.loads(good)
+    contract["provenance"]["versions"]["transformers"] = "1.0"
+    file.write_text(json.dumps(contract))
+    launcher.start()
+    launcher.until(lambda: "d1 was trained with transformers 1.0" in launcher.told())
+    file.write_text(good)
+    launcher.until(lambda: launcher.names() == ["m@d1"])
 
 
 @pytest.mark.long

@@ -54,6 +54,7 @@ class ModelServer:
         self.waits_because: str | None = None
         self.is_released = self._is_announced = False
         self._checks: Future[list[str]] | None = None
+        self._compared = 0
         self._settings = settings
         self._released_at_s = 0.0
         self._engine: Engine | None = None
@@ -139,6 +140,8 @@ class ModelServer:
             wrong = reply_faults(self.client, adapter.model, adapter.name)
             found += [f"adapter {adapter.name}: {reason}" for reason in wrong]
         if not found:
+            compared = (self.model, *(adapter.model for adapter in self._adapters))
+            self._compared = sum(len(recorded_replies(model)) for model in compared)
             with suppress(OSError):
                 self._last_start.parent.mkdir(parents=True, exist_ok=True)
                 self._last_start.write_text(f"{self._since_release_s():.0f}\n")
@@ -148,14 +151,13 @@ class ModelServer:
         """Log that it gets the requests from now on."""
         self._is_announced = True
         quantization = self._settings.quantization
-        compared = [recorded_replies(a) for a in (self.model, *(a.model for a in self._adapters))]
         log.info(
             "%s is served %s; %d recorded replies were compared",
             self.contract.digest,
             f"in {quantization}, so not exactly as it was trained"
             if quantization
             else "as it was trained",
-            sum(map(len, compared)),
+            self._compared,
         )
 
     def _check_alive(self) -> None:

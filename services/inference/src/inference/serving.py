@@ -74,7 +74,7 @@ class _Refusal(NamedTuple):
     model: Path
     text: str
     kind: Kind
-    until_s: float = float("inf")
+    until_s: float
 
 
 class Launcher:
@@ -158,9 +158,11 @@ class Launcher:
                 self._begin(wanted)
             self._advance()
         except (RefusedError, ContractError) as error:
+            # a host may change, but what a server answers to the checks does not
+            until_s = float("inf") if self._next else time.monotonic() + RETRY_S
             self._drop_next()
             log.error(str(error))
-            self._refusal = _Refusal(wanted, str(error), "unavailable")
+            self._refusal = _Refusal(wanted, str(error), "unavailable", until_s)
         except DiedEarlyError as error:
             self._after_death(wanted, str(error))
         except OSError as error:  # a full disk, or a volume that cannot be read for a while
