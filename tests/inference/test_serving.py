@@ -408,6 +408,17 @@ def test_a_server_that_cannot_start_is_told_with_its_error(launcher: Launcher) -
 
 
 @pytest.mark.long
+def test_a_death_in_the_checks_says_nothing_about_the_weights(launcher: Launcher) -> None:
+    (launcher.engine / "fails").touch()
+    launcher.publish("d1")
+    launcher.start()
+    launcher.until(lambda: "exit code 1 before it was ready" in launcher.told("starting"))
+    assert "is not served" not in launcher.log.read_text()
+    (launcher.engine / "fails").unlink()
+    launcher.until(lambda: launcher.names() == ["m@d1"])
+
+
+@pytest.mark.long
 def test_deaths_of_another_model_do_not_count(launcher: Launcher) -> None:
     (launcher.engine / "dies").write_text(DEATH)
     launcher.publish("d1")

@@ -31,6 +31,8 @@ log = logging.getLogger("inference")
 
 # Time for vLLM itself to stop, in addition to the time for requests.
 STOP_S = 20.0
+DYING_S = 30.0
+POLL_S = 0.2
 
 
 class DiedEarlyError(Exception):
@@ -139,13 +141,23 @@ class ModelServer:
         for adapter in self._adapters:
             wrong = reply_faults(self.client, adapter.model, adapter.name)
             found += [f"adapter {adapter.name}: {reason}" for reason in wrong]
-        if not found:
+        if found:
+            self._wait_for_death()
+        else:
             compared = (self.model, *(adapter.model for adapter in self._adapters))
             self._compared = sum(len(recorded_replies(model)) for model in compared)
             with suppress(OSError):
                 self._last_start.parent.mkdir(parents=True, exist_ok=True)
                 self._last_start.write_text(f"{self._since_release_s():.0f}\n")
         return found
+
+    def _wait_for_death(self) -> None:
+        """vLLM answers with errors for a moment if its engine has died, and then ends."""
+        until_s = time.monotonic() + DYING_S
+        while self.engine.exit_code() is None and not self.client.healthy():
+            if time.monotonic() > until_s:
+                break
+            time.sleep(POLL_S)
 
     def announce(self) -> None:
         """Log that it gets the requests from now on."""

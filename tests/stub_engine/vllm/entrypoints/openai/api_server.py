@@ -2,9 +2,10 @@
 
 Started by vLLM's own command line. The folder STUB_ENGINE tells it what to do: `reply` is what it
 answers, `tokens` what it tokenizes to. While `busy` is there it says that requests run, and while
-`hangs` is there it answers no post. While `slow` is there it writes that and loads. While `dies` is
-there it writes that and ends. It leaves its command line in `started`, a line a start, and each
-SIGTERM in `stops`. It ends a second after one, but not while `drains` is there.
+`hangs` is there it answers no post. While `fails` is there it answers a post with an error and ends
+soon after, as vLLM does if its engine has died. While `slow` is there it writes that and loads.
+While `dies` is there it writes that and ends. It leaves its command line in `started`, a line a
+start, and each SIGTERM in `stops`. It ends a second after one, but not while `drains` is there.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from typing import Any
 
 FOLDER = Path(os.environ["STUB_ENGINE"])
 NAMES: list[str] = []
+FAILED = threading.Event()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -31,6 +33,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self) -> None:
+        if FAILED.is_set():
+            self.send_error(503)
+            return
         if self.path == "/v1/models":
             self.send(json.dumps({"data": [{"id": name} for name in NAMES]}).encode())
             return
@@ -41,6 +46,11 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         while (FOLDER / "hangs").exists():
             time.sleep(0.1)
+        if (FOLDER / "fails").exists():
+            FAILED.set()
+            threading.Timer(2, os._exit, [1]).start()
+            self.send_error(500)
+            return
         found: dict[str, Any] = {"tokens": json.loads((FOLDER / "tokens").read_text())}
         if self.path != "/tokenize":
             text = (FOLDER / "reply").read_text()
