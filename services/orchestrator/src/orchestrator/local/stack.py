@@ -29,8 +29,8 @@ READY_TIMEOUT_S = 60.0
 SERVER_TIMEOUT_S = 600.0
 # A trainer that is asked to stop ends its step and writes a checkpoint.
 TRAINER_STOP_S = 120.0
-# The launcher gives requests DRAIN_S seconds, and vLLM itself some more.
-DRAIN_S, ENGINE_STOP_S = 60, 25
+# The launcher gives requests DRAIN_S seconds, vLLM 20, its children 10, and clients 5 to read.
+DRAIN_S, ENGINE_STOP_S = 60, 40
 CPU = Choice("cpu", "")
 
 
