@@ -103,7 +103,7 @@ def test_a_stop_asks_both_servers_to_end_at_once(launcher: Launcher) -> None:
     assert launcher.process is not None
     launcher.process.terminate()
     stops = launcher.engine / "stops"
-    launcher.until(lambda: stops.exists() and stops.read_text().count("\n") == 2, timeout_s=15)
+    launcher.until(lambda: stops.exists() and stops.read_text().count("\n") == 2, timeout_s=40)
     (launcher.engine / "drains").unlink()
     assert launcher.process.wait(30) == 0
 
