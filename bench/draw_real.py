@@ -27,7 +27,7 @@ def main() -> None:
             value, low, high = (100 * number for number in part["right"][side])
             axis.bar(place, value, color=colour)
             axis.errorbar(place, value, [[value - low], [high - value]], color="black", capsize=4)
-            axis.annotate(f"{value:.1f}", (place - 0.36, value + 1))
+            axis.annotate(f"{value:.1f}", (place, high + 2), ha="center")
         axis.axhline(100 * part["chance"], color="black", linestyle=":", label="chance")
         axis.set_xticks(range(len(sides)), [title for _, title, _ in sides])
         axis.set(title=f"{name}: % of {part['questions']} questions right", ylim=(0, 100))
