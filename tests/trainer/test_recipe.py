@@ -109,9 +109,12 @@ def test_the_command_line_replaces_files_and_base(tmp_path: Path, tiny_base: Pat
 RECIPES = Path(__file__).parents[2] / "services" / "trainer" / "recipes"
 
 
+SMALL = {"demo": "quorum-demo", "smollm2-135m": "quorum-smollm2"}
+
+
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.name)
 def test_the_projects_recipes_load(path: Path) -> None:
-    assert Recipe.load(path).name == ("quorum-demo" if path.stem == "demo" else "quorum-qwen2-7b")
+    assert Recipe.load(path).name == SMALL.get(path.stem, "quorum-qwen2-7b")
 
 
 def test_the_baselines_recipe_has_the_published_values() -> None:

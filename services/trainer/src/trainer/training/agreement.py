@@ -7,6 +7,7 @@ and the server would not. So one row is read both ways before training.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -24,12 +25,15 @@ MOST_SHARE = 0.05
 
 @torch.no_grad()
 def check_agreement(model: Any, row: Row, dtype: str, device: torch.device) -> None:
-    """Raises TrainerError if the trainer's loss of `row` is not the base's own."""
+    """Raises TrainerError if the trainer's loss of `row` is not the base's own.
+
+    A base whose own loss is not a number is left to the checks of the run.
+    """
     module = ReplyLoss(model, precision(dtype, device)).eval()
     ours = float(module(make_pack([row], 1.0, device))) / len(row.reply)
     own = _own_loss(module, row, dtype, device)
     model.train()
-    if abs(ours - own) <= max(MOST_NATS, MOST_SHARE * own):
+    if not math.isfinite(own) or abs(ours - own) <= max(MOST_NATS, MOST_SHARE * own):
         return
     raise TrainerError(
         f"the trainer cannot compute as this base does: the first row's reply has a loss of "
