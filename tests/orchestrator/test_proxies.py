@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -15,6 +16,7 @@ from orchestrator.errors import WaitingForModelError
 from orchestrator.local.stack import answers
 from orchestrator.model import check_server, find_model, make_client
 from orchestrator.settings import Settings
+from orchestrator.worker.connections import NoReplyError, connections
 from problem_files import problem_file
 from stub_proxy import StubProxy, set_proxies, stub_proxy
 from workers import Bench
@@ -60,8 +62,29 @@ def test_a_remote_model_server_is_asked_through_the_proxy(
     assert proxy.asked == ["http://models.example/v1/models"]
 
 
+@pytest.mark.parametrize("excluded", ["", "models.example"])
+def test_chat_requests_go_through_the_proxy_too(
+    proxy: StubProxy, settings: Settings, monkeypatch: pytest.MonkeyPatch, excluded: str
+) -> None:
+    monkeypatch.setenv("no_proxy", excluded)
+    remote = settings.model_copy(update={"inference_url": "http://models.example/v1"})
+
+    async def run() -> int | None:
+        async with connections(remote) as to_server:
+            with suppress(NoReplyError):  # there is no such host
+                return (await to_server.post("chat/completions", {})).status
+        return None
+
+    if excluded:
+        assert asyncio.run(run()) is None
+        assert proxy.asked == []
+    else:
+        assert asyncio.run(run()) == 502
+        assert proxy.asked == ["http://models.example/v1/chat/completions"]
+
+
 BAD = [
-    ("all_proxy", "socks5://127.0.0.1:1080", "pip install socksio"),
+    ("all_proxy", "socks5://127.0.0.1:1080", "set an HTTP proxy"),
     ("http_proxy", "gopher://127.0.0.1:1080", "has no usable address"),
     ("http_proxy", "127.0.0.1:port", "has no usable address"),
     ("https_proxy", "http://a..b:1", "has no usable address"),

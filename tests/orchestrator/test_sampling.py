@@ -16,9 +16,10 @@ from orchestrator.coordination.metering import Meter
 from orchestrator.errors import OtherModelServedError
 from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.records import Answer, Drawn, JobSettings
-from orchestrator.model import find_model, make_client
+from orchestrator.model import find_model
 from orchestrator.settings import Settings
 from orchestrator.worker.asking import Server
+from orchestrator.worker.connections import connections
 from orchestrator.worker.plan import option_order
 from orchestrator.worker.sampling import Sampler
 from problem_files import problem_file
@@ -29,8 +30,8 @@ ASKED = Asked(parse_problems(problem_file(1))[0], 0)
 
 def ask_all(settings: Settings, questions: list[Asked], **chosen: Any) -> list[Answer]:
     async def run() -> list[Answer]:
-        async with make_client(settings) as client:
-            server = Server(client, find_model(settings), Meter())
+        async with connections(settings) as to_server:
+            server = Server(to_server, find_model(settings), Meter())
             sampler = Sampler(server, JobSettings(**chosen))
             return await asyncio.gather(*map(sampler.answer, questions))
 
@@ -132,9 +133,9 @@ def test_a_restricted_reply_begins_with_whole_tokens(
 
     async def run() -> Answer:
         held = HeldLine(lead="Answer:", label=" {label}")
-        async with make_client(settings) as client:
+        async with connections(settings) as to_server:
             model = replace(find_model(settings), format=fmt, held=held)
-            sampler = Sampler(Server(client, model, Meter()), JobSettings(max_resamples=0))
+            sampler = Sampler(Server(to_server, model, Meter()), JobSettings(max_resamples=0))
             return await sampler.answer(ASKED)
 
     answer = asyncio.run(run())
@@ -190,8 +191,8 @@ def test_an_internal_error_fails_its_question_and_is_logged_once(
     model = replace(find_model(settings), format=broken)
 
     async def run() -> list[Answer]:
-        async with make_client(settings) as client:
-            sampler = Sampler(Server(client, model, Meter()), JobSettings())
+        async with connections(settings) as to_server:
+            sampler = Sampler(Server(to_server, model, Meter()), JobSettings())
             return [await sampler.answer(asked) for asked in many(3)]
 
     server.reply = lambda prompt, seed: "答案是：A"
@@ -208,9 +209,9 @@ def test_samples_drawn_before_are_not_drawn_again(settings: Settings, server: St
     server.samples.clear()
 
     async def run() -> Answer:
-        async with make_client(settings) as client:
+        async with connections(settings) as to_server:
             sampler = Sampler(
-                Server(client, find_model(settings), Meter()),
+                Server(to_server, find_model(settings), Meter()),
                 JobSettings(samples=5, early_stop=False),
             )
             return await sampler.answer(ASKED, [earlier])
@@ -239,8 +240,8 @@ def test_an_interrupted_vote_continues_with_its_earlier_samples(
         kept.append(drawn)
 
     async def run(asked: Asked) -> Answer:
-        async with make_client(settings) as client:
-            sampler = Sampler(Server(client, find_model(settings), Meter()), chosen)
+        async with connections(settings) as to_server:
+            sampler = Sampler(Server(to_server, find_model(settings), Meter()), chosen)
             return await sampler.answer(asked, list(kept), keep)
 
     rounds = 0
@@ -274,8 +275,8 @@ def test_the_samples_that_end_a_vote_are_written_once(
         kept.append(drawn)
 
     async def run() -> None:
-        async with make_client(settings) as client:
-            sampler = Sampler(Server(client, find_model(settings), Meter()), JobSettings())
+        async with connections(settings) as to_server:
+            sampler = Sampler(Server(to_server, find_model(settings), Meter()), JobSettings())
             await sampler.answer(ASKED, (), keep)
 
     asyncio.run(run())
@@ -347,8 +348,8 @@ def test_a_server_that_refuses_n_is_then_asked_one_by_one(
 
 
 async def one_then_all(settings: Settings, first: Asked, rest: list[Asked]) -> list[Answer]:
-    async with make_client(settings) as client:
-        sampler = Sampler(Server(client, find_model(settings), Meter()), JobSettings())
+    async with connections(settings) as to_server:
+        sampler = Sampler(Server(to_server, find_model(settings), Meter()), JobSettings())
         return [await sampler.answer(first), *await asyncio.gather(*map(sampler.answer, rest))]
 
 

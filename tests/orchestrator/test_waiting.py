@@ -14,7 +14,6 @@ from rq.serializers import JSONSerializer
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from contract import Sentence, parse_problems
-from orchestrator import model
 from orchestrator.coordination.metering import Meter
 from orchestrator.coordination.queueing import QUEUES
 from orchestrator.coordination.waiting import (
@@ -26,10 +25,12 @@ from orchestrator.coordination.waiting import (
 )
 from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.records import Answer, JobSettings
-from orchestrator.model import find_model, make_client
+from orchestrator.model import find_model
 from orchestrator.settings import Settings
+from orchestrator.worker import connections as connections_module
 from orchestrator.worker import endpoint, turns
 from orchestrator.worker.asking import Server
+from orchestrator.worker.connections import connections
 from orchestrator.worker.endpoint import Limits
 from orchestrator.worker.sampling import Sampler
 from problem_files import problem_file
@@ -47,8 +48,8 @@ def questions(count: int) -> list[Asked]:
 async def asking(
     settings: Settings, limits: Limits | None = None, **chosen: Any
 ) -> AsyncIterator[Sampler]:
-    async with make_client(settings) as client:
-        server = Server(client, find_model(settings), Meter(), limits)
+    async with connections(settings) as to_server:
+        server = Server(to_server, find_model(settings), Meter(), limits)
         yield Sampler(server, JobSettings(**chosen))
 
 
@@ -212,7 +213,7 @@ def test_an_endless_reply_is_given_up(settings: Settings, server: StubServer) ->
 def test_a_reply_too_large_for_memory_is_aborted(
     settings: Settings, server: StubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model, "LONGEST_BODY", 1 << 20)
+    monkeypatch.setattr(connections_module, "LONGEST_BODY", 1 << 20)
     server.fail = dripping(b"x" * 300_000)
     first, second = ask(settings, 2, Limits(2, 0))
     assert "it sent more than 1 MiB" in (first.error or "")

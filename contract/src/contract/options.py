@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -32,6 +33,11 @@ def own_texts(options: Sequence[str]) -> tuple[str, ...]:
 
     They are removed only if every option begins with its own; else the options stay unchanged.
     """
+    return _own_texts(tuple(options))
+
+
+@lru_cache(maxsize=4096)  # asked for each reply to the question
+def _own_texts(options: tuple[str, ...]) -> tuple[str, ...]:
     for patterns, marks in (
         (_LETTERED, LABELS),
         (_NUMBERED, [str(number) for number in range(1, len(LABELS) + 1)]),
@@ -42,7 +48,7 @@ def own_texts(options: Sequence[str]) -> tuple[str, ...]:
         carried = [text for text in texts if text is not None]
         if len(carried) == len(options) > 1:
             return tuple(carried)
-    return tuple(options)
+    return options
 
 
 def _behind(mark: str, option: str, patterns: Sequence[re.Pattern[str]]) -> str | None:

@@ -16,6 +16,8 @@ def plain(text: str) -> str:
 
 def origins(text: str) -> list[tuple[int, int]]:
     """For each character of `plain(text)`, the start and end of its origin in `text`."""
+    if _BOLD not in text and unicodedata.is_normalized("NFKC", text):
+        return [(index, index + 1) for index in range(len(text))]
     spelled, places, start = "", [], 0
     for piece in _PIECE.findall(text):
         normal = unicodedata.normalize("NFKC", piece)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
@@ -18,7 +19,24 @@ def proxy_options(url: str) -> dict[str, Any]:
 
     Without `trust_env` httpx2 also ignores SSL_CERT_FILE, so the certificates are read here.
     """
-    return {"trust_env": not is_near(url), "verify": httpx2.create_ssl_context()}
+    return {"trust_env": not is_near(url), "verify": certificates()}
+
+
+def certificates() -> ssl.SSLContext:
+    """The certificates to trust: SSL_CERT_FILE's, if it is set."""
+    return httpx2.create_ssl_context()
+
+
+def proxy_for(url: str) -> str | None:
+    """The address of the proxy that the environment names for `url`; None if it is asked
+    directly.
+    """
+    parts = urlsplit(url)
+    if is_near(url) or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    found = getproxies()
+    address = found.get(parts.scheme) or found.get("all")
+    return address if not address or "://" in address else f"http://{address}"
 
 
 def proxy_fault(url: str) -> str | None:
@@ -30,14 +48,15 @@ def proxy_fault(url: str) -> str | None:
         return None
     try:
         for name, address in getproxies().items():
-            if name in ("all", "http", "https"):
-                _check(address)
+            if name not in ("all", "http", "https"):
+                continue
+            if address.startswith("socks"):
+                return (
+                    f"the environment names a SOCKS proxy ({VARIABLES}), which is not used here: "
+                    f"set an HTTP proxy, or name the host {urlsplit(url).hostname} in no_proxy"
+                )
+            _check(address)
         httpx2.Client(**proxy_options(url)).close()
-    except ImportError:
-        return (
-            f"the environment names a SOCKS proxy ({VARIABLES}), and the package for it is "
-            f"missing: pip install socksio, or name the host {urlsplit(url).hostname} in no_proxy"
-        )
     except (ValueError, httpx2.InvalidURL):
         return (
             f"a proxy of the environment ({VARIABLES}) has no usable address; write "

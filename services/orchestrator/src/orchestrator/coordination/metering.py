@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import NamedTuple
 
 from redis import Redis
@@ -55,6 +56,7 @@ FAMILIES = {
 }
 
 
+@lru_cache(maxsize=1024)
 def field(name: str, *labels: str) -> str:
     """The hash field of one series; a histogram's last label is its bucket's number or "sum"."""
     return json.dumps([name, *labels], allow_nan=False)

@@ -11,13 +11,12 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
-from openai import AsyncOpenAI
-
 from contract import Message, Sentence
 from orchestrator.coordination.metering import Meter
 from orchestrator.model import ServedModel
 from orchestrator.replies import Completion
-from orchestrator.worker.endpoint import Body, Endpoint, Limits
+from orchestrator.worker.connections import Body, Connections
+from orchestrator.worker.endpoint import Endpoint, Limits
 from orchestrator.worker.failures import RequestFailedError
 
 TOP_LOGPROBS = 20
@@ -31,7 +30,7 @@ class Server:
 
     def __init__(
         self,
-        client: AsyncOpenAI,
+        connections: Connections,
         model: ServedModel,
         meter: Meter,
         limits: Limits | None = None,
@@ -40,7 +39,7 @@ class Server:
     ) -> None:
         self.model = model
         limits = limits or Limits()
-        self.endpoint = Endpoint(client, model.name, meter, limits, log_prompts=log_prompts)
+        self.endpoint = Endpoint(connections, model.name, meter, limits, log_prompts=log_prompts)
         self._ways_to_hold = [self._structured_outputs, self._guided_choice, self._likeliest]
 
     async def draw(
@@ -153,7 +152,10 @@ def _stripped(choices: Mapping[str, str]) -> dict[str, str]:
 
 async def all_of(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
     """The results of all. If one fails, the others are cancelled and its error is raised."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    several = list(coroutines)
+    if len(several) == 1:  # a task costs time
+        return [await several[0]]
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in several]
     try:
         return await asyncio.gather(*tasks)
     finally:

@@ -8,21 +8,18 @@ server's own words.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import httpx2
-import openai
 import structlog
-from openai import AsyncOpenAI
 
 from contract import Sentence
 from orchestrator.coordination.metering import Meter
 from orchestrator.coordination.waiting import waiting_for_model
 from orchestrator.errors import OtherModelServedError
-from orchestrator.model import in_words
 from orchestrator.replies import (
     Completion,
     UnusableReplyError,
@@ -30,6 +27,7 @@ from orchestrator.replies import (
     retry_after_s,
     server_words,
 )
+from orchestrator.worker.connections import Body, Connections, NoReplyError, Reply
 from orchestrator.worker.failures import (
     NOT_FOUND,
     Failure,
@@ -49,8 +47,6 @@ SAY_AGAIN_S = 30.0
 SILENT_FAILURE_S = 2.0
 SILENCE_S = 7.0
 
-Body = dict[str, Any]
-
 
 class Limits(NamedTuple):
     """A request is given up after `tries` tries over `over_s` seconds while others are answered."""
@@ -68,7 +64,7 @@ class Endpoint:
 
     def __init__(
         self,
-        client: AsyncOpenAI,
+        connections: Connections,
         model: str,
         meter: Meter,
         limits: Limits,
@@ -80,13 +76,11 @@ class Endpoint:
         self.waits: dict[object, tuple[float, Sentence]] = {}
         self.replied_at = time.monotonic()
         self._open = 0
-        self._client = client
+        self._connections = connections
         self._meter = meter
         self._limits = limits
         self._log_prompts = log_prompts
         self._say_again_at = 0.0
-        timeout = client.timeout
-        self._longest_s = timeout if isinstance(timeout, int | float) else None
 
     async def complete(self, body: Body, *, is_optional: bool = False) -> list[Completion]:
         """The completions of one request, which is repeated until it gets some.
@@ -163,7 +157,7 @@ class Endpoint:
                 "waiting for replies: {count} requests to {url} are under way, and for {seconds} s "
                 "none was answered",
                 count=self._open,
-                url=str(self._client.base_url),
+                url=self._connections.url,
                 seconds=max(int(silence_s // 10 * 10), round(SILENCE_S)),
             )
         return None
@@ -186,25 +180,17 @@ class Endpoint:
     async def _try(self, body: Body) -> list[Completion] | Failure:
         asked = {"model": self.model, **body}
         try:
-            # The client's own limit is between two bytes, and some servers send blanks while they
-            # work.
             with self._meter.asking():
-                async with asyncio.timeout(self._longest_s):
-                    reply = await self._client.post(
-                        "/chat/completions",
-                        cast_to=httpx2.Response,
-                        body=asked,
-                        options={"max_retries": 0},  # complete() repeats it and keeps the note
-                    )
-                completions = read_completions(reply.content)
+                reply = await self._connections.post("chat/completions", asked)
+                if not 200 <= reply.status < 300:
+                    return await self._refused(reply)
+                completions = read_completions(reply.body)
         except UnusableReplyError as error:
             reason = Sentence("unusable-reply", "the model server: {reason}", reason=error.sentence)
             return Failure(with_redirect(reason, reply), error.code or 200)
-        except openai.APIStatusError as error:
-            return await self._refused(error)
         except TimeoutError:
             return Failure(self._no_whole_reply(), None)
-        except openai.APIConnectionError as error:
+        except NoReplyError as error:
             return Failure(self._no_reply(error), None)
         self.replied_at = time.monotonic()
         if self._log_prompts:
@@ -212,53 +198,50 @@ class Endpoint:
             log.info("asked", request=asked, replies=replies)
         return completions
 
-    async def _refused(self, error: openai.APIStatusError) -> Failure:
+    async def _refused(self, reply: Reply) -> Failure:
         """The failure that an error's status means.
 
         Raises:
             OtherModelServedError: the status is 404, and the model is no longer listed.
         """
-        status, body = error.status_code, error.response.content
-        if status == NOT_FOUND:
+        if reply.status == NOT_FOUND:
             if not await self._lists_the_model():
                 raise OtherModelServedError(
                     Sentence(
                         "weights-gone",
                         "the weights are no longer served: {words}",
-                        words=server_words(body),
+                        words=server_words(reply.body),
                     )
                 )
             reason = Sentence(
                 "listed-but-404",
                 "{url} lists {model} but answers 404 to chat requests; look at INFERENCE_URL and "
                 "at what is in front of the server: {words}",
-                url=str(self._client.base_url),
+                url=self._connections.url,
                 model=self.model,
-                words=server_words(body),
+                words=server_words(reply.body),
             )
         else:
-            reason = answers_with(status, body, str(error.response.url))
-        reason = with_redirect(reason, error.response)
-        return Failure(reason, status, retry_after_s(error.response.headers))
+            reason = answers_with(reply.status, reply.body, reply.url)
+        return Failure(with_redirect(reason, reply), reply.status, retry_after_s(reply.headers))
 
     def _no_whole_reply(self) -> Sentence:
         return Sentence(
             "no-whole-reply",
             "no whole reply from {url} in {seconds:g} s",
-            url=str(self._client.base_url),
-            seconds=self._longest_s or 0,
+            url=self._connections.url,
+            seconds=self._connections.longest_s,
         )
 
-    def _no_reply(self, error: openai.APIConnectionError) -> Sentence:
-        url, said = str(self._client.base_url), in_words(error)
-        if cause := str(error.__cause__ or ""):
-            said = Sentence("with-cause", "{error} ({cause})", error=said, cause=cause)
-        return Sentence("no-reply", "no reply from {url}: {error}", url=url, error=said)
+    def _no_reply(self, error: NoReplyError) -> Sentence:
+        return Sentence(
+            "no-reply", "no reply from {url}: {error}", url=self._connections.url, error=str(error)
+        )
 
     async def _lists_the_model(self) -> bool:
         try:
-            found = await self._client.get("/models", cast_to=object)
-        except (openai.APIError, ValueError):  # it may declare JSON and send something else
+            found = json.loads((await self._connections.get("models")).body)
+        except (NoReplyError, TimeoutError, ValueError):
             return False
         return self.model in listed_models(found)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import httpx2
-
 from contract import Sentence
 from orchestrator.replies import server_answers
+from orchestrator.worker.connections import Reply
 
 # Client errors that may pass: key, balance, permission, conflict, request timeout, a failed
 # generation (text-generation-inference's 424), rate limits; also the answers of a wrong address.
@@ -84,13 +83,13 @@ def answers_with(status: int, body: bytes, url: str) -> Sentence:
     return said
 
 
-def with_redirect(reason: Sentence, reply: httpx2.Response) -> Sentence:
+def with_redirect(reason: Sentence, reply: Reply) -> Sentence:
     """`reason`, and where the reply came from if that is another address than the request's."""
-    if not reply.history:
+    if not reply.is_redirected:
         return reason
     return Sentence(
         "redirected",
         "{reason}; it was redirected to {url}: set INFERENCE_URL to where it leads",
         reason=reason,
-        url=str(reply.url),
+        url=reply.url,
     )

@@ -37,6 +37,7 @@ from orchestrator.model import make_client
 from orchestrator.replies import writable
 from orchestrator.settings import Settings
 from orchestrator.worker.asking import Server
+from orchestrator.worker.connections import connections
 from orchestrator.worker.endpoint import Limits
 from orchestrator.worker.sampling import Sampler
 from orchestrator.worker.starting import ready_model
@@ -121,6 +122,7 @@ async def _answer_open(
     async with (
         connect_async(settings.redis_url, REDIS_TIMEOUT_S) as lease_client,
         make_client(settings) as client,
+        connections(settings) as to_server,
         hold_lease(lease_client, lease_key(job.id, shard), store.journal(job.id, shard)) as lease,
         open_journal(store.journal(job.id, shard), lease.check) as journal,
     ):
@@ -142,7 +144,7 @@ async def _answer_open(
         del answers
         meter = Meter()
         limits = Limits(settings.give_up_tries, settings.give_up_after_s)
-        server = Server(client, model, meter, limits, log_prompts=settings.log_prompts)
+        server = Server(to_server, model, meter, limits, log_prompts=settings.log_prompts)
         sampler = Sampler(server, job.settings)
         turn = Turn(
             sampler,

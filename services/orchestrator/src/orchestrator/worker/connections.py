@@ -1,0 +1,122 @@
+"""The connections to the model server, used by one shard: a request goes out, a reply comes back.
+
+Status and body are not judged here. The package openai is not used for requests: it looks at every
+pooled connection for each of them, which took most of a worker's time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from orchestrator.proxies import certificates, proxy_for
+from orchestrator.settings import Settings
+
+# More than the size of 33 samples of 16,000 tokens, each token with its log-probability.
+LONGEST_BODY = 128 << 20
+# Idle connections are closed before uvicorn, which vLLM uses, closes them after 5 s.
+KEEP_IDLE_S = 4.0
+LONGEST_HEADER_BYTES = 64 << 10
+Body = dict[str, Any]
+
+
+class Reply(NamedTuple):
+    """A whole reply of any status. `url` is where it came from; `is_redirected` is True if that is
+    another address than the request's.
+    """
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+    url: str
+    is_redirected: bool = False
+
+
+class NoReplyError(Exception):
+    """No whole reply came; the text says why."""
+
+
+class Connections:
+    """`url` is the API's address. A reply that takes longer than `longest_s` is no reply."""
+
+    def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
+        self.url = settings.inference_url.rstrip("/") + "/"
+        self.longest_s = settings.request_timeout_s
+        self._session = session
+        self._proxy = proxy_for(settings.inference_url)
+
+    async def get(self, path: str) -> Reply:
+        """Raises NoReplyError, TimeoutError."""
+        return await self._ask("GET", path)
+
+    async def post(self, path: str, body: Body) -> Reply:
+        """Raises NoReplyError, TimeoutError."""
+        return await self._ask("POST", path, json.dumps(body).encode())
+
+    async def _ask(self, method: str, path: str, body: bytes | None = None) -> Reply:
+        try:
+            # The limit is for the whole reply: some servers send blanks while they work.
+            async with (
+                asyncio.timeout(self.longest_s),
+                self._session.request(
+                    method, self.url + path, data=body, proxy=self._proxy
+                ) as response,
+            ):
+                return Reply(
+                    response.status,
+                    await _read(response),
+                    response.headers,
+                    str(response.url),
+                    is_redirected=bool(response.history),
+                )
+        except aiohttp.ClientError as error:
+            raise NoReplyError(_in_words(error)) from error
+
+
+@asynccontextmanager
+async def connections(settings: Settings) -> AsyncIterator[Connections]:
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_IDLE_S, ssl=certificates())
+    async with aiohttp.ClientSession(
+        connector=connector,
+        headers={
+            "Authorization": f"Bearer {settings.inference_api_key or 'none'}",
+            "Content-Type": "application/json",
+            "User-Agent": f"quorum/{version('quorum-orchestrator')}",
+        },
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+        max_line_size=LONGEST_HEADER_BYTES,
+        max_field_size=LONGEST_HEADER_BYTES,
+    ) as session:
+        yield Connections(session, settings)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body. One that is too large for memory is not read to its end.
+
+    Raises:
+        ClientPayloadError: it is too large, or broke off.
+    """
+    parts, received = [], 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        received += len(part)
+        if received > LONGEST_BODY:
+            raise aiohttp.ClientPayloadError(f"it sent more than {LONGEST_BODY >> 20} MiB")
+    return b"".join(parts)
+
+
+def _in_words(error: aiohttp.ClientError) -> str:
+    """A system error in the system's words. aiohttp's own name the address a second time."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    number = getattr(cause, "errno", None) or 0
+    if number > 0:
+        return os.strerror(number)
+    return getattr(cause, "strerror", None) or str(error) or type(error).__name__
