@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -44,7 +45,11 @@ class Bench:
     def environment(self) -> dict[str, str]:
         """The settings as environment variables for a worker."""
         values = self.settings.model_dump(mode="json")
-        return {key.upper(): str(value) for key, value in values.items() if value is not None}
+        return {
+            key.upper(): json.dumps(value) if isinstance(value, dict) else str(value)
+            for key, value in values.items()
+            if value is not None
+        }
 
     def drawn(self, job: JobFile) -> list[Sample]:
         """Journaled samples of questions without an answer."""

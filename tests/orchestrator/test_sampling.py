@@ -69,6 +69,13 @@ def test_two_equal_samples_settle_a_vote_of_three_in_one_request(
     assert (answer.flags, answer.samples_saved, len(server.requests)) == (("early_stop",), 1, 1)
 
 
+def test_extra_body_is_part_of_every_request(settings: Settings, server: StubServer) -> None:
+    extra = {"chat_template_kwargs": {"enable_thinking": False}, "top_k": 20}
+    ask(settings.model_copy(update={"extra_body": extra}))
+    assert server.requests
+    assert all(extra.items() <= request.items() for request in server.requests)
+
+
 def test_every_sampling_value_is_sent(settings: Settings, server: StubServer) -> None:
     server.reply = lambda prompt, seed: "答案是：B"
     ask(settings, temperature=0.3, top_p=0.9, max_tokens=77, seed=5)

@@ -13,7 +13,7 @@ from contract.settings import read_settings
 from orchestrator.settings import ApiSettings, Settings
 
 WRONG = [
-    ("CONCURRENCY", "secret", "CONCURRENCY: Input should be a valid integer"),
+    ("CONCURRENCY", "secret", "CONCURRENCY: write a whole number from 1 on, or auto"),
     ("REDIS_URL", "nothing", "REDIS_URL: it is no address of Redis; write redis://"),
     ("REDIS_URL", "redis://host:6379/x", "REDIS_URL: its database must be a number"),
     ("REDIS_URL", "redis://host:port/0", "REDIS_URL: it is no address of Redis; write redis://"),
@@ -26,6 +26,9 @@ WRONG = [
     ("INFERENCE_API_KEY", "secret\n", "INFERENCE_API_KEY: it may hold printable ASCII"),
     ("INFERENCE_API_KEY", "sécret", "INFERENCE_API_KEY: it may hold printable ASCII"),
     ("MODEL_NAME", "", "MODEL_NAME: String should have at least 1 character"),
+    ("EXTRA_BODY", "secret", "EXTRA_BODY: it is no JSON object"),
+    ("EXTRA_BODY", '["secret"]', "EXTRA_BODY: it is no JSON object"),
+    ("EXTRA_BODY", '{"seed": 1}', "EXTRA_BODY: it may not hold seed, which each request sets"),
     ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'json' or 'text'"),
 ]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fastapi.responses import JSONResponse, Response
 
 from contracts import make_contract
@@ -22,6 +23,8 @@ from problem_files import problem_file
 from strange_replies import UNUSABLE, USABLE
 from stub_server import StubServer
 from workers import Bench, kill_session, until
+
+IN_FLIGHT = 4  # the bench's CONCURRENCY
 
 
 def test_a_job_ends_with_all_answers_in_the_order_posted(bench: Bench) -> None:
@@ -89,13 +92,13 @@ def test_a_worker_killed_between_rounds_loses_no_sample(bench: Bench, server: St
     disturbed = bench.post(data, JobSettings(samples=5))
     victim = bench.start_worker()
     deadline = time.monotonic() + 60
-    while server.in_flight < bench.settings.concurrency:
+    while server.in_flight < IN_FLIGHT:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     kill_session(victim)
     before = bench.answers(disturbed)
     kept = {sample.seed for sample in bench.drawn(disturbed)}
-    assert len(kept) >= 3 * bench.settings.concurrency
+    assert len(kept) >= 3 * IN_FLIGHT
     server.fail, server.latency_s = lambda body: None, 0.0
     while server.in_flight:
         time.sleep(0.1)
@@ -302,3 +305,65 @@ def test_problems_with_the_same_text_are_all_answered(bench: Bench) -> None:
     returned = [json.loads(line) for line in bench.read(job, "submission.jsonl").splitlines()]
     assert [row["id"] for row in returned] == [row["id"] for row in rows]
     assert all(question["answer"] for row in returned for question in row["questions"])
+
+
+def test_the_next_shard_begins_while_a_question_of_the_last_waits(
+    bench: Bench, server: StubServer
+) -> None:
+    """Problem 0 is answered only once problem 9 of another shard was asked."""
+    data = problem_file(12, 1)
+
+    def fail(body: dict[str, Any]) -> Response | None:
+        asked = "".join(b["messages"][-1]["content"] for b in server.requests)
+        waits = "第0题" in body["messages"][-1]["content"] and "第9题" not in asked
+        return JSONResponse({}, 503) if waits else None
+
+    server.fail = fail
+    job = bench.post(data)
+    assert [place.questions for place in job.shards] == [8, 4]
+    bench.start_worker()
+    bench.wait(job)
+    assert len(bench.answers(job)) == 12
+
+
+@pytest.mark.parametrize(
+    ("questions", "workers", "shards"),
+    [
+        (10, 4, [10]),
+        (200, 4, [50, 50, 50, 50]),
+        (200, 2, [100, 100]),
+        (2048, 1, [2048]),
+        (3000, 1, [1500, 1500]),
+        (5000, 2, [1250, 1250, 1250, 1250]),
+    ],
+)
+def test_shards_are_equal_and_enough_for_all_workers(
+    tmp_path: Path, questions: int, workers: int, shards: list[int]
+) -> None:
+    store, data = JobStore(tmp_path), io.BytesIO(problem_file(questions, 1))
+    job, _ = store.create(data, "f", JobSettings(), 2048, workers=workers)
+    assert [place.questions for place in job.shards] == shards
+    asked = [asked.key for shard in range(len(shards)) for asked in store.shard(job, shard)]
+    assert asked == [(f"p{i}", 0) for i in range(questions)]
+
+
+def test_a_vote_drawn_at_once_has_the_winner_of_a_vote_in_rounds(
+    bench: Bench, server: StubServer, tmp_path: Path
+) -> None:
+    data = problem_file(20)
+    in_rounds = bench.post(data)
+    bench.start_worker()
+    bench.wait(in_rounds)
+    bench.stop_workers()
+    publish(bench.settings, "d")
+    server.served = "m@d"
+    own = {"model_contract": "published", "concurrency": 100}
+    bench.settings = bench.settings.model_copy(update=own)
+    at_once = bench.post(data)
+    bench.start_worker()
+    bench.wait(at_once)
+    assert bench.read(at_once, "submission.jsonl") == bench.read(in_rounds, "submission.jsonl")
+    assert not any(answer.at_once for answer in bench.answers(in_rounds).values())
+    assert all(answer.at_once for answer in bench.answers(at_once).values())
+    report = json.loads(bench.read(at_once, "report.json"))
+    assert report["votes_at_once"] == 40

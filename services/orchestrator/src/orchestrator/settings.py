@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit
 
-from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings
+from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode
 
 from contract.settings import url_fault
 from orchestrator.proxies import proxy_fault
+
+# What a request says by the job's settings and the question.
+_OWN_KEYS = frozenset({"model", "messages", "n", "seed", "stream"})
 
 
 class Settings(BaseSettings):
@@ -37,8 +41,9 @@ class Settings(BaseSettings):
     api_key: str = ""
     max_upload_mib: int = Field(200, ge=1)
     shard_questions: int = Field(2048, ge=1)
-    concurrency: int = Field(256, ge=1)
+    concurrency: int | Literal["auto"] = "auto"
     request_timeout_s: float = Field(600, gt=0)
+    extra_body: Annotated[dict[str, JsonValue], NoDecode] = {}
     give_up_tries: int = Field(10, ge=1)
     give_up_after_s: float = Field(300, ge=0)
     log_format: Literal["json", "text"] = "json"
@@ -50,6 +55,30 @@ class Settings(BaseSettings):
         if fault := url_fault(url):
             raise ValueError(fault)
         return url
+
+    @field_validator("concurrency", mode="before")
+    @classmethod
+    def _is_a_count(cls, value: object) -> object:
+        text = str(value)
+        if text != "auto" and not (text.isdecimal() and int(text)):
+            raise ValueError("write a whole number from 1 on, or auto")
+        return value if text == "auto" else int(text)
+
+    @field_validator("extra_body", mode="before")
+    @classmethod
+    def _is_an_object(cls, text: object) -> object:
+        if not isinstance(text, str):
+            return text
+        try:
+            found = json.loads(text or "{}")
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            reason = 'it is no JSON object; write {"name": value}'
+            raise ValueError(reason)  # noqa: TRY004 # pydantic wants this one
+        if own := sorted(_OWN_KEYS & found.keys()):
+            raise ValueError(f"it may not hold {', '.join(own)}, which each request sets itself")
+        return found
 
     @field_validator("redis_url")
     @classmethod

@@ -114,7 +114,7 @@ class JobViews:
             return waiting_for_room(room)
         if work.state != "ok":
             return work.state
-        if not work.has_workers:
+        if not work.workers:
             return _NO_WORKER
         if job_id in work.scheduler.faults:
             return waiting_for_another_try(work.scheduler.faults[job_id])

@@ -9,6 +9,7 @@ import structlog
 
 from contract import Sentence
 from orchestrator.coordination.connection import CoordinationError, connect
+from orchestrator.coordination.heartbeat import count_workers
 from orchestrator.coordination.leases import leased_jobs
 from orchestrator.coordination.queueing import Scheduler
 from orchestrator.coordination.silence import silent_jobs
@@ -23,7 +24,8 @@ REDIS_TIMEOUT_S = 5.0  # with the pause between two scans, a note is there withi
 
 
 class WorkWatch:
-    """`state` is "ok", or the reason why the last scan failed; `waits` holds the reasons why jobs
+    """`state` is "ok", or the reason why the last scan failed; `workers` is the number of
+    workers that reported; `waits` holds the reasons why jobs
     wait. `at_work` holds the jobs that workers have, `silent` those of them whose worker has not
     been heard of.
     """
@@ -33,7 +35,7 @@ class WorkWatch:
         # nothing here blocks on Redis, so every command may have a limit
         self.scheduler = Scheduler(store, connect(settings.redis_url, REDIS_TIMEOUT_S))
         self.state = "ok"
-        self.has_workers = True
+        self.workers = 1
         self.waits: dict[str, Sentence] = {}
         self.at_work: set[str] = set()
         self.silent: set[str] = set()
@@ -53,7 +55,7 @@ class WorkWatch:
 
     def _read(self) -> None:
         self.scheduler.scan()
-        self.has_workers = self.scheduler.has_workers()
+        self.workers = count_workers(self.scheduler.connection)
         self.waits = read_waits(self.scheduler.connection)
         self.at_work = leased_jobs(self.scheduler.connection)
         self.silent = silent_jobs(self.scheduler.connection)

@@ -141,10 +141,6 @@ class Scheduler:
         self._idle_since, self.faults = seen, faults
         return count
 
-    def has_workers(self) -> bool:
-        """True if any worker reported within the last seconds."""
-        return count_workers(self.connection) > 0
-
     def see_to(self, job: JobFile, seen: dict[str, float] | None = None) -> int:
         """Enqueue a job's shards that should be running and are not, or finish a cancelled job."""
         open_shards = self._store.open_shards(job)
@@ -162,6 +158,13 @@ class Scheduler:
         if stalled:
             self._enqueue(job, stalled)
         return len(stalled)
+
+    def next_free(self, job: JobFile) -> int | None:
+        """The first open shard that no worker has; one that is queued only if there is no other."""
+        queue = make_queue(self.connection, f"shards-{job.settings.priority}").key
+        free = [n for n in self._store.open_shards(job) if self._holder(job, n) is not Held.ALIVE]
+        unqueued = [n for n in free if self.connection.lpos(queue, rq_id(job.id, n)) is None]
+        return next(iter(unqueued or free), None)
 
     def _stalled(self, job: JobFile, open_shards: list[int], seen: dict[str, float]) -> list[int]:
         """The open shards to enqueue now: no worker has them, and the job may have more shards

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import BinaryIO
 
 from contract import iter_problems
 from contract.files.jsonl import read_lines
 from orchestrator.jobs.records import ShardPlace
+
+# A worker needs about as long to take up a smaller shard as to answer it.
+FEWEST_QUESTIONS = 25
 
 
 def copy_hashed(source: BinaryIO, target: Path) -> str:
@@ -21,15 +25,19 @@ def copy_hashed(source: BinaryIO, target: Path) -> str:
     return digest.hexdigest()
 
 
-def cut_into_shards(path: Path, shard_questions: int) -> tuple[list[ShardPlace], bool]:
+def cut_into_shards(
+    path: Path, most_questions: int, workers: int = 1
+) -> tuple[list[ShardPlace], bool]:
     """Cut a file into shards of whole problems. The bool is True if every question has a key.
 
-    A shard ends with the problem that makes it reach `shard_questions` questions.
+    The shards are about equal. They are as many as the workers or a multiple, so that all workers
+    end together. A shard has at most `most_questions`, and the rest of the problem that reaches
+    them.
 
     Raises:
         ProblemFileError: the file has faults.
     """
-    shards: list[ShardPlace] = []
+    pieces: list[ShardPlace] = []
     labelled = True
     with path.open("rb") as file:
         offset = line = problems = questions = 0
@@ -39,13 +47,34 @@ def cut_into_shards(path: Path, shard_questions: int) -> tuple[list[ShardPlace],
             problems += 1
             questions += len(problem.questions)
             labelled = labelled and all(q.answer is not None for q in problem.questions)
-            if questions >= shard_questions:
-                shards.append(
+            if questions >= min(FEWEST_QUESTIONS, most_questions):
+                pieces.append(
                     ShardPlace(offset=offset, line=line, problems=problems, questions=questions)
                 )
                 problems = questions = 0
         if problems:
-            shards.append(
+            pieces.append(
                 ShardPlace(offset=offset, line=line, problems=problems, questions=questions)
             )
-    return shards, labelled
+    total = sum(piece.questions for piece in pieces)
+    rounds = math.ceil(total / (workers * most_questions))
+    return _joined(pieces, math.ceil(total / max(rounds * workers, 1))), labelled
+
+
+def _joined(pieces: list[ShardPlace], questions: int) -> list[ShardPlace]:
+    """Neighbouring pieces together, each time until they have so many questions."""
+    shards: list[ShardPlace] = []
+    is_full = True
+    for piece in pieces:
+        if is_full:
+            shards.append(piece)
+        else:
+            last = shards[-1]
+            shards[-1] = last.model_copy(
+                update={
+                    "problems": last.problems + piece.problems,
+                    "questions": last.questions + piece.questions,
+                }
+            )
+        is_full = shards[-1].questions >= questions
+    return shards

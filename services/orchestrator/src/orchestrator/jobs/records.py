@@ -178,7 +178,8 @@ class Answer(_Frozen):
     """A line of a journal and of answers.jsonl: the result of a question that is done.
 
     `id` and `index` name the problem's row and the question in it; `key` is the answer in the file.
-    Earlier versions wrote no `error_message`.
+    `at_once`: all samples were asked for together, although early stopping is on. Earlier versions
+    wrote no `error_message` and no `at_once`.
     """
 
     id: str
@@ -190,6 +191,7 @@ class Answer(_Frozen):
     flags: tuple[Flag, ...] = ()
     samples: tuple[Sample, ...] = ()
     samples_saved: int = 0
+    at_once: bool = False
     prompt_tokens: int = 0
     latency_s: float = 0.0
     finished_at: float = Field(0.0, ge=0)

@@ -107,6 +107,8 @@ class Sums(BaseModel):
     labels: dict[str, int]
     keys: dict[str, int]
     flags: dict[str, int]
+    # asked for in one round although early stopping is on; 0 in reports of earlier versions
+    votes_at_once: int = 0
     samples: dict[str, int]
     tokens: dict[str, int]
 
@@ -144,6 +146,7 @@ class AnswerSums:
         self._flags: Counter[str] = Counter(
             tie=0, forced=0, resampled=0, early_stop=0, unpermuted=0, cut=0
         )
+        self._at_once = 0
         self._samples: Counter[str] = Counter(drawn=0, saved=0, invalid=0)
         self._tokens: Counter[str] = Counter(prompt=0, completion=0)
         self._cut = CutSums()
@@ -154,6 +157,7 @@ class AnswerSums:
         right = answer.right
         self._flags.update(answer.flags)
         self._cut.count(answer)
+        self._at_once += answer.at_once
         self._samples["drawn"] += len(answer.samples)
         self._samples["saved"] += answer.samples_saved
         self._samples["invalid"] += sum(sample.label is None for sample in answer.samples)
@@ -206,6 +210,7 @@ class AnswerSums:
             labels=labels,
             keys=dict(sorted(self._keys.items())),
             flags=dict(self._flags),
+            votes_at_once=self._at_once,
             samples=dict(self._samples),
             tokens=dict(self._tokens),
         )

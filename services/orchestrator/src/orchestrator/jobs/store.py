@@ -74,12 +74,14 @@ class JobStore(JobReader):
         settings: JobSettings,
         shard_questions: int,
         idempotency_key: str | None = None,
+        *,
+        workers: int = 1,
     ) -> tuple[JobFile, bool]:
         """Accept a problem file as a new job. The job appears complete or not at all.
 
-        The file is copied and checked in pieces; it is never in memory as a whole. Returns the job,
-        and True if it is new. A file that was posted before with the same idempotency key is not
-        new.
+        The file is copied and checked in pieces; it is never in memory as a whole. It is cut into
+        shards for so many `workers`. Returns the job, and True if it is new. A file that was posted
+        before with the same idempotency key is not new.
 
         Raises:
             InvalidFileError: the file has faults; nothing is kept.
@@ -92,7 +94,7 @@ class JobStore(JobReader):
         try:
             sha256 = copy_hashed(file, new / "problems.jsonl")
             try:
-                shards, labelled = cut_into_shards(new / "problems.jsonl", shard_questions)
+                shards, labelled = cut_into_shards(new / "problems.jsonl", shard_questions, workers)
             except ProblemFileError as error:
                 raise InvalidFileError(error) from error
             job = JobFile(

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import aiohttp
+from pydantic import JsonValue
 
 from orchestrator.proxies import certificates, proxy_for
 from orchestrator.settings import Settings
@@ -51,6 +52,7 @@ class Connections:
         self.longest_s = settings.request_timeout_s
         self._session = session
         self._proxy = proxy_for(settings.inference_url)
+        self.extra_body: Mapping[str, JsonValue] = settings.extra_body
 
     async def get(self, path: str) -> Reply:
         """Raises NoReplyError, TimeoutError."""

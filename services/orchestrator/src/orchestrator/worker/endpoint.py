@@ -178,7 +178,7 @@ class Endpoint:
         return not isinstance(await self._try(asked), Failure)
 
     async def _try(self, body: Body) -> list[Completion] | Failure:
-        asked = {"model": self.model, **body}
+        asked = {"model": self.model, **body, **self._connections.extra_body}
         try:
             with self._meter.asking():
                 reply = await self._connections.post("chat/completions", asked)

@@ -86,10 +86,12 @@ class Plan:
     def _rendered(self) -> dict[tuple[str, tuple[int, ...] | None], list[Message]]:
         return {}
 
-    def next_asks(self, slots: Sequence[Slot]) -> list[Ask]:
-        """The next asks, given the slots so far in order; empty if the vote is settled."""
-        settings = self.settings
-        count = draws_needed(slots, settings.samples, early_stop=settings.early_stop)
+    def next_asks(self, slots: Sequence[Slot], *, at_once: bool = False) -> list[Ask]:
+        """The next asks, given the slots so far in order; empty if the vote is settled. With
+        `at_once` they are not fewer although early stopping is on.
+        """
+        stops_early = self.settings.early_stop and not at_once
+        count = draws_needed(slots, self.settings.samples, early_stop=stops_early)
         return [self.ask(len(slots) + i) for i in range(count)]
 
     def redraw(self, sample: Sample) -> Ask | None:

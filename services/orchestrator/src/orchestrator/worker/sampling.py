@@ -41,12 +41,17 @@ class Sampler:
         return job_voters(self.settings, self.server.model)
 
     async def answer(
-        self, asked: Asked, earlier: Iterable[Drawn] = (), keep: Keep | None = None
+        self,
+        asked: Asked,
+        earlier: Iterable[Drawn] = (),
+        keep: Keep | None = None,
+        *,
+        at_once: bool = False,
     ) -> Answer:
         """The voted answer, or a record with `error` if there is none for any reason.
 
         `earlier` holds the samples drawn for this question before; they are not drawn again. `keep`
-        gets the samples that do not end the vote.
+        gets the samples that do not end the vote. `at_once`: all samples are drawn in one round.
 
         Raises:
             WaitingForModelError: no question can be answered now; the job waits.
@@ -56,7 +61,7 @@ class Sampler:
         vote = _Vote(self.server, Plan(asked, self.settings, self.voters), earlier, keep)
         result, error = Outcome(None, None, {}, tie=False), None
         try:
-            result = await vote.hold()
+            result = await vote.hold(at_once=at_once)
             if result.answer is None:
                 error = await vote.force()
         except RequestFailedError as failure:
@@ -78,6 +83,7 @@ class Sampler:
             flags=vote.flags(tie=result.tie, early_stop=saved > 0),
             samples=tuple(vote.samples),
             samples_saved=saved,
+            at_once=at_once,
             prompt_tokens=vote.prompt_tokens,
             latency_s=round(time.monotonic() - began, 3),
             finished_at=time.time(),
@@ -130,8 +136,8 @@ class _Vote:
         self._under_way = 0
         self._not_kept: list[Drawn] = []
 
-    async def hold(self) -> Outcome:
-        while asks := self.plan.next_asks(self.slots):
+    async def hold(self, *, at_once: bool) -> Outcome:
+        while asks := self.plan.next_asks(self.slots, at_once=at_once):
             for attempts in await all_of(map(self._settle, await self._draw(asks))):
                 self.slots.append(slot_of(attempts[-1], self.plan.settings.vote))
                 self.samples += attempts

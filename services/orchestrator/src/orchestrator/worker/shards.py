@@ -7,15 +7,9 @@ import asyncio
 import structlog
 
 from contract import Sentence
-from orchestrator.coordination.connection import (
-    Connection,
-    CoordinationError,
-    connect,
-    connect_async,
-)
-from orchestrator.coordination.leases import LeaseLostError, hold_lease, lease_key
-from orchestrator.coordination.metering import Meter
-from orchestrator.coordination.queueing import Scheduler, finish_alone, is_stopping, running_worker
+from orchestrator.coordination.connection import CoordinationError, connect, connect_async
+from orchestrator.coordination.leases import LeaseLostError
+from orchestrator.coordination.queueing import Scheduler, finish_alone
 from orchestrator.coordination.waiting import (
     Word,
     waiting_for_another_try,
@@ -29,19 +23,13 @@ from orchestrator.errors import (
     WaitingForModelError,
     WorkerStoppingError,
 )
-from orchestrator.jobs.counting import Counting
-from orchestrator.jobs.journal import FULL, open_journal
-from orchestrator.jobs.records import JobFile
+from orchestrator.jobs.journal import FULL
 from orchestrator.jobs.store import JobStore
 from orchestrator.model import make_client
 from orchestrator.replies import writable
 from orchestrator.settings import Settings
-from orchestrator.worker.asking import Server
 from orchestrator.worker.connections import connections
-from orchestrator.worker.endpoint import Limits
-from orchestrator.worker.sampling import Sampler
-from orchestrator.worker.starting import ready_model
-from orchestrator.worker.turns import Turn
+from orchestrator.worker.stays import Stay
 
 log = structlog.get_logger("quorum")
 
@@ -93,7 +81,8 @@ def _leave_word(settings: Settings, job_id: str, shard: int, reason: Sentence) -
 
 
 async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int) -> None:
-    """Answer the open questions of one shard and enqueue the next. The last shard finishes the job.
+    """Answer the open questions of one shard, and of the job's next shards as long as no other job
+    waits. The last shard finishes the job.
 
     Raises:
         LeaseLostError: another worker has the shard.
@@ -109,61 +98,14 @@ async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int
         return
     connection = connect(settings.redis_url, REDIS_TIMEOUT_S)
     if store.done_counts(job_id, shard) is None:
-        await _answer_open(settings, store, job, shard, connection)
+        async with (
+            connect_async(settings.redis_url, REDIS_TIMEOUT_S) as lease_client,
+            make_client(settings) as client,
+            connections(settings) as to_server,
+        ):
+            stay = Stay(settings, store, job, connection, lease_client, client, to_server)
+            await stay.answer(shard)
     if store.open_shards(job):
         Scheduler(store, connection).see_to(job)
     else:
         finish_alone(connection, store, job)
-
-
-async def _answer_open(
-    settings: Settings, store: JobStore, job: JobFile, shard: int, connection: Connection
-) -> None:
-    async with (
-        connect_async(settings.redis_url, REDIS_TIMEOUT_S) as lease_client,
-        make_client(settings) as client,
-        connections(settings) as to_server,
-        hold_lease(lease_client, lease_key(job.id, shard), store.journal(job.id, shard)) as lease,
-        open_journal(store.journal(job.id, shard), lease.check) as journal,
-    ):
-        if store.is_cancelling(job.id):
-            raise JobCancelledError
-        word = Word(connection, job.id, shard)
-        worker = running_worker()
-        model = await ready_model(
-            settings, store, job, client, word, lambda: is_stopping(connection, worker)
-        )
-        answers, drawn = store.journaled(job, shard)
-        open_questions = [a for a in store.shard(job, shard) if a.key not in answers]
-        counting = Counting()
-        for answer in answers.values():
-            counting.add(answer)
-        log.info(
-            "shard taken up", open=len(open_questions), answered=len(answers), model=model.name
-        )
-        del answers
-        meter = Meter()
-        limits = Limits(settings.give_up_tries, settings.give_up_after_s)
-        server = Server(to_server, model, meter, limits, log_prompts=settings.log_prompts)
-        sampler = Sampler(server, job.settings)
-        turn = Turn(
-            sampler,
-            journal,
-            counting,
-            open_questions,
-            drawn,
-            meter,
-            store,
-            job,
-            shard,
-            connection,
-            longest_patience_s=settings.request_timeout_s,
-        )
-        if await turn.take(settings.concurrency):
-            word.say(None)
-            journal.sync()
-            lease.check()
-            store.mark_done(job.id, shard, counting.counts())
-            log.info("shard done")
-        else:
-            log.info("shard gave way to others")

@@ -8,7 +8,7 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -26,6 +26,8 @@ from orchestrator.jobs.counting import Counting
 from orchestrator.jobs.journal import Journal
 from orchestrator.jobs.records import Drawn, JobFile
 from orchestrator.jobs.store import JobStore
+from orchestrator.worker.at_once import AtOnce
+from orchestrator.worker.pace import Pace
 from orchestrator.worker.sampling import Sampler
 
 log = structlog.get_logger("quorum")
@@ -49,31 +51,33 @@ class Turn:
     """One run of a shard: its open questions, of which many are in flight at once.
 
     `drawn` holds the samples drawn before for open questions. `longest_patience_s` is the time
-    limit of a single request.
+    limit of a single request. `all_asked` is set once no question waits for a place.
     """
 
     sampler: Sampler
     journal: Journal
     counting: Counting
-    questions: list[Asked]
+    questions: deque[Asked]
     drawn: dict[tuple[str, int], list[Drawn]]
     meter: Meter
     store: JobStore
     job: JobFile
     shard: int
     connection: Connection
+    pace: Pace
     longest_patience_s: float
     giving_way: bool = False
     answered: int = 0
-    _waiting: Iterator[Asked] = field(init=False)
+    all_asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._waiting = iter(self.questions)
+        is_free = self.sampler.server.model.digest is not None
+        self._at_once = AtOnce(self.job.settings, is_free=is_free)
         self._process = f"{platform.node()}-{os.getpid()}"
         self._word = Word(self.connection, self.job.id, self.shard)
         self._fruitless = FruitlessTurns(self.connection, self.job.id, self.shard)
 
-    async def take(self, concurrency: int) -> bool:
+    async def take(self) -> bool:
         """Answer the questions. Returns False if the shard made way for another job before all were
         answered.
 
@@ -86,32 +90,56 @@ class Turn:
         try:
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(self._watch())
-                count = min(concurrency, len(self.questions))
-                workers = [group.create_task(self._consume()) for _ in range(count)]
-                await asyncio.gather(*workers)
+                async with asyncio.TaskGroup() as asking:
+                    await self._ask_all(asking)
                 watching.cancel()
         except ExceptionGroup as failures:
-            first = failures.exceptions[0]  # it cancelled the other tasks
+            first: Exception = failures
+            while isinstance(first, ExceptionGroup):  # the first error cancelled the other tasks
+                first = first.exceptions[0]
             if not isinstance(first, _TurnOverError):
                 raise first from None
             return False
         finally:
-            self.meter.in_flight = 0
             with suppress(CoordinationError):
                 self.meter.flush(self.connection, self._process)
             self._fruitless.note(answered=self.answered > 0)
-        return not self.giving_way or next(self._waiting, None) is None
+        return not self.questions
 
-    async def _consume(self) -> None:
-        for asked in self._waiting:
-            earlier = self.drawn.pop(asked.key, ())
-            answer = await self.sampler.answer(asked, earlier, self.journal.append)
+    async def _ask_all(self, asking: asyncio.TaskGroup) -> None:
+        """Start one question after the other, as places become free."""
+        while self.questions and not self.giving_way:
+            await self.pace.take()
+            if self.giving_way:
+                self.pace.leave()
+                return
+            asking.create_task(self._answer(self.questions.popleft()))
+        if not self.questions:
+            self.all_asked.set()
+
+    async def _answer(self, asked: Asked) -> None:
+        tokens = 0
+        try:
+            answer = await self.sampler.answer(
+                asked,
+                self.drawn.pop(asked.key, ()),
+                self.journal.append,
+                at_once=self._at_once.pays(nothing_follows=self._nothing_follows()),
+            )
             await self.journal.append(answer)
             self.counting.add(answer)
+            self._at_once.note(answer)
             self.meter.answered(answer, self.sampler.server.model.name)
             self.answered += 1
-            if self.giving_way:
-                return
+            tokens = sum(sample.tokens for sample in answer.samples)
+        finally:
+            self.pace.leave(tokens)
+
+    def _nothing_follows(self) -> bool:
+        """True if all questions of the job that have not been asked yet have a place."""
+        is_last = self.shard == len(self.job.shards) - 1
+        left = len(self.questions) if is_last else self.job.questions
+        return left < self.pace.limit
 
     async def _watch(self) -> None:
         """Check if the job was cancelled or must make way for others, and if the worker must stop.

@@ -95,6 +95,7 @@ def post_job(
         chosen,
         service.settings.shard_questions,
         idempotency_key,
+        workers=max(service.work.workers, 1),
     )
     if is_new:
         log.info("job accepted", job=job.id, questions=job.questions, filename=job.filename)

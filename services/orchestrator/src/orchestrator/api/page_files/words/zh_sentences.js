@@ -157,7 +157,6 @@ export const sentences = {
   "wanted-text-or-whole-number": "非空字符串或整数",
   "weights-gone": "权重已不再提供：{words}",
   "whole-file": "整个文件",
-  "with-cause": "{error}（{cause}）",
   "wrong-key": "这不是 API 启动时设置的 API_KEY",
   // why pydantic refuses a parameter or a form field
   "pydantic-bool-parsing": "应为 true 或 false",

@@ -1,0 +1,168 @@
+"""A worker's stay at one job: it answers shards one after the other, as long as no other job waits.
+
+While the last questions of one shard are in flight, the next shard begins. So the server is never
+short of work between two shards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+
+import structlog
+from openai import AsyncOpenAI
+
+from orchestrator.coordination.connection import AsyncConnection, Connection, CoordinationError
+from orchestrator.coordination.leases import LeaseLostError, hold_lease, lease_key
+from orchestrator.coordination.metering import Meter
+from orchestrator.coordination.queueing import (
+    Scheduler,
+    is_stopping,
+    others_wait,
+    running_worker,
+)
+from orchestrator.coordination.waiting import Word
+from orchestrator.errors import JobCancelledError
+from orchestrator.jobs.counting import Counting
+from orchestrator.jobs.journal import Journal, open_journal
+from orchestrator.jobs.records import JobFile
+from orchestrator.jobs.store import JobStore
+from orchestrator.model import ServedModel
+from orchestrator.settings import Settings
+from orchestrator.worker.asking import Server
+from orchestrator.worker.connections import Connections
+from orchestrator.worker.endpoint import Limits
+from orchestrator.worker.pace import Pace
+from orchestrator.worker.sampling import Sampler
+from orchestrator.worker.starting import ready_model
+from orchestrator.worker.turns import Turn
+
+log = structlog.get_logger("quorum")
+
+
+class Stay:
+    def __init__(
+        self,
+        settings: Settings,
+        store: JobStore,
+        job: JobFile,
+        connection: Connection,
+        lease_client: AsyncConnection,
+        client: AsyncOpenAI,
+        to_server: Connections,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._job = job
+        self._connection = connection
+        self._lease_client = lease_client
+        self._client = client
+        self._to_server = to_server
+        chosen = settings.concurrency
+        self._pace = Pace(None if chosen == "auto" else chosen)
+        self._meter = Meter()
+        self._scheduler = Scheduler(store, connection)
+        self._worker = running_worker()
+
+    async def answer(self, shard: int) -> None:
+        """Answer `shard` and the shards after it.
+
+        Raises:
+            what `run_shard` raises. Shards that were begun then stay open.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                answering = self._answer_one
+                following: int | None = shard
+                while following is not None:
+                    all_asked = asyncio.Event()
+                    this = group.create_task(answering(following, all_asked))
+                    asked = asyncio.ensure_future(all_asked.wait())
+                    await asyncio.wait((this, asked), return_when=asyncio.FIRST_COMPLETED)
+                    asked.cancel()
+                    is_next = all_asked.is_set()
+                    following = await asyncio.to_thread(self._following) if is_next else None
+                    answering = self._answer_following
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    def _following(self) -> int | None:
+        """The job's next shard that no worker has; None if there is none, if other jobs wait, or if
+        the worker must stop.
+        """
+        with suppress(CoordinationError):
+            others = others_wait(
+                self._connection, self._job, any_of_same_priority=True, any_at_all=False
+            )
+            if not others and not self._stops():
+                return self._scheduler.next_free(self._job)
+        return None
+
+    def _stops(self) -> bool:
+        return is_stopping(self._connection, self._worker)
+
+    async def _answer_following(self, shard: int, all_asked: asyncio.Event) -> None:
+        with suppress(LeaseLostError):  # another worker took it first
+            await self._answer_one(shard, all_asked)
+
+    async def _answer_one(self, shard: int, all_asked: asyncio.Event) -> None:
+        job, store, settings = self._job, self._store, self._settings
+        journal_path = store.journal(job.id, shard)
+        async with (
+            hold_lease(self._lease_client, lease_key(job.id, shard), journal_path) as lease,
+            open_journal(journal_path, lease.check) as journal,
+        ):
+            if store.is_cancelling(job.id):
+                raise JobCancelledError
+            word = Word(self._connection, job.id, shard)
+            model = await ready_model(settings, store, job, self._client, word, self._stops)
+            turn = self._turn(shard, journal, model, all_asked)
+            if await turn.take():
+                word.say(None)
+                journal.sync()
+                lease.check()
+                store.mark_done(job.id, shard, turn.counting.counts())
+                log.info("shard done", shard=shard)
+            else:
+                log.info("shard gave way to others", shard=shard)
+
+    def _turn(
+        self, shard: int, journal: Journal, model: ServedModel, all_asked: asyncio.Event
+    ) -> Turn:
+        """The turn at what the journal leaves open."""
+        job, store, settings = self._job, self._store, self._settings
+        answers, drawn = store.journaled(job, shard)
+        counting = Counting()
+        for answer in answers.values():
+            counting.add(answer)
+        questions = deque(a for a in store.shard(job, shard) if a.key not in answers)
+        log.info(
+            "shard taken up",
+            shard=shard,
+            open=len(questions),
+            answered=len(answers),
+            model=model.name,
+        )
+        server = Server(
+            self._to_server,
+            model,
+            self._meter,
+            Limits(settings.give_up_tries, settings.give_up_after_s),
+            log_prompts=settings.log_prompts,
+        )
+        return Turn(
+            Sampler(server, job.settings),
+            journal,
+            counting,
+            questions,
+            drawn,
+            self._meter,
+            store,
+            job,
+            shard,
+            self._connection,
+            self._pace,
+            longest_patience_s=settings.request_timeout_s,
+            all_asked=all_asked,
+        )
