@@ -95,6 +95,33 @@ REFUSED = [
         "set QUANTIZATION=fp8, or set QUANTIZATION=int4, or set a smaller MAX_MODEL_LEN, or",
     ),
     ("A10-24G", 2, "cu12", "530.30.02", {"tensor_parallel_size": 3}, "or set it to 2"),
+    (None, 1, "cpu", "", {"deterministic": True}, "STACK=cpu cannot: set STACK=cu12 or cu13"),
+    ("V100-32G", 1, "volta", "530.30.02", {"deterministic": True}, "STACK=volta cannot: set STACK"),
+    (
+        "A10-24G",
+        1,
+        "cu12",
+        "580.65.06",
+        {"deterministic": True},
+        r"capability 8.6; it holds on 8.0, 9.0, .*: set STACK=cu13, or leave it out",
+    ),
+    (
+        "H100-80G",
+        1,
+        "cu12",
+        "550.54.15",
+        {"deterministic": True, "quantization": "fp8", "adapters": "a=m/d"},
+        "with QUANTIZATION and ADAPTERS: leave one of the two out",
+    ),
+    (
+        "H100-80G",
+        1,
+        "cu12",
+        "550.54.15",
+        {"deterministic": True, "attention_backend": "FLASH_ATTN"},
+        "with ATTENTION_BACKEND: leave",
+    ),
+    ("H100-80G", 1, "cu13", "580.65.06", {"deterministic": True, "engine": "transformers"}, "vLLM"),
 ]
 
 
@@ -176,6 +203,7 @@ def test_memory_held_by_other_programs_is_left_alone() -> None:
         ("attention_backend", "FLASHINFER", "--attention-backend FLASHINFER"),
         ("quantization", "fp8", "--quantization fp8"),
         ("drain_s", 5, "--shutdown-timeout 5"),
+        ("server_arguments", "--max-num-batched-tokens '16384'", "--max-num-batched-tokens 16384"),
     ],
 )
 def test_every_decision_can_be_overridden(setting: str, value: Any, argument: str) -> None:
@@ -186,6 +214,32 @@ def test_every_decision_has_a_reason() -> None:
     for started in (start(host("A10-24G")), start(host("V100-32G"), "volta"), start(host(), "cpu")):
         assert len(started.decisions) >= 7
         assert all(what and value and why for what, value, why in started.decisions)
+
+
+@pytest.mark.parametrize(
+    ("card", "count", "stack"),
+    [("H100-80G", 1, "cu12"), ("H200-141G", 2, "cu13"), ("A100-80G", 1, "cu12")],
+)
+def test_a_deterministic_server_says_so_and_fixes_its_sums(
+    card: str, count: int, stack: str
+) -> None:
+    started = start(host(card, count, "580.65.06"), stack, deterministic=True)
+    assert started.environment["VLLM_BATCH_INVARIANT"] == "1"
+    assert started.environment["TORCHINDUCTOR_DETERMINISTIC"] == "1"
+    assert flag(started, "--attention-backend") == "TRITON_ATTN"
+    assert flag(started, "--shutdown-timeout") == "60"
+    assert "deterministic" in {row.what for row in started.decisions}
+
+
+def test_a_server_is_deterministic_only_if_it_is_told_to() -> None:
+    started = start(host("H100-80G"))
+    assert "VLLM_BATCH_INVARIANT" not in started.environment
+    assert "--attention-backend" not in started.command
+
+
+def test_deterministic_weights_must_fit_one_card() -> None:
+    with pytest.raises(RefusedError, match=r"spread over cards, and 2 are needed .* larger cards"):
+        start(host("H200-141G", 2), weights=QWEN2_72B, deterministic=True)
 
 
 def test_the_weights_can_be_requested_by_digest() -> None:
@@ -292,7 +346,7 @@ def test_vllm_accepts_the_command_lines() -> None:
     lines = [
         start(host(card, 2, "580.65.06"), stack, attention_backend="FLASH_ATTN").command[1:]
         for card, stack in hosts
-    ]
+    ] + [start(host("H100-80G", 1, "580.65.06"), "cu13", deterministic=True).command[1:]]
     parse = (
         "import json, sys\n"
         "from vllm.entrypoints.launchers.cli_args import make_arg_parser\n"

@@ -6,10 +6,12 @@ work is refused here, with the remedy, before anything is loaded.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from contract import Contract, stack_fault
+from inference.deterministic import ATTENTION, ENVIRONMENT, determinism_fault, width_fault
 from inference.errors import RefusedError
 from inference.front import LOOPBACK
 from inference.host import Host
@@ -81,6 +83,8 @@ def launch(
     Raises:
         RefusedError: the host, the stack and the weights do not fit together.
     """
+    if settings.deterministic and (fault := determinism_fault(host, settings)):
+        raise RefusedError(fault)
     if settings.engine == "transformers":
         return _transformers(host, contract, port, settings)
     plan = _Plan(["vllm.entrypoints.openai.api_server"])
@@ -105,6 +109,13 @@ def launch(
             raise RefusedError(fault)
         _on_gpus(plan, host, contract, weights, settings)
     _engine(plan, host, weights, settings)
+    return _finished(plan, settings)
+
+
+def _finished(plan: _Plan, settings: Settings) -> Launch:
+    if settings.server_arguments:
+        plan.command += shlex.split(settings.server_arguments)
+        plan.say("further", settings.server_arguments, "SERVER_ARGUMENTS, which are not checked")
     return Launch(plan.command, plan.environment, plan.decisions)
 
 
@@ -132,7 +143,7 @@ def _transformers(host: Host, contract: Contract, port: int, settings: Settings)
     plan.flag("dtype", *_dtype(host, contract, settings))
     plan.flag("device", "cuda" if host.gpus else "cpu", "the host's device")
     plan.say("engine", "transformers", "ENGINE; one sample a request, no restricted replies")
-    return Launch(plan.command, plan.environment, plan.decisions)
+    return _finished(plan, settings)
 
 
 def check_versions(contract: Contract, transformers: str) -> None:
@@ -198,6 +209,8 @@ def _on_gpus(
     share, why_share = _memory_share(host, settings)
     held = weights.held_bytes(settings.quantization)
     width = _tensor_parallel(host, weights, round(share * memory) - WORKING_BYTES, held, settings)
+    if settings.deterministic and (fault := width_fault(width)):
+        raise RefusedError(fault)
     copies = len(host.gpus) // width
     if copies > 1 and settings.stack == "volta":  # volta's engine lacks data parallelism
         width, copies = _widest(len(host.gpus), weights.heads), 1
@@ -332,9 +345,15 @@ def _engine(plan: _Plan, host: Host, weights: Weights, settings: Settings) -> No
             plan.switch("enable-chunked-prefill", False, "not on cards below capability 8.0")
         # FlashInfer would compile its kernels with nvcc, which is not installed
         plan.environment["VLLM_USE_FLASHINFER_SAMPLER"] = "0"
-    backend = settings.attention_backend or ("XFORMERS" if old and old_card else None)
+    if settings.deterministic:
+        plan.environment |= ENVIRONMENT
+        plan.say("deterministic", "on", "DETERMINISTIC; no reply depends on the other requests")
+        backend, why = ATTENTION, "FlashAttention 3 depends on the other requests"
+    elif settings.attention_backend:
+        backend, why = settings.attention_backend, "ATTENTION_BACKEND"
+    else:
+        backend, why = "XFORMERS" if old and old_card else "", "these cards can run it"
     if backend:
-        why = "ATTENTION_BACKEND" if settings.attention_backend else "these cards can run it"
         if old:
             plan.environment["VLLM_ATTENTION_BACKEND"] = backend
             plan.say("attention", backend, why)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract import Stack
+
+
+def _words(text: str) -> str:
+    try:
+        shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"it cannot be split into words as a shell does: {error}") from error
+    return text
 
 
 class Settings(BaseSettings):
@@ -38,6 +47,8 @@ class Settings(BaseSettings):
     enable_chunked_prefill: bool | None = None
     enforce_eager: bool | None = None
     attention_backend: str | None = None
+    deterministic: bool = False
+    server_arguments: Annotated[str, AfterValidator(_words)] = ""
     cpu_kv_cache_gib: int = Field(1, ge=1)
     drain_s: int = Field(60, ge=0)
     wait_for_trainer: bool = True
