@@ -77,11 +77,11 @@ def service(
         yield stack, processes
 
 
-def run_job(stack: LocalStack, file: Path) -> float:
-    """Seconds from the post to the end as a client sees it."""
+def run_job(stack: LocalStack, file: Path, **chosen: Any) -> float:
+    """Seconds from the post to the end as a client sees it. `chosen` are settings of the job."""
     with Client(stack.api_url) as client:
         began = time.monotonic()
-        job = client.submit(file, {"samples": K})
+        job = client.submit(file, {"samples": K, **chosen})
         while job.status not in ("completed", "failed"):
             time.sleep(POLL_S)
             job = client.show(job.id)

@@ -13,6 +13,14 @@ newer: the longest time without a server while a newer model is taken up, with t
     share of memory, and with 0.9 of it, so that the new server must wait for the old one's end.
 quantized: the same job in bf16, fp8 and int4: seconds, and accuracy paired with bf16's.
 parallel: the same job on one card, on a copy a card, and on one copy over two cards.
+
+With a model of Qwen2-7B's shape (bench/throughput.py):
+
+short: a job of replies of 30 tokens against a bare client, and how busy the card and the processes
+    are.
+long: the same for 1,328 questions with prompts of 500 and replies of 300 tokens.
+sweep: a short and a long job with different settings of the server, a start of it for each.
+deterministic: what DETERMINISTIC=true costs, and how many samples depend on the other requests.
 """
 
 from __future__ import annotations
@@ -33,6 +41,7 @@ from typing import Any
 
 from bench.answer import compare, machine, run_job, service
 from bench.gpu_stack import MODEL, ROOT, Gaps, GpuStack, Launcher, cards, problem_file
+from bench.throughput import SIDES, Throughput
 
 from orchestrator.jobs.intervals import compare as paired
 from orchestrator.jobs.intervals import wilson
@@ -48,13 +57,21 @@ Result = dict[str, Any]
 
 
 class Bench:
-    def __init__(self, folder: Path, stack: str) -> None:
+    """`keep` writes a part's figures before it has ended. `sides` names those of the sweep."""
+
+    def __init__(self, folder: Path, stack: str, sides: list[str]) -> None:
         self.cards = cards()
         self.one = GpuStack(folder / "one", stack, {"CUDA_VISIBLE_DEVICES": "0"})
         self.both = GpuStack(folder / "both", stack, {"CUDA_VISIBLE_DEVICES": "0,1"})
         self.file = problem_file(folder / "problems.jsonl", COPIES)
         self._folder, self._jobs = folder, 0
         self._digests: list[str] = []
+        self._sides_of_sweep = sides
+        self.keep: Callable[[Result], None] = lambda found: None
+        (folder / "7b").mkdir(exist_ok=True)
+        self.throughput = Throughput(
+            self.one, folder / "7b", lambda: self.one.models / MODEL / self.digests()[0]
+        )
 
     @property
     def models(self) -> dict[str, str]:
@@ -119,6 +136,9 @@ class Bench:
     def quantized(self) -> Result:
         return self._sides({"bf16": {}, "fp8": {"QUANTIZATION": "fp8"}, "int4": INT4})
 
+    def sweep(self) -> Result:
+        return self.throughput.sweep(self.keep, self._sides_of_sweep)
+
     def parallel(self) -> Result:
         both = {"CUDA_VISIBLE_DEVICES": "0,1"}
         return self._sides(
@@ -173,6 +193,10 @@ PARTS: dict[str, Callable[[Bench], Result]] = {
     "newer": Bench.newer,
     "quantized": Bench.quantized,
     "parallel": Bench.parallel,
+    "short": lambda bench: bench.throughput.short(),
+    "long": lambda bench: bench.throughput.long(),
+    "sweep": Bench.sweep,
+    "deterministic": lambda bench: bench.throughput.deterministic(),
 }
 
 
@@ -211,6 +235,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results")
+    parser.add_argument(
+        "--folder", type=Path, help="keeps models and caches for the next call; default: a new one"
+    )
+    parser.add_argument(
+        "--sides", default="", help=f"of the sweep, separated by commas: {', '.join(SIDES)}"
+    )
     args = parser.parse_args()
     wanted = args.only.split(",")
     here = cards()
@@ -221,8 +251,10 @@ def main() -> None:
     slug = re.sub(r"[^a-z0-9]+", "-", here[0].lower().removeprefix("nvidia ")).strip("-")
     path = args.out / f"gpu-{slug}.json"
     found: Result = json.loads(path.read_text()) if path.exists() else {}
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), stack)
+    with tempfile.TemporaryDirectory() as new_folder:
+        folder = args.folder or Path(new_folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        bench = Bench(folder.resolve(), stack, list(filter(None, args.sides.split(","))))
         about = {
             "cards": here,
             "driver": driver(),
@@ -237,11 +269,16 @@ def main() -> None:
                 continue
             say(name)
             began = time.monotonic()
+
+            def keep(result: Result, name: str = name) -> None:
+                found.setdefault(stack, {})[name] = {**about, **result}
+                args.out.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps(found, indent=2) + "\n")
+
+            bench.keep = keep
             result = PARTS[name](bench)
+            keep(result)
             say(f"  {json.dumps(result)}\n  took {time.monotonic() - began:.0f} s")
-            found.setdefault(stack, {})[name] = {**about, **result}
-            args.out.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

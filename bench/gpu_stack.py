@@ -151,7 +151,9 @@ class GpuStack:
         port = free_port()
         given = {"MODEL_NAME": MODEL, "INFERENCE_PORT": str(port), **settings}
         argv = [self.python("server"), "-m", "inference"]
-        launcher = Launcher(argv, self.environment(**given), self.folder / f"{log}.log", port)
+        log_file = self.folder / f"{log}.log"
+        log_file.unlink(missing_ok=True)  # of an earlier call with this folder
+        launcher = Launcher(argv, self.environment(**given), log_file, port)
         try:
             yield launcher
         finally:
@@ -192,6 +194,10 @@ class Launcher:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def model(self) -> str:
+        return self.environment["MODEL_NAME"]
 
     def health(self) -> tuple[int, str]:
         """The status of /health, and the reason if it is 503; 0 if nothing answers."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.answer import K, service
@@ -14,6 +16,8 @@ from orchestrator.api.schemas import Job
 from orchestrator.cli.client import Client
 from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import Answer
+from orchestrator.local.guardian import session_members
+from orchestrator.local.processes import Processes
 
 OTHER, NF4 = "quorum-other", "quorum-nf4"
 
@@ -33,8 +37,8 @@ class Served:
 class RunningJob:
     """A job that was posted."""
 
-    def __init__(self, client: Client, file: Path, data: Path) -> None:
-        self._client, self._data = client, data
+    def __init__(self, client: Client, file: Path, data: Path, processes: Processes) -> None:
+        self._client, self._data, self._processes = client, data, processes
         self.id = client.submit(file, {"samples": K}).id
 
     def show(self) -> Job:
@@ -45,9 +49,21 @@ class RunningJob:
         while (job := self.show()).status not in ("completed", "failed", "cancelled"):
             time.sleep(0.2)
         assert job.status == "completed", job.error
-        file = JobReader(self._data).result(self.id, "answers.jsonl")
+        lines = self.result("answers.jsonl").splitlines()
+        return [Answer.model_validate_json(line) for line in lines]
+
+    def result(self, name: str) -> bytes:
+        """A file of the job, which has completed."""
+        file = JobReader(self._data).result(self.id, name)
         assert file is not None
-        return [Answer.model_validate_json(line) for line in file.read_bytes().splitlines()]
+        return file.read_bytes()
+
+    def kill_worker(self) -> None:
+        """Kill the worker and its children with -9; another one is started."""
+        worker = next(c for c in self._processes.children if c.name == "worker-1")
+        for pid in session_members(worker.process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 class Jobs:
@@ -58,16 +74,17 @@ class Jobs:
 
     @contextmanager
     def running(
-        self, launcher: Launcher, file: Path = PROBLEMS, model: str = MODEL
+        self, launcher: Launcher, file: Path = PROBLEMS, model: str = MODEL, **settings: str
     ) -> Iterator[RunningJob]:
+        """A job, in front of which API and worker have these settings."""
         self._count += 1
         state = self._folder / str(self._count)
-        models = {"MODELS_DIR": str(self._stack.models)}
+        given = {"MODELS_DIR": str(self._stack.models), **settings}
         with (
-            service(launcher.url, model, "published", state, **models) as (stack, _),
+            service(launcher.url, model, "published", state, **given) as (stack, processes),
             Client(stack.api_url) as client,
         ):
-            yield RunningJob(client, file, state / "data")
+            yield RunningJob(client, file, state / "data", processes)
 
     def answers(
         self, launcher: Launcher, file: Path = PROBLEMS, model: str = MODEL
