@@ -28,6 +28,7 @@ from trainer.publishing.replies import greedy_replies
 from trainer.publishing.verdict import Verdict, compare, differing, losses, verified_rows
 from trainer.run import Run
 from trainer.training.base_model import DTYPES, load_base, own_attention
+from trainer.training.merged_lora import merged_once
 
 log = logging.getLogger("trainer")
 
@@ -96,7 +97,8 @@ def _save(
     another process must find in the folder.
     """
     contract, tokenizer = candidate.contract, candidate.tokenizer
-    trained = _read(model, candidate, compared, progress, "with the trained weights")
+    with merged_once(model, candidate.run.recipe.training):
+        trained = _read(model, candidate, compared, progress, "with the trained weights")
     with progress.part("merging and saving"):
         save_merged(model, tokenizer, end_token(tokenizer), candidate.staged)
     messages = list(contract.probe.messages)

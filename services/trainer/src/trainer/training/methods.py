@@ -21,6 +21,7 @@ from trainer.errors import TrainerError
 from trainer.recipe import Lora, Recipe
 from trainer.training.base_model import load_base
 from trainer.training.lora_pro import LoraPro
+from trainer.training.merged_lora import MergedLinear, why_not_merged
 
 log = logging.getLogger("trainer")
 
@@ -71,7 +72,7 @@ def _lora_config(lora: Lora, model: Any) -> LoraConfig:
             f"this base has no {', '.join(missing)}, which lora.targets names; its linear layers "
             f"are {', '.join(linear)}"
         )
-    return LoraConfig(
+    config = LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
@@ -81,6 +82,13 @@ def _lora_config(lora: Lora, model: Any) -> LoraConfig:
         init_lora_weights="pissa" if lora.init == "pissa" else True,
         task_type="CAUSAL_LM",
     )
+    why = why_not_merged(lora)
+    if why is None:
+        log.info("the forward pass uses the merged weights, rounded as they will be served")
+        config._register_custom_module({torch.nn.Linear: MergedLinear})
+    else:
+        log.info("the adapter is computed beside the base, because %s: merging will round", why)
+    return config
 
 
 def _use_liger(model: Any) -> None:

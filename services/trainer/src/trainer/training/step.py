@@ -11,6 +11,7 @@ import torch.distributed as dist
 from trainer.data.packing import pack
 from trainer.data.rendering import Row
 from trainer.training.finite import check_finite, overflow_is_skipped
+from trainer.training.merged_lora import merged_once
 from trainer.training.reply_loss import make_pack, row_weight
 from trainer.training.state import TrainingState
 
@@ -35,7 +36,8 @@ def take_step(state: TrainingState, rows: Sequence[Row], rate_factor: float) -> 
     for group, rate in zip(state.optimizer.param_groups, state.rates, strict=True):
         group["lr"] = rate * rate_factor
     _seed(settings.seed, step, state.world.rank)
-    loss = _backward(state, rows)
+    with merged_once(state.module, settings):
+        loss = _backward(state, rows)
     norm = _clip(state)
     check_finite(f"the loss of step {step}", loss, state.run)
     if not overflow_is_skipped(state.scaler):

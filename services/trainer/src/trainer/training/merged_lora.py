@@ -1,0 +1,119 @@
+"""LoRA whose forward pass uses the merged weight, rounded as it will be saved and served.
+
+A branch beside the base, `W x + scale * B (A x)`, trains weights that nobody serves: merging rounds
+`W + scale * B A` to the dtype of `W`, and updates smaller than its steps are lost. Here every
+forward pass uses the rounded sum, so merging changes nothing. Gradients pass straight through the
+rounding (Bengio et al. 2013, "Estimating or Propagating Gradients Through Stochastic Neurons"): A
+and B get those of the exact sum.
+
+Merged weights take as much memory as the base's. If activations are recomputed, memory is short: a
+weight is made when its layer is called, and freed after the layer's backward pass. If not, all are
+made once for all packs of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft.tuners import lora
+from peft.tuners.tuners_utils import check_adapters_to_merge
+from torch.nn.functional import linear
+
+from trainer.recipe import Lora, Training
+
+
+def why_not_merged(settings: Lora) -> str | None:
+    """The reason why such an adapter has to be a branch beside the base; None if there is none."""
+    if settings.dropout:
+        return "dropout acts on the adapter alone"
+    if settings.dora:
+        return "DoRA is PEFT's"
+    if settings.quantize != "none":
+        return "the base's weights are in 4 bits"
+    return None
+
+
+@contextmanager
+def merged_once(model: torch.nn.Module, settings: Training) -> Iterator[None]:
+    """Inside, where no weight may change, each merged weight is made once instead of at each use,
+    unless activations are recomputed because memory is short.
+    """
+    layers = [module for module in model.modules() if isinstance(module, MergedLinear)]
+    if settings.gradient_checkpointing:
+        layers = []
+    try:
+        for layer in layers:
+            layer.kept = layer.merged_weight()
+        yield
+    finally:
+        for layer in layers:
+            layer.kept = None
+
+
+class MergedLinear(lora.Linear):  # type: ignore[misc]  # PEFT has no hints
+    """PEFT's LoRA layer for a linear one, computed with the merged weight. It has one adapter."""
+
+    kept: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if self.merged or self.disable_adapters:
+            return super().forward(x, *args, **kwargs)  # type: ignore[no-any-return]
+        weight = self.merged_weight() if self.kept is None else self.kept
+        a, b, scale = self._factors()
+        bias = self.get_base_layer().bias
+        product: Any = _Product.apply
+        return product(x.to(weight.dtype), weight, bias, a, b, scale)  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def merged_weight(self) -> torch.Tensor:
+        """round(W + scale * B A), computed in float32: shape and dtype of the base's weight."""
+        a, b, scale = self._factors()
+        weight = self.get_base_layer().weight
+        with torch.autocast(weight.device.type, enabled=False):
+            # sums of float32 and a narrower dtype are computed in float32, and rounded into `out`
+            return torch.add(weight, b @ a, alpha=scale, out=torch.empty_like(weight))
+
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        for name in check_adapters_to_merge(self, adapter_names):
+            self.get_base_layer().weight.data = self.merged_weight()
+            self.merged_adapters.append(name)
+
+    def _factors(self) -> tuple[torch.Tensor, torch.Tensor, float]:
+        """A, shape (r, in), B, shape (out, r), and the scale."""
+        (name,) = self.active_adapters
+        return self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name]
+
+
+class _Product(torch.autograd.Function):
+    """`x` (..., in) times the transpose of `weight` (out, in), with gradients for `x` and, through
+    `weight = W + scale * b @ a`, for `a` and `b`. The gradient of `weight` itself is never formed.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        scale: float,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(x, weight, a, b)
+        ctx.scale = scale
+        return linear(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (grad,) = grads
+        x, weight, a, b = ctx.saved_tensors
+        grad_x = grad @ weight if ctx.needs_input_grad[0] else None
+        # narrow products, as under autocast; scaled in float32, where float16 cannot overflow
+        rows, grad_rows = x.flatten(0, -2), grad.flatten(0, -2)
+        narrow_a, narrow_b = a.to(grad.dtype), b.to(grad.dtype)
+        grad_a = ctx.scale * ((grad_rows @ narrow_b).T @ rows).to(a.dtype)
+        grad_b = ctx.scale * (grad_rows.T @ (rows @ narrow_a.T)).to(b.dtype)
+        return grad_x, None, None, grad_a, grad_b, None
