@@ -1,0 +1,348 @@
+"""Candidates for a faster training step, which `bench/train_gpu.py` measures one against another.
+
+Each function changes a prepared PeftModel, or the trainer's way through it, in place. What pays
+moves into the trainer.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from types import MethodType
+from typing import Any
+
+import torch
+from peft.tuners.lora import Linear as LoraLinear
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+)
+from transformers import AttentionInterface
+
+from trainer.training import reply_loss
+from trainer.training.reply_loss import CHUNK_TOKENS, Pack, ReplyLoss
+
+E4M3 = torch.float8_e4m3fn
+E4M3_MAX = 448.0
+
+# --- attention ---------------------------------------------------------------------------------
+
+
+def varlen_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    max_length_q: int = 0,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """PyTorch's own FlashAttention, one call for all rows. On a CPU a mask does the same.
+
+    Query of shape (1, heads, tokens, width), key and value with as many heads or a divisor.
+    """
+    assert cu_seq_lens_q is not None
+    if query.device.type == "cpu":
+        tokens = query.shape[2]
+        places = torch.arange(tokens)
+        row = torch.bucketize(places, cu_seq_lens_q[1:-1], right=True)
+        mask = (row[:, None] == row[None]) & (places[:, None] >= places[None])
+        out = scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True
+        )
+        return out.transpose(1, 2), None
+    q, k, v = (part.transpose(1, 2)[0] for part in (query, key, value))
+    out = torch.ops.aten._flash_attention_forward(
+        q, k, v, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q, 0.0, True, False,
+        scale=scaling,
+    )[0]  # fmt: skip
+    return out[None], None
+
+
+def cudnn_equal_rows(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    max_length_q: int = 0,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """cuDNN's attention for rows that all have `max_length_q` tokens: they become a batch."""
+    _, heads, tokens, width = query.shape
+    rows = tokens // max_length_q
+    batch = [
+        part.transpose(1, 2).reshape(rows, max_length_q, part.shape[1], width).transpose(1, 2)
+        for part in (query, key, value)
+    ]
+    with sdpa_kernel([SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH], set_priority=True):
+        out = scaled_dot_product_attention(*batch, is_causal=True, scale=scaling, enable_gqa=True)
+    return out.transpose(1, 2).reshape(1, tokens, heads, width), None
+
+
+for name, function in (
+    ("varlen", varlen_attention),
+    ("cudnn_equal_rows", cudnn_equal_rows),
+):
+    AttentionInterface.register(name, function)
+
+
+def bounds_without_list(lengths: list[int], device: torch.device) -> dict[str, Any]:
+    """The trainer's `bounds` without the list of ends: torch.compile would make new code for each
+    list. The greatest length is rounded up to a power of two, for the same reason.
+    """
+    found = trainer_bounds(lengths, device)
+    del found["row_ends"]
+    if len(set(lengths)) > 1:
+        found["max_length_q"] = found["max_length_k"] = 1 << (max(lengths) - 1).bit_length()
+    return found
+
+
+trainer_bounds = reply_loss.bounds
+
+# --- LoRA --------------------------------------------------------------------------------------
+
+
+class FusedLora(torch.autograd.Function):
+    """x W' + s (x A') B', with the branch added to the base's product in place.
+
+    PEFT makes three more tensors of the output's size (product, scaled product, sum) and casts A
+    and B at every use. Shapes: x (..., in), W (out, in), A (r, in), B (out, r).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, a: Any, b: Any, scale: float) -> Any:
+        with torch.autocast(x.device.type, enabled=False):
+            a16, b16 = a.to(x.dtype), b.to(x.dtype)
+            flat = x.reshape(-1, x.shape[-1])
+            low = flat @ a16.T
+            out = linear(flat, weight, bias).addmm_(low, b16.T, alpha=scale)
+        ctx.save_for_backward(flat, low, weight, a16, b16)
+        ctx.scale, ctx.dtypes = scale, (a.dtype, b.dtype)
+        return out.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        x, low, weight, a, b = ctx.saved_tensors
+        flat = grad.reshape(-1, grad.shape[-1])
+        grad_low = (flat @ b) * ctx.scale
+        grad_b = (flat.T @ low) * ctx.scale
+        grad_a = grad_low.T @ x
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = (flat @ weight).addmm_(grad_low, a).view(*grad.shape[:-1], -1)
+        to_a, to_b = ctx.dtypes
+        return grad_x, None, None, grad_a.to(to_a), grad_b.to(to_b), None
+
+
+class FusedLoraLinear(LoraLinear):  # type: ignore[misc] # peft has no hints
+    def forward(self, x: torch.Tensor, *_: Any, **__: Any) -> Any:
+        base = self.base_layer
+        a, b = self.lora_A["default"].weight, self.lora_B["default"].weight
+        return FusedLora.apply(x, base.weight, base.bias, a, b, self.scaling["default"])
+
+
+class PlainLoraLinear(LoraLinear):  # type: ignore[misc]
+    """The same sum in plain operations, for torch.compile to fuse."""
+
+    def forward(self, x: torch.Tensor, *_: Any, **__: Any) -> Any:
+        base = self.base_layer
+        a = self.lora_A["default"].weight.to(x.dtype)
+        b = self.lora_B["default"].weight.to(x.dtype)
+        scale = self.scaling["default"]
+        return linear(x, base.weight, base.bias) + linear(linear(x, a), b) * scale
+
+
+def use_lora(model: torch.nn.Module, kind: type[LoraLinear]) -> None:
+    for module in model.modules():
+        if isinstance(module, LoraLinear):
+            module.__class__ = kind
+
+
+# --- fp8 ---------------------------------------------------------------------------------------
+
+
+def quantize_rows(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Shape (rows, width) as e4m3, and the scale of each row, float32 (rows, 1)."""
+    scale = x.abs().amax(-1, keepdim=True).float().clamp(min=1e-12) / E4M3_MAX
+    return (x.float() / scale).clamp(-E4M3_MAX, E4M3_MAX).to(E4M3), scale
+
+
+def quantize_whole(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Shape (rows, width) as e4m3, and one scale, float32 ()."""
+    scale = x.abs().amax().float().clamp(min=1e-12) / E4M3_MAX
+    return (x.float() / scale).clamp(-E4M3_MAX, E4M3_MAX).to(E4M3), scale
+
+
+def scaled_product(
+    x: torch.Tensor, x_scale: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor
+) -> torch.Tensor:
+    """x (rows, in) times the transposed `weight` (out, in), in bfloat16. On a CPU in float32."""
+    if x.device.type == "cpu":
+        return ((x.float() * x_scale) @ (weight.float() * scale).T).bfloat16()
+    if scale.dim():
+        scale = scale.T
+    return torch._scaled_mm(
+        x, weight.T, scale_a=x_scale, scale_b=scale, out_dtype=torch.bfloat16, use_fast_accum=True
+    )
+
+
+class Fp8Lora(torch.autograd.Function):
+    """`FusedLora` with the frozen base in e4m3: `weight` (out, in) for the forward product, and
+    `turned` (in, out), quantized along the other side, for the gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Any, weight: Any, scale: Any, turned: Any, turned_scale: Any,
+        bias: Any, a: Any, b: Any, factor: float, quantize: Any,
+    ) -> Any:  # fmt: skip
+        with torch.autocast(x.device.type, enabled=False):
+            a16, b16 = a.to(x.dtype), b.to(x.dtype)
+            flat = x.reshape(-1, x.shape[-1])
+            low = flat @ a16.T
+            out = scaled_product(*quantize(flat), weight, scale)
+            if bias is not None:
+                out = out + bias
+            out = out + (low @ b16.T) * factor
+        ctx.save_for_backward(flat, low, turned, turned_scale, a16, b16)
+        ctx.factor, ctx.dtypes, ctx.quantize = factor, (a.dtype, b.dtype), quantize
+        return out.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        x, low, turned, turned_scale, a, b = ctx.saved_tensors
+        flat = grad.reshape(-1, grad.shape[-1])
+        grad_low = (flat @ b) * ctx.factor
+        grad_b = (flat.T @ low) * ctx.factor
+        grad_a = grad_low.T @ x
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = scaled_product(*ctx.quantize(flat), turned, turned_scale) + grad_low @ a
+            grad_x = grad_x.view(*grad.shape[:-1], -1)
+        to_a, to_b = ctx.dtypes
+        found = grad_a.to(to_a), grad_b.to(to_b)
+        return grad_x, None, None, None, None, None, *found, None, None
+
+
+class Fp8LoraLinear(LoraLinear):  # type: ignore[misc]
+    """`weight8`, `scale`, `turned8`, `turned_scale` are set by `use_fp8`."""
+
+    quantize = staticmethod(quantize_rows)
+
+    def forward(self, x: torch.Tensor, *_: Any, **__: Any) -> Any:
+        return Fp8Lora.apply(
+            x, self.weight8, self.scale8, self.turned8, self.turned_scale8, self.base_layer.bias,
+            self.lora_A["default"].weight, self.lora_B["default"].weight,
+            self.scaling["default"], self.quantize,
+        )  # fmt: skip
+
+
+class Fp8WholeLoraLinear(Fp8LoraLinear):
+    quantize = staticmethod(quantize_whole)
+
+
+def use_fp8(model: torch.nn.Module, kind: type[Fp8LoraLinear]) -> None:
+    """Quantize the frozen weights of the adapted layers, both ways round; the bfloat16 weights are
+    given up.
+    """
+    for module in model.modules():
+        if not isinstance(module, LoraLinear):
+            continue
+        weight = module.base_layer.weight.data
+        pairs = kind.quantize(weight), kind.quantize(weight.T.contiguous())
+        for stem, (values, scale) in zip(("", "turned_"), pairs, strict=True):
+            module.register_buffer(f"{stem.rstrip('_') or 'weight'}8", values, persistent=False)
+            module.register_buffer(f"{stem}scale8", scale, persistent=False)
+        module.base_layer.weight.data = weight.new_empty(0)
+        module.__class__ = kind
+
+
+# --- recomputation -----------------------------------------------------------------------------
+
+PRODUCTS = {
+    torch.ops.aten.mm.default,
+    torch.ops.aten.addmm.default,
+    torch.ops.aten._flash_attention_forward.default,
+    torch.ops.aten._scaled_dot_product_flash_attention.default,
+    torch.ops.aten._scaled_dot_product_cudnn_attention.default,
+}
+
+
+def _keep_products(ctx: Any, op: Any, *_: Any, **__: Any) -> CheckpointPolicy:
+    kept = op in PRODUCTS
+    return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
+
+
+def recompute(model: Any, what: str) -> None:
+    """`what`: "all" layers; "mlp": only their MLPs; "every N": one layer in N; "not products": all,
+    but the outputs of matrix products and attention are kept.
+    """
+    causal = model.get_base_model()
+    if what == "all":
+        causal.gradient_checkpointing_enable({"use_reentrant": False})
+    elif what == "mlp":
+        for layer in causal.model.layers:
+            layer.mlp.forward = partial(checkpoint, layer.mlp.forward, use_reentrant=False)
+    elif what == "not products":
+        causal.gradient_checkpointing_enable(
+            {
+                "use_reentrant": False,
+                "context_fn": partial(create_selective_checkpoint_contexts, _keep_products),
+            }
+        )
+    elif what.startswith("every "):
+        causal.gradient_checkpointing_enable({"use_reentrant": False})
+        for number, layer in enumerate(causal.model.layers):
+            layer.gradient_checkpointing = number % int(what.split()[1]) == 0
+    else:
+        assert what == "none", what
+
+
+# --- the loss ----------------------------------------------------------------------------------
+
+
+class ChunkedLoss(torch.autograd.Function):
+    """The sum of `chunk_loss` over chunks of tokens; each chunk's gradient is taken at once, so its
+    logits are freed, and need not be computed again.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Any, targets: Any, weights: Any, chunk_loss: Any, chunk: int
+    ) -> Any:
+        grad, losses = torch.empty_like(hidden), []
+        for start in range(0, len(hidden), chunk):
+            part = slice(start, start + chunk)
+            with torch.enable_grad():
+                one = hidden[part].detach().requires_grad_()
+                loss = chunk_loss(one, targets[part], weights[part])
+                (grad[part],) = torch.autograd.grad(loss, one)
+            losses.append(loss.detach())
+        ctx.save_for_backward(grad)
+        return torch.stack(losses).sum()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        (hidden,) = ctx.saved_tensors
+        return hidden * grad.to(hidden.dtype), None, None, None, None
+
+
+def use_chunked_loss(module: ReplyLoss, *, compiled: bool, chunk: int = CHUNK_TOKENS) -> None:
+    chunk_loss = module._chunk_loss
+    if compiled:
+        chunk_loss = torch.compile(chunk_loss, dynamic=True)
+
+    def loss(self: ReplyLoss, pack: Pack) -> torch.Tensor:
+        hidden = self._hidden(pack.ids, pack.bounds).index_select(0, pack.predict)
+        found: torch.Tensor = ChunkedLoss.apply(
+            hidden, pack.targets, pack.weights, chunk_loss, chunk
+        )
+        return found
+
+    module._loss = MethodType(loss, module)  # type: ignore[method-assign]

@@ -1,0 +1,429 @@
+"""Measures variants of the training step on one GPU, with a model of Qwen2.5-7B's shape.
+
+    .venv-cu12-trainer/bin/python bench/train_gpu.py --variants today,varlen --out bench/results
+
+The weights are random and are made on the GPU. Each variant trains the same rows for a few steps;
+the first steps warm up. The results are written after each variant. A variant that fails is
+recorded with its error, and the next one follows. `long` rows have 4,096 tokens, all of them
+trained, as in the published figures of others. `short` rows have the lengths of the competition's
+instruction rows (log-normal, median 977 tokens; 43 % of them are the reply's, and trained).
+
+The model FLOPs of a token, without recomputation: 4 for each frozen weight of layers and head (the
+head only for trained tokens; two products, forward and for the gradient), 6 for each of LoRA's
+weights, and 6 * row length * width * layers for causal attention (half of the square; the gradient
+counts twice). MFU is their rate over 989 TFLOP/s, an H100's bfloat16 peak without sparsity.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import math
+import random
+import tempfile
+import time
+import traceback
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import speedups
+import torch
+from torch._dynamo.utils import counters
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AutoModelForCausalLM, Qwen2Config
+
+from trainer.data.rendering import Row
+from trainer.recipe import DataFile, Lora, Recipe, Training
+from trainer.run import Run
+from trainer.training import methods, reply_loss
+from trainer.training.attention import PER_ROW
+from trainer.training.distributed import World
+from trainer.training.state import TrainingState
+from trainer.training.step import take_step
+
+PEAK_FLOPS = 989e12
+CUDA = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if CUDA else "cpu")
+QWEN2_7B = {
+    "vocab_size": 152064,
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 32768,
+    "rope_theta": 1_000_000.0,
+}
+TINY = QWEN2_7B | {
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+SHAPES = {"qwen2-7b": QWEN2_7B, "tiny": TINY}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """`compiled`: each decoder layer by torch.compile, for any number of tokens ("dynamic") or for
+    one ("static"). `budget`: the share of activations that a compiled layer keeps. `recipe`: other
+    settings of the recipe's section lora.
+    """
+
+    rows: str = "long"
+    pack_tokens: int = 8192
+    rank: int = 16
+    attention: str = PER_ROW
+    lora: str = "peft"
+    loss: str = "checkpointed"
+    recompute: str = "none"
+    liger: bool = True
+    compiled: str = ""
+    budget: float = 1.0
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+
+_today = Variant()
+_varlen = replace(_today, attention="varlen", loss="chunked")
+_compiled = replace(_varlen, compiled="dynamic", liger=False, loss="chunked, compiled")
+_fused = replace(_compiled, lora="fused")
+VARIANTS = {
+    "today": _today,
+    "today, recomputing": replace(_today, recompute="all"),
+    "varlen": replace(_today, attention="varlen"),
+    "varlen, chunked loss": _varlen,
+    "fused lora": replace(_varlen, lora="fused"),
+    "compiled": _compiled,
+    "compiled, plain lora": replace(_compiled, lora="plain"),
+    "compiled, fused lora": _fused,
+    "compiled, static": replace(_fused, compiled="static"),
+    "cudnn": replace(_fused, attention="cudnn_equal_rows", compiled="static"),
+    "fp8 rows": replace(_fused, lora="fp8 rows"),
+    "fp8 whole": replace(_fused, lora="fp8 whole"),
+    "fp8, cudnn": replace(_fused, lora="fp8 rows", attention="cudnn_equal_rows", compiled="static"),
+    "packs of 16384": replace(_fused, pack_tokens=16384),
+    "fp8, packs of 16384": replace(_fused, lora="fp8 rows", pack_tokens=16384),
+    "keep products": replace(_varlen, recompute="not products"),
+    # the recipe for 24 GB: rank 8, short rows
+    "24: today": replace(_today, rows="short", rank=8, recompute="all"),
+    "24: fused, recomputing": replace(_varlen, rows="short", rank=8, lora="fused", recompute="all"),
+    "24: compiled, recomputing": replace(_fused, rows="short", rank=8, recompute="all"),
+    "24: fused, packs of 2048": replace(
+        _varlen, rows="short", rank=8, lora="fused", pack_tokens=2048
+    ),
+    "24: compiled, packs of 2048": replace(_fused, rows="short", rank=8, pack_tokens=2048),
+    "24: compiled, packs of 3072": replace(_fused, rows="short", rank=8, pack_tokens=3072),
+    "24: compiled, half recomputed": replace(
+        _fused, rows="short", rank=8, pack_tokens=4096, recompute="every 2"
+    ),
+    "24: compiled, budget 0.5": replace(_fused, rows="short", rank=8, pack_tokens=4096, budget=0.5),
+    "24: fp8, recomputing": replace(_fused, rows="short", rank=8, lora="fp8 rows", recompute="all"),
+    "24: fp8, packs of 2048": replace(
+        _fused, rows="short", rank=8, lora="fp8 rows", pack_tokens=2048
+    ),
+    "short: today": replace(_today, rows="short"),
+    "short: compiled": replace(_fused, rows="short"),
+    "short: fp8": replace(_fused, rows="short", lora="fp8 rows"),
+}
+ADAPTERS = {
+    "fused": speedups.FusedLoraLinear,
+    "plain": speedups.PlainLoraLinear,
+    "fp8 rows": speedups.Fp8LoraLinear,
+    "fp8 whole": speedups.Fp8WholeLoraLinear,
+}
+
+
+def make_rows(kind: str, shape: dict[str, Any], count: int) -> list[Row]:
+    """`count` rows of random tokens. For the tiny shape they are 64 times shorter."""
+    rng = random.Random(0)
+    shrink = 64 if shape is TINY else 1
+    rows = []
+    for _ in range(count):
+        length, prompt = 4096 // shrink, 1
+        if kind == "short":
+            length = min(2048, max(421, round(rng.lognormvariate(math.log(977), 0.39))))
+            length //= shrink
+            prompt = round(0.57 * length)
+        ids = [rng.randrange(shape["vocab_size"]) for _ in range(length)]
+        rows.append(Row(ids[:prompt], ids[prompt:]))
+    return rows
+
+
+def make_model(shape: dict[str, Any], variant: Variant, recipe: Recipe) -> Any:
+    """The trainer's model for `recipe`, of random weights, changed as `variant` says."""
+
+    def random_base(*_: Any, **__: Any) -> Any:
+        torch.manual_seed(0)
+        torch.set_default_dtype(torch.bfloat16)
+        with DEVICE:
+            model = AutoModelForCausalLM.from_config(
+                Qwen2Config(**shape), attn_implementation=variant.attention
+            )
+        torch.set_default_dtype(torch.float32)
+        return model
+
+    liger = methods._use_liger
+    methods.load_base = random_base  # type: ignore[attr-defined] # as `methods` imports it
+    if not variant.liger:
+        methods._use_liger = lambda model: None
+    try:
+        model = methods.prepare_model(recipe, Path(), "bfloat16", DEVICE)
+    finally:
+        methods._use_liger = liger
+    if variant.lora.startswith("fp8"):
+        speedups.use_fp8(model, ADAPTERS[variant.lora])  # type: ignore[arg-type]
+    elif variant.lora != "peft":
+        speedups.use_lora(model, ADAPTERS[variant.lora])
+    speedups.recompute(model, variant.recompute)
+    if variant.compiled:
+        torch._functorch.config.activation_memory_budget = variant.budget
+        for layer in model.get_base_model().model.layers:
+            layer.compile(dynamic=True if variant.compiled == "dynamic" else None)
+    return model
+
+
+def measure(
+    variant: Variant, shape: dict[str, Any], steps: int, warm_up: int, profiled: bool
+) -> dict[str, Any]:
+    """Speed, memory and losses of `steps` steps after `warm_up` steps."""
+    shrink = 64 if shape is TINY else 1
+    batch = 4 if variant.rows == "long" else 16
+    rows = make_rows(variant.rows, shape, batch * (steps + warm_up + 1))
+    recipe = Recipe(
+        name="speed",
+        base=".",
+        train=(DataFile(file="-"),),
+        lora=Lora(r=variant.rank, alpha=2 * variant.rank, **variant.recipe),
+        training=Training(
+            learning_rate=1e-4,
+            batch_rows=batch,
+            max_length=variant.pack_tokens // shrink,
+            pack_tokens=variant.pack_tokens // shrink,
+            gradient_checkpointing=False,
+        ),
+    )
+    per_row = variant.attention == PER_ROW
+    reply_loss.bounds = speedups.trainer_bounds if per_row else speedups.bounds_without_list
+    found: dict[str, Any] = {"variant": asdict(variant)}
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        model = make_model(shape, variant, recipe)
+        run = Run(recipe, Path(), "", "", "", "bfloat16", Path(folder))
+        state = TrainingState(model, run, World(0, 1, DEVICE))
+    if variant.loss != "checkpointed":
+        speedups.use_chunked_loss(state.module, compiled="compiled" in variant.loss)
+    wait()
+    found["made_s"] = time.monotonic() - began
+    found["held_gib"] = gib(held())
+    seconds, taken = [], []
+    graphs = 0
+    for number in range(warm_up + steps):
+        if number == warm_up:
+            graphs = counters["stats"]["unique_graphs"]
+        began = time.monotonic()
+        taken.append(take_step(state, rows[number * batch : (number + 1) * batch], 1.0))
+        wait()
+        seconds.append(time.monotonic() - began)
+        found["step_s"] = seconds
+    timed = rows[warm_up * batch : (warm_up + steps) * batch]
+    spent = sum(seconds[warm_up:])
+    tokens, replies = sum(map(len, timed)), sum(len(row.reply) for row in timed)
+    found |= {
+        "tokens_per_s": tokens / spent,
+        "reply_tokens_per_s": replies / spent,
+        "mfu": flops(model, shape, timed) / spent / PEAK_FLOPS,
+        "peak_gib": gib(torch.cuda.max_memory_allocated() if CUDA else 0),
+        "reserved_gib": gib(torch.cuda.max_memory_reserved() if CUDA else 0),
+        "losses": [one.loss for one in taken],
+        "gradient_norms": [one.gradient_norm for one in taken],
+        "warm_up_s": sum(seconds[:warm_up]),
+        "graphs": counters["stats"]["unique_graphs"],
+        "graphs_after_warm_up": counters["stats"]["unique_graphs"] - graphs,
+    }
+    if profiled and CUDA:
+        found["profile"] = profile(state, rows[-batch:])
+    return found
+
+
+def flops(model: Any, shape: dict[str, Any], rows: list[Row]) -> float:
+    """The model FLOPs of training `rows` once; this module's docstring has the formula."""
+    width, layers = shape["hidden_size"], shape["num_hidden_layers"]
+    kv = width // shape["num_attention_heads"] * shape["num_key_value_heads"]
+    frozen = layers * width * (2 * width + 2 * kv + 3 * shape["intermediate_size"])
+    adapter = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    tokens = sum(map(len, rows))
+    head = width * shape["vocab_size"] * sum(len(row.reply) for row in rows)
+    attention = 6 * width * layers * sum(len(row) ** 2 for row in rows)
+    return 4 * (frozen * tokens + head) + 6 * adapter * tokens + attention
+
+
+def profile(state: TrainingState, rows: list[Row]) -> list[list[Any]]:
+    """The kernels of one step: name, calls, milliseconds; those that take longest first."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+        take_step(state, rows, 1.0)
+        wait()
+    kernels = [[e.key[:110], e.count, e.device_time_total / 1e3] for e in profiler.key_averages()]
+    return sorted(kernels, key=lambda kernel: -float(kernel[2]))[:40]
+
+
+def parts(shape: dict[str, Any]) -> dict[str, float]:
+    """TFLOP/s of the step's products and attentions by themselves, for 8,192 tokens."""
+    width, inner, tokens = shape["hidden_size"], shape["intermediate_size"], 8192
+    heads, kv = shape["num_attention_heads"], shape["num_key_value_heads"]
+    found: dict[str, float] = {}
+
+    def rate(name: str, work: float, function: Any) -> None:
+        try:
+            for _ in range(3):
+                function()
+            wait()
+            began = time.monotonic()
+            for _ in range(10):
+                function()
+            wait()
+            found[name] = 10 * work / (time.monotonic() - began) / 1e12
+        except Exception as error:
+            print(f"{name}: {error}", flush=True)
+
+    quantize = torch.compile(speedups.quantize_rows)
+    whole = torch.compile(speedups.quantize_whole)
+    for name, out, inside in (
+        ("q", width, width),
+        ("k", kv * (width // heads), width),
+        ("gate", inner, width),
+        ("down", width, inner),
+    ):
+        x = torch.randn(tokens, inside, device=DEVICE, dtype=torch.bfloat16)
+        w = torch.randn(out, inside, device=DEVICE, dtype=torch.bfloat16) * 0.02
+        work = 2 * tokens * out * inside
+        rate(f"{name}, bf16", work, lambda x=x, w=w: x @ w.T)
+        y = x @ w.T
+        rate(f"{name}, bf16, gradient", work, lambda y=y, w=w: y @ w)
+        for kind, function in (("rows", quantize), ("whole", whole)):
+            x8, w8 = function(x), function(w)
+            rate(
+                f"{name}, fp8 {kind}",
+                work,
+                lambda x8=x8, w8=w8: speedups.scaled_product(*x8, *w8),
+            )
+            rate(
+                f"{name}, fp8 {kind}, quantizing",
+                work,
+                lambda x=x, w8=w8, q=function: speedups.scaled_product(*q(x), *w8),
+            )
+    size = width // heads
+    for rows in (2, 8):
+        length = tokens // rows
+        q, k, v = (
+            torch.randn(rows, length, h, size, device=DEVICE, dtype=torch.bfloat16).transpose(1, 2)
+            for h in (heads, kv, kv)
+        )
+        for part in (q, k, v):
+            part.requires_grad_()
+        ends = torch.arange(rows + 1, device=DEVICE, dtype=torch.int32) * length
+        flat = [p.transpose(1, 2).reshape(1, tokens, -1, size).transpose(1, 2) for p in (q, k, v)]
+        flat = [p.detach().requires_grad_() for p in flat]
+
+        def dense(backend: Any, q: Any = q, k: Any = k, v: Any = v) -> Any:
+            with torch.nn.attention.sdpa_kernel(backend):
+                return scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+
+        def varlen(flat: Any = flat, ends: Any = ends, length: int = length) -> Any:
+            return speedups.varlen_attention(
+                torch.nn.Module(), *flat, None, cu_seq_lens_q=ends, max_length_q=length
+            )[0]
+
+        backends = torch.nn.attention.SDPBackend
+        forward = 2 * length * width * tokens
+        for name, function in (
+            ("flash", lambda d=dense: d(backends.FLASH_ATTENTION)),
+            ("cudnn", lambda d=dense: d(backends.CUDNN_ATTENTION)),
+            ("varlen", varlen),
+        ):
+            rate(f"{name}, {rows} rows", forward, function)
+            rate(
+                f"{name}, {rows} rows, with gradient",
+                3 * forward,
+                lambda f=function: (lambda o: o.backward(torch.ones_like(o)))(f()),
+            )
+    return found
+
+
+def wait() -> None:
+    if CUDA:
+        torch.cuda.synchronize()
+
+
+def held() -> int:
+    return torch.cuda.memory_allocated() if CUDA else 0
+
+
+def gib(size_bytes: int) -> float:
+    return size_bytes / 2**30
+
+
+def clear() -> None:
+    torch._dynamo.reset()
+    counters.clear()
+    gc.collect()
+    if CUDA:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure variants of the training step.")
+    parser.add_argument("--shape", choices=sorted(SHAPES), default="qwen2-7b")
+    parser.add_argument("--variants", help="names, with ; between them (default: all)")
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--warm-up", type=int, default=3)
+    parser.add_argument("--profile", default="", help="names of variants to profile, as above")
+    parser.add_argument("--parts", action="store_true", help="products and attentions alone first")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    args = parser.parse_args()
+    names = args.variants.split(";") if args.variants else list(VARIANTS)
+    if unknown := [name for name in names if name not in VARIANTS]:
+        parser.error(f"no variant {', '.join(unknown)}: there are {'; '.join(VARIANTS)}")
+    shape = SHAPES[args.shape]
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / f"train-steps-{args.shape}.json"
+    found: dict[str, Any] = {
+        "machine": torch.cuda.get_device_name() if CUDA else "CPU",
+        "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
+        "date": datetime.now(UTC).date().isoformat(),
+        "variants": {},
+    }
+    if args.parts:
+        found["parts_tflops"] = parts(shape)
+        for name, value in found["parts_tflops"].items():
+            print(f"{name:40} {value:8.1f} TFLOP/s", flush=True)
+        clear()
+    for name in names:
+        try:
+            result = measure(
+                VARIANTS[name], shape, args.steps, args.warm_up, name in args.profile.split(";")
+            )
+            line = (
+                f"{result['tokens_per_s']:8,.0f} tokens/s, MFU {result['mfu']:.3f}, "
+                f"{result['peak_gib']:5.1f} GiB, loss {result['losses'][-1]:.4f}, "
+                f"warm-up {result['warm_up_s']:.0f} s, graphs {result['graphs']} + "
+                f"{result['graphs_after_warm_up']}"
+            )
+        except Exception as error:
+            result = {"error": str(error), "trace": traceback.format_exc()}
+            line = f"{type(error).__name__}: {str(error)[:300]}"
+        found["variants"][name] = result
+        path.write_text(json.dumps(found, indent=1) + "\n")
+        print(f"{name:30} {line}", flush=True)
+        result = {}
+        clear()
+
+
+if __name__ == "__main__":
+    main()
