@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from peft.tuners.lora import Linear as LoraLinear
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import linear, scaled_dot_product_attention
 from torch.utils.checkpoint import (
     CheckpointPolicy,
@@ -55,7 +54,7 @@ def varlen_attention(
             query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True
         )
         return out.transpose(1, 2), None
-    q, k, v = (part.transpose(1, 2)[0] for part in (query, key, value))
+    q, k, v = (part.transpose(1, 2)[0].contiguous() for part in (query, key, value))
     out = torch.ops.aten._flash_attention_forward(
         q, k, v, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q, 0.0, True, False,
         scale=scaling,
@@ -70,18 +69,21 @@ def cudnn_equal_rows(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
+    cu_seq_lens_q: torch.Tensor | None = None,
     max_length_q: int = 0,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """cuDNN's attention for rows that all have `max_length_q` tokens: they become a batch."""
+    if query.device.type == "cpu":
+        return varlen_attention(module, query, key, value, None, scaling, cu_seq_lens_q)
     _, heads, tokens, width = query.shape
-    rows = tokens // max_length_q
     batch = [
-        part.transpose(1, 2).reshape(rows, max_length_q, part.shape[1], width).transpose(1, 2)
+        part.transpose(1, 2).reshape(-1, max_length_q, part.shape[1], width).transpose(1, 2)
         for part in (query, key, value)
     ]
-    with sdpa_kernel([SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH], set_priority=True):
-        out = scaled_dot_product_attention(*batch, is_causal=True, scale=scaling, enable_gqa=True)
+    out = torch.ops.aten._scaled_dot_product_cudnn_attention(
+        *batch, None, True, 0.0, True, False, scale=scaling
+    )[0]
     return out.transpose(1, 2).reshape(1, tokens, heads, width), None
 
 
@@ -192,55 +194,54 @@ def scaled_product(
     )
 
 
-class Fp8Lora(torch.autograd.Function):
-    """`FusedLora` with the frozen base in e4m3: `weight` (out, in) for the forward product, and
-    `turned` (in, out), quantized along the other side, for the gradient.
+class Fp8Product(torch.autograd.Function):
+    """x (tokens, in) times a frozen weight in e4m3: `weight` (out, in) for the product, and
+    `turned` (in, out), quantized along its other side, for the gradient.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Any, weight: Any, scale: Any, turned: Any, turned_scale: Any,
-        bias: Any, a: Any, b: Any, factor: float, quantize: Any,
-    ) -> Any:  # fmt: skip
-        with torch.autocast(x.device.type, enabled=False):
-            a16, b16 = a.to(x.dtype), b.to(x.dtype)
-            flat = x.reshape(-1, x.shape[-1])
-            low = flat @ a16.T
-            out = scaled_product(*quantize(flat), weight, scale)
-            if bias is not None:
-                out = out + bias
-            out = out + (low @ b16.T) * factor
-        ctx.save_for_backward(flat, low, turned, turned_scale, a16, b16)
-        ctx.factor, ctx.dtypes, ctx.quantize = factor, (a.dtype, b.dtype), quantize
-        return out.view(*x.shape[:-1], -1)
+    def forward(ctx: Any, x: Any, weight: Any, scale: Any, turned: Any, turned_scale: Any) -> Any:
+        ctx.save_for_backward(turned, turned_scale)
+        x8, x_scale = quantized(x, scale)
+        return scaled_product(x8, x_scale, weight, scale)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
-        x, low, turned, turned_scale, a, b = ctx.saved_tensors
-        flat = grad.reshape(-1, grad.shape[-1])
-        grad_low = (flat @ b) * ctx.factor
-        grad_b = (flat.T @ low) * ctx.factor
-        grad_a = grad_low.T @ x
-        grad_x = None
-        if ctx.needs_input_grad[0]:
-            grad_x = scaled_product(*ctx.quantize(flat), turned, turned_scale) + grad_low @ a
-            grad_x = grad_x.view(*grad.shape[:-1], -1)
-        to_a, to_b = ctx.dtypes
-        found = grad_a.to(to_a), grad_b.to(to_b)
-        return grad_x, None, None, None, None, None, *found, None, None
+        turned, scale = ctx.saved_tensors
+        grad8, grad_scale = quantized(grad, scale)
+        return scaled_product(grad8, grad_scale, turned, scale), None, None, None, None
+
+
+def quantized(x: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`x` in e4m3, with as many scales as the scale `other` of its factor has."""
+    return quantize_rows(x) if other.dim() else quantize_whole(x)
+
+
+@torch._dynamo.allow_in_graph  # Dynamo cannot trace the Function for any number of tokens
+def fp8_product(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    scale: torch.Tensor,
+    turned: torch.Tensor,
+    turned_scale: torch.Tensor,
+) -> Any:
+    return Fp8Product.apply(x, weight, scale, turned, turned_scale)
 
 
 class Fp8LoraLinear(LoraLinear):  # type: ignore[misc]
-    """`weight8`, `scale`, `turned8`, `turned_scale` are set by `use_fp8`."""
+    """`use_fp8` sets `weight8`, `scale8`, `turned8` and `turned_scale8`."""
 
     quantize = staticmethod(quantize_rows)
 
     def forward(self, x: torch.Tensor, *_: Any, **__: Any) -> Any:
-        return Fp8Lora.apply(
-            x, self.weight8, self.scale8, self.turned8, self.turned_scale8, self.base_layer.bias,
-            self.lora_A["default"].weight, self.lora_B["default"].weight,
-            self.scaling["default"], self.quantize,
-        )  # fmt: skip
+        a = self.lora_A["default"].weight.to(x.dtype)
+        b = self.lora_B["default"].weight.to(x.dtype)
+        flat = x.reshape(-1, x.shape[-1])
+        out = fp8_product(flat, self.weight8, self.scale8, self.turned8, self.turned_scale8)
+        out = out + linear(linear(flat, a), b) * self.scaling["default"]
+        if self.base_layer.bias is not None:
+            out = out + self.base_layer.bias
+        return out.view(*x.shape[:-1], -1)
 
 
 class Fp8WholeLoraLinear(Fp8LoraLinear):
@@ -336,7 +337,8 @@ class ChunkedLoss(torch.autograd.Function):
 def use_chunked_loss(module: ReplyLoss, *, compiled: bool, chunk: int = CHUNK_TOKENS) -> None:
     chunk_loss = module._chunk_loss
     if compiled:
-        chunk_loss = torch.compile(chunk_loss, dynamic=True)
+        backend = "inductor" if torch.cuda.is_available() else "aot_eager"
+        chunk_loss = torch.compile(chunk_loss, dynamic=True, backend=backend)
 
     def loss(self: ReplyLoss, pack: Pack) -> torch.Tensor:
         hidden = self._hidden(pack.ids, pack.bounds).index_select(0, pack.predict)

@@ -1,6 +1,6 @@
 """Measures variants of the training step on one GPU, with a model of Qwen2.5-7B's shape.
 
-    .venv-cu12-trainer/bin/python bench/train_gpu.py --variants today,varlen --out bench/results
+    .venv-cu12-trainer/bin/python -m bench.train_gpu --variants 'today;varlen' --parts
 
 The weights are random and are made on the GPU. Each variant trains the same rows for a few steps;
 the first steps warm up. The results are written after each variant. A variant that fails is
@@ -30,10 +30,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import speedups
 import torch
+from bench import speedups
+from bench.gpu_parts import CUDA, DEVICE, parts, wait
 from torch._dynamo.utils import counters
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from trainer.data.rendering import Row
@@ -46,8 +46,7 @@ from trainer.training.state import TrainingState
 from trainer.training.step import take_step
 
 PEAK_FLOPS = 989e12
-CUDA = torch.cuda.is_available()
-DEVICE = torch.device("cuda" if CUDA else "cpu")
+COMPILER = "inductor" if CUDA else "aot_eager"  # compiling C++ takes minutes
 QWEN2_7B = {
     "vocab_size": 152064,
     "hidden_size": 3584,
@@ -93,43 +92,39 @@ _today = Variant()
 _varlen = replace(_today, attention="varlen", loss="chunked")
 _compiled = replace(_varlen, compiled="dynamic", liger=False, loss="chunked, compiled")
 _fused = replace(_compiled, lora="fused")
+_24gb = replace(_fused, rows="short", rank=8)
+# those that say most come first, because a measurement may be cut off
 VARIANTS = {
     "today": _today,
-    "today, recomputing": replace(_today, recompute="all"),
-    "varlen": replace(_today, attention="varlen"),
-    "varlen, chunked loss": _varlen,
     "fused lora": replace(_varlen, lora="fused"),
-    "compiled": _compiled,
-    "compiled, plain lora": replace(_compiled, lora="plain"),
     "compiled, fused lora": _fused,
-    "compiled, static": replace(_fused, compiled="static"),
     "cudnn": replace(_fused, attention="cudnn_equal_rows", compiled="static"),
     "fp8 rows": replace(_fused, lora="fp8 rows"),
-    "fp8 whole": replace(_fused, lora="fp8 whole"),
     "fp8, cudnn": replace(_fused, lora="fp8 rows", attention="cudnn_equal_rows", compiled="static"),
-    "packs of 16384": replace(_fused, pack_tokens=16384),
-    "fp8, packs of 16384": replace(_fused, lora="fp8 rows", pack_tokens=16384),
-    "keep products": replace(_varlen, recompute="not products"),
     # the recipe for 24 GB: rank 8, short rows
     "24: today": replace(_today, rows="short", rank=8, recompute="all"),
-    "24: fused, recomputing": replace(_varlen, rows="short", rank=8, lora="fused", recompute="all"),
-    "24: compiled, recomputing": replace(_fused, rows="short", rank=8, recompute="all"),
     "24: fused, packs of 2048": replace(
         _varlen, rows="short", rank=8, lora="fused", pack_tokens=2048
     ),
-    "24: compiled, packs of 2048": replace(_fused, rows="short", rank=8, pack_tokens=2048),
-    "24: compiled, packs of 3072": replace(_fused, rows="short", rank=8, pack_tokens=3072),
-    "24: compiled, half recomputed": replace(
-        _fused, rows="short", rank=8, pack_tokens=4096, recompute="every 2"
-    ),
-    "24: compiled, budget 0.5": replace(_fused, rows="short", rank=8, pack_tokens=4096, budget=0.5),
-    "24: fp8, recomputing": replace(_fused, rows="short", rank=8, lora="fp8 rows", recompute="all"),
-    "24: fp8, packs of 2048": replace(
-        _fused, rows="short", rank=8, lora="fp8 rows", pack_tokens=2048
-    ),
+    "24: compiled, packs of 2048": replace(_24gb, pack_tokens=2048),
+    "24: compiled, half recomputed": replace(_24gb, pack_tokens=4096, recompute="every 2"),
+    "24: fp8, packs of 2048": replace(_24gb, lora="fp8 rows", pack_tokens=2048),
+    "varlen": replace(_today, attention="varlen"),
+    "compiled": _compiled,
+    "compiled, plain lora": replace(_compiled, lora="plain"),
+    "24: fused, recomputing": replace(_varlen, rows="short", rank=8, lora="fused", recompute="all"),
+    "24: compiled, recomputing": replace(_24gb, recompute="all"),
+    "24: compiled, packs of 3072": replace(_24gb, pack_tokens=3072),
+    "24: compiled, budget 0.5": replace(_24gb, pack_tokens=4096, budget=0.5),
     "short: today": replace(_today, rows="short"),
     "short: compiled": replace(_fused, rows="short"),
     "short: fp8": replace(_fused, rows="short", lora="fp8 rows"),
+    "fp8 whole": replace(_fused, lora="fp8 whole"),
+    "compiled, static": replace(_fused, compiled="static"),
+    "packs of 16384": replace(_fused, pack_tokens=16384),
+    "today, recomputing": replace(_today, recompute="all"),
+    "varlen, chunked loss": _varlen,
+    "keep products": replace(_varlen, recompute="not products"),
 }
 ADAPTERS = {
     "fused": speedups.FusedLoraLinear,
@@ -184,7 +179,7 @@ def make_model(shape: dict[str, Any], variant: Variant, recipe: Recipe) -> Any:
     if variant.compiled:
         torch._functorch.config.activation_memory_budget = variant.budget
         for layer in model.get_base_model().model.layers:
-            layer.compile(dynamic=True if variant.compiled == "dynamic" else None)
+            layer.compile(dynamic=variant.compiled == "dynamic" or None, backend=COMPILER)
     return model
 
 
@@ -272,94 +267,6 @@ def profile(state: TrainingState, rows: list[Row]) -> list[list[Any]]:
     return sorted(kernels, key=lambda kernel: -float(kernel[2]))[:40]
 
 
-def parts(shape: dict[str, Any]) -> dict[str, float]:
-    """TFLOP/s of the step's products and attentions by themselves, for 8,192 tokens."""
-    width, inner, tokens = shape["hidden_size"], shape["intermediate_size"], 8192
-    heads, kv = shape["num_attention_heads"], shape["num_key_value_heads"]
-    found: dict[str, float] = {}
-
-    def rate(name: str, work: float, function: Any) -> None:
-        try:
-            for _ in range(3):
-                function()
-            wait()
-            began = time.monotonic()
-            for _ in range(10):
-                function()
-            wait()
-            found[name] = 10 * work / (time.monotonic() - began) / 1e12
-        except Exception as error:
-            print(f"{name}: {error}", flush=True)
-
-    quantize = torch.compile(speedups.quantize_rows)
-    whole = torch.compile(speedups.quantize_whole)
-    for name, out, inside in (
-        ("q", width, width),
-        ("k", kv * (width // heads), width),
-        ("gate", inner, width),
-        ("down", width, inner),
-    ):
-        x = torch.randn(tokens, inside, device=DEVICE, dtype=torch.bfloat16)
-        w = torch.randn(out, inside, device=DEVICE, dtype=torch.bfloat16) * 0.02
-        work = 2 * tokens * out * inside
-        rate(f"{name}, bf16", work, lambda x=x, w=w: x @ w.T)
-        y = x @ w.T
-        rate(f"{name}, bf16, gradient", work, lambda y=y, w=w: y @ w)
-        for kind, function in (("rows", quantize), ("whole", whole)):
-            x8, w8 = function(x), function(w)
-            rate(
-                f"{name}, fp8 {kind}",
-                work,
-                lambda x8=x8, w8=w8: speedups.scaled_product(*x8, *w8),
-            )
-            rate(
-                f"{name}, fp8 {kind}, quantizing",
-                work,
-                lambda x=x, w8=w8, q=function: speedups.scaled_product(*q(x), *w8),
-            )
-    size = width // heads
-    for rows in (2, 8):
-        length = tokens // rows
-        q, k, v = (
-            torch.randn(rows, length, h, size, device=DEVICE, dtype=torch.bfloat16).transpose(1, 2)
-            for h in (heads, kv, kv)
-        )
-        for part in (q, k, v):
-            part.requires_grad_()
-        ends = torch.arange(rows + 1, device=DEVICE, dtype=torch.int32) * length
-        flat = [p.transpose(1, 2).reshape(1, tokens, -1, size).transpose(1, 2) for p in (q, k, v)]
-        flat = [p.detach().requires_grad_() for p in flat]
-
-        def dense(backend: Any, q: Any = q, k: Any = k, v: Any = v) -> Any:
-            with torch.nn.attention.sdpa_kernel(backend):
-                return scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-
-        def varlen(flat: Any = flat, ends: Any = ends, length: int = length) -> Any:
-            return speedups.varlen_attention(
-                torch.nn.Module(), *flat, None, cu_seq_lens_q=ends, max_length_q=length
-            )[0]
-
-        backends = torch.nn.attention.SDPBackend
-        forward = 2 * length * width * tokens
-        for name, function in (
-            ("flash", lambda d=dense: d(backends.FLASH_ATTENTION)),
-            ("cudnn", lambda d=dense: d(backends.CUDNN_ATTENTION)),
-            ("varlen", varlen),
-        ):
-            rate(f"{name}, {rows} rows", forward, function)
-            rate(
-                f"{name}, {rows} rows, with gradient",
-                3 * forward,
-                lambda f=function: (lambda o: o.backward(torch.ones_like(o)))(f()),
-            )
-    return found
-
-
-def wait() -> None:
-    if CUDA:
-        torch.cuda.synchronize()
-
-
 def held() -> int:
     return torch.cuda.memory_allocated() if CUDA else 0
 
@@ -415,7 +322,7 @@ def main() -> None:
                 f"warm-up {result['warm_up_s']:.0f} s, graphs {result['graphs']} + "
                 f"{result['graphs_after_warm_up']}"
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 # recorded; the next variant may work
             result = {"error": str(error), "trace": traceback.format_exc()}
             line = f"{type(error).__name__}: {str(error)[:300]}"
         found["variants"][name] = result
