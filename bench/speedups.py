@@ -20,7 +20,7 @@ from torch.utils.checkpoint import (
 )
 from transformers import AttentionInterface
 
-from trainer.training import reply_loss
+from trainer.training import attention, reply_loss
 from trainer.training.reply_loss import CHUNK_TOKENS, Pack, ReplyLoss
 
 E4M3 = torch.float8_e4m3fn
@@ -40,7 +40,7 @@ def varlen_attention(
     max_length_q: int = 0,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """PyTorch's own FlashAttention, one call for all rows. On a CPU a mask does the same.
+    """The trainer's attention on a GPU. On a CPU a mask does the same, which can be compiled.
 
     Query of shape (1, heads, tokens, width), key and value with as many heads or a divisor.
     """
@@ -54,12 +54,10 @@ def varlen_attention(
             query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True
         )
         return out.transpose(1, 2), None
-    q, k, v = (part.transpose(1, 2)[0].contiguous() for part in (query, key, value))
-    out = torch.ops.aten._flash_attention_forward(
-        q, k, v, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q, 0.0, True, False,
-        scale=scaling,
-    )[0]  # fmt: skip
-    return out[None], None
+    return attention._packed(
+        module, query, key, value, None, scaling,
+        cu_seq_lens_q=cu_seq_lens_q, max_length_q=max_length_q,
+    )  # fmt: skip
 
 
 def cudnn_equal_rows(
@@ -286,8 +284,8 @@ def recompute(model: Any, what: str) -> None:
     """
     causal = model.get_base_model()
     if what == "all":
-        causal.gradient_checkpointing_enable({"use_reentrant": False})
-    elif what == "mlp":
+        return  # which the recipe says
+    if what == "mlp":
         for layer in causal.model.layers:
             layer.mlp.forward = partial(checkpoint, layer.mlp.forward, use_reentrant=False)
     elif what == "not products":
@@ -308,43 +306,22 @@ def recompute(model: Any, what: str) -> None:
 # --- the loss ----------------------------------------------------------------------------------
 
 
-class ChunkedLoss(torch.autograd.Function):
-    """The sum of `chunk_loss` over chunks of tokens; each chunk's gradient is taken at once, so its
-    logits are freed, and need not be computed again.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, hidden: Any, targets: Any, weights: Any, chunk_loss: Any, chunk: int
-    ) -> Any:
-        grad, losses = torch.empty_like(hidden), []
-        for start in range(0, len(hidden), chunk):
-            part = slice(start, start + chunk)
-            with torch.enable_grad():
-                one = hidden[part].detach().requires_grad_()
-                loss = chunk_loss(one, targets[part], weights[part])
-                (grad[part],) = torch.autograd.grad(loss, one)
-            losses.append(loss.detach())
-        ctx.save_for_backward(grad)
-        return torch.stack(losses).sum()
-
-    @staticmethod
-    def backward(ctx: Any, grad: Any) -> Any:
-        (hidden,) = ctx.saved_tensors
-        return hidden * grad.to(hidden.dtype), None, None, None, None
-
-
-def use_chunked_loss(module: ReplyLoss, *, compiled: bool, chunk: int = CHUNK_TOKENS) -> None:
-    chunk_loss = module._chunk_loss
-    if compiled:
-        backend = "inductor" if torch.cuda.is_available() else "aot_eager"
-        chunk_loss = torch.compile(chunk_loss, dynamic=True, backend=backend)
+def use_checkpointed_loss(module: ReplyLoss) -> None:
+    """The loss before chunks took their gradients at once: logits are computed twice."""
 
     def loss(self: ReplyLoss, pack: Pack) -> torch.Tensor:
-        hidden = self._hidden(pack.ids, pack.bounds).index_select(0, pack.predict)
-        found: torch.Tensor = ChunkedLoss.apply(
-            hidden, pack.targets, pack.weights, chunk_loss, chunk
-        )
-        return found
+        hidden = self._hidden(pack.ids, pack.bounds)[pack.predict]
+        parts = [torch.split(p, CHUNK_TOKENS) for p in (hidden, pack.targets, pack.weights)]
+        losses: list[torch.Tensor] = [
+            checkpoint(self._chunk_loss, *chunk, use_reentrant=False)
+            for chunk in zip(*parts, strict=True)
+        ]
+        return torch.stack(losses).sum()
 
     module._loss = MethodType(loss, module)  # type: ignore[method-assign]
+
+
+def compile_loss(module: ReplyLoss) -> None:
+    backend = "inductor" if torch.cuda.is_available() else "aot_eager"
+    compiled = torch.compile(module._chunk_loss, dynamic=True, backend=backend)
+    module._chunk_loss = compiled  # type: ignore[method-assign]

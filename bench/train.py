@@ -41,7 +41,7 @@ from trainer.data.packing import Order
 from trainer.data.rendering import Row, render
 from trainer.plots import BLUE, GREY, figure, save
 from trainer.recipe import DataFile, Recipe
-from trainer.training.attention import implementation
+from trainer.training.attention import PACKED
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "examples" / "demo" / "base"
@@ -210,7 +210,7 @@ def load_random_7b(*_: Any, **options: Any) -> Any:
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
     with torch.device("cuda"):
-        attention = options.get("attn_implementation", implementation(torch.device("cuda")))
+        attention = options.get("attn_implementation", PACKED)
         config = Qwen2Config(**QWEN2_7B)
         model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
     torch.set_default_dtype(torch.float32)

@@ -39,8 +39,8 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 from trainer.data.rendering import Row
 from trainer.recipe import DataFile, Lora, Recipe, Training
 from trainer.run import Run
-from trainer.training import methods, reply_loss
-from trainer.training.attention import PER_ROW
+from trainer.training import attention, methods, reply_loss
+from trainer.training.attention import PACKED
 from trainer.training.distributed import World
 from trainer.training.state import TrainingState
 from trainer.training.step import take_step
@@ -65,6 +65,7 @@ TINY = QWEN2_7B | {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
 }
+fits_flash = attention._fits_flash
 SHAPES = {"qwen2-7b": QWEN2_7B, "tiny": TINY}
 
 
@@ -78,7 +79,7 @@ class Variant:
     rows: str = "long"
     pack_tokens: int = 8192
     rank: int = 16
-    attention: str = PER_ROW
+    attention: str = "per_row"
     lora: str = "peft"
     loss: str = "checkpointed"
     recompute: str = "none"
@@ -90,7 +91,7 @@ class Variant:
 
 _today = Variant()
 _varlen = replace(_today, attention="varlen", loss="chunked")
-_compiled = replace(_varlen, compiled="dynamic", liger=False, loss="chunked, compiled")
+_compiled = replace(_varlen, compiled="dynamic", liger=False, loss="compiled")
 _fused = replace(_compiled, lora="fused")
 _24gb = replace(_fused, rows="short", rank=8)
 # those that say most come first, because a measurement may be cut off
@@ -98,6 +99,8 @@ VARIANTS = {
     "today": _today,
     "fused lora": replace(_varlen, lora="fused"),
     "compiled, fused lora": _fused,
+    "merged": replace(_varlen, lora="merged"),
+    "compiled, merged": replace(_fused, lora="merged"),
     "cudnn": replace(_fused, attention="cudnn_equal_rows", compiled="static"),
     "fp8 rows": replace(_fused, lora="fp8 rows"),
     "fp8, cudnn": replace(_fused, lora="fp8 rows", attention="cudnn_equal_rows", compiled="static"),
@@ -158,22 +161,25 @@ def make_model(shape: dict[str, Any], variant: Variant, recipe: Recipe) -> Any:
         torch.set_default_dtype(torch.bfloat16)
         with DEVICE:
             model = AutoModelForCausalLM.from_config(
-                Qwen2Config(**shape), attn_implementation=variant.attention
+                Qwen2Config(**shape),
+                attn_implementation=variant.attention.replace("per_row", PACKED),
             )
         torch.set_default_dtype(torch.float32)
         return model
 
-    liger = methods._use_liger
+    liger, why_not_merged = methods._use_liger, methods.why_not_merged  # type: ignore[attr-defined]
     methods.load_base = random_base  # type: ignore[attr-defined] # as `methods` imports it
     if not variant.liger:
         methods._use_liger = lambda model: None
+    if variant.lora != "merged":
+        methods.why_not_merged = lambda lora: "a branch is measured"  # type: ignore[attr-defined]
     try:
         model = methods.prepare_model(recipe, Path(), "bfloat16", DEVICE)
     finally:
-        methods._use_liger = liger
+        methods._use_liger, methods.why_not_merged = liger, why_not_merged  # type: ignore[attr-defined]
     if variant.lora.startswith("fp8"):
         speedups.use_fp8(model, ADAPTERS[variant.lora])  # type: ignore[arg-type]
-    elif variant.lora != "peft":
+    elif variant.lora in ADAPTERS:
         speedups.use_lora(model, ADAPTERS[variant.lora])
     speedups.recompute(model, variant.recompute)
     if variant.compiled:
@@ -200,10 +206,11 @@ def measure(
             batch_rows=batch,
             max_length=variant.pack_tokens // shrink,
             pack_tokens=variant.pack_tokens // shrink,
-            gradient_checkpointing=False,
+            gradient_checkpointing=variant.recompute == "all",
         ),
     )
-    per_row = variant.attention == PER_ROW
+    per_row = variant.attention == "per_row"
+    attention._fits_flash = fits_flash if not per_row else lambda query: False
     reply_loss.bounds = speedups.trainer_bounds if per_row else speedups.bounds_without_list
     found: dict[str, Any] = {"variant": asdict(variant)}
     began = time.monotonic()
@@ -211,8 +218,10 @@ def measure(
         model = make_model(shape, variant, recipe)
         run = Run(recipe, Path(), "", "", "", "bfloat16", Path(folder))
         state = TrainingState(model, run, World(0, 1, DEVICE))
-    if variant.loss != "checkpointed":
-        speedups.use_chunked_loss(state.module, compiled="compiled" in variant.loss)
+    if variant.loss == "checkpointed":
+        speedups.use_checkpointed_loss(state.module)
+    elif variant.loss == "compiled":
+        speedups.compile_loss(state.module)
     wait()
     found["made_s"] = time.monotonic() - began
     found["held_gib"] = gib(held())

@@ -9,7 +9,7 @@ import transformers
 from trainer.data.rendering import Row
 from trainer.errors import TrainerError
 from trainer.training.agreement import check_agreement
-from trainer.training.attention import PER_ROW
+from trainer.training.attention import PACKED
 
 ROW = Row(list(range(5, 60)), list(range(7, 47)))
 
@@ -29,7 +29,7 @@ def tiny(family: str, **changes: Any) -> Any:
     )
     torch.manual_seed(0)
     model = getattr(transformers, f"{family}ForCausalLM")(config)
-    model.config._attn_implementation = PER_ROW
+    model.config._attn_implementation = PACKED
     return model
 
 
@@ -37,7 +37,7 @@ def test_gemma_2s_caps_are_computed() -> None:
     caps = {"attn_logit_softcapping": 1.0, "final_logit_softcapping": 3.0, "sliding_window": 16}
     model = tiny("Gemma2", head_dim=16, query_pre_attn_scalar=16, **caps)
     check_agreement(model, ROW, "float32", torch.device("cpu"))
-    assert model.config._attn_implementation == PER_ROW
+    assert model.config._attn_implementation == PACKED
     assert model.training
 
 
@@ -45,4 +45,4 @@ def test_a_base_that_scales_its_logits_is_refused() -> None:
     model = tiny("Granite", logits_scaling=10.0)
     with pytest.raises(TrainerError, match="cannot compute as this base does"):
         check_agreement(model, ROW, "float32", torch.device("cpu"))
-    assert model.config._attn_implementation == PER_ROW
+    assert model.config._attn_implementation == PACKED

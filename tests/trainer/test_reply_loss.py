@@ -87,6 +87,25 @@ def test_logits_made_in_chunks_give_the_same_loss_and_gradient(
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-6)
 
 
+def test_a_frozen_head_gives_the_same_loss_and_gradient(
+    tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, frozen = module_of(tiny_base), module_of(tiny_base)
+    frozen.causal.get_output_embeddings().requires_grad_(False)
+    monkeypatch.setattr(reply_loss, "CHUNK_TOKENS", 4)
+    for module in (trained, frozen):
+        (module(make_pack(ROWS, 0.5, CPU)) * 0.1).backward()
+    assert float(frozen(make_pack(ROWS, 0.5, CPU))) == pytest.approx(
+        float(trained(make_pack(ROWS, 0.5, CPU))), rel=1e-6
+    )
+    compared = 0
+    for one, other in zip(trained.parameters(), frozen.parameters(), strict=True):
+        if other.requires_grad:
+            torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-7)
+            compared += 1
+    assert compared > 10
+
+
 def test_the_loss_covers_replies_alone_with_weighted_analyses(
     tiny_base: Path,
 ) -> None:
@@ -101,7 +120,7 @@ def test_the_loss_covers_replies_alone_with_weighted_analyses(
 
 def test_neftune_noise_is_bounded_by_its_rows_own_length() -> None:
     torch.manual_seed(0)
-    noise = neftune_noise(torch.zeros(1, 104, 16), [0, 4, 104], alpha=5.0)[0]
+    noise = neftune_noise(torch.zeros(1, 104, 16), torch.tensor([0, 4, 104]), alpha=5.0)[0]
     for part, length in ((noise[:4], 4), (noise[4:], 100)):
         bound = 5.0 / (length * 16) ** 0.5
         assert 0.8 * bound < float(part.abs().max()) <= bound

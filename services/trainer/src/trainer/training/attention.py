@@ -1,17 +1,16 @@
 """Attention over packed rows: rows lie one behind the other in a batch of one, and none sees
 another.
 
-If the host has FlashAttention, that reads the rows' bounds itself. Otherwise PyTorch's
-scaled_dot_product_attention is called once a row: it keeps its fast causal kernels, needs no mask
-of tokens x tokens, and works on every device. Both get positions that start again in every row.
-cuDNN's kernel is not used: it makes a new plan for each pair of row length and pack length, which
-more than halved the speed on an H200.
+On a GPU, PyTorch's FlashAttention takes all rows in one call, with their bounds. Where it cannot
+(CPUs, older cards, float32, wide heads), scaled_dot_product_attention is called once a row: it
+needs no mask of tokens x tokens either. Both get positions that start again in every row. cuDNN's
+kernel is not used: it makes a new plan for each pair of row length and pack length, which more than
+halved the speed on an H200.
 """
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from itertools import pairwise
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -20,39 +19,35 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-PER_ROW = "quorum_per_row"
+PACKED = "quorum_packed"  # the name by which transformers knows it
 KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-
-
-def implementation(device: torch.device) -> str:
-    """The name by which transformers knows the attention to use on this host."""
-    if (
-        device.type == "cuda"
-        and torch.cuda.get_device_capability(device) >= (8, 0)
-        and find_spec("flash_attn")
-    ):
-        return "flash_attention_2"
-    return PER_ROW
+WIDEST_HEAD = 128  # up to here FlashAttention's gradient runs on every card that has it
 
 
 def bounds(lengths: list[int], device: torch.device) -> dict[str, Any]:
-    """The arguments, besides tokens, that a model needs for packed rows of these `lengths`."""
-    ends = [0]
-    for length in lengths:
-        ends.append(ends[-1] + length)
+    """The arguments, besides tokens, that a model needs for packed rows of these `lengths`.
+
+    `row_ends`, int32 (rows + 1,) on the CPU: 0 and each row's end. `cu_seq_lens_q`: the same on
+    `device`. `max_length_q`: the longest row.
+    """
+    ends = torch.tensor(list(accumulate(lengths, initial=0)), dtype=torch.int32)
     positions = torch.cat([torch.arange(length) for length in lengths])
-    cumulative = torch.tensor(ends, dtype=torch.int32, device=device)
     return {
-        "position_ids": positions[None].to(device),
-        "cu_seq_lens_q": cumulative,
-        "cu_seq_lens_k": cumulative,
+        "position_ids": sent(positions[None], device),
+        "cu_seq_lens_q": sent(ends, device),
         "max_length_q": max(lengths),
-        "max_length_k": max(lengths),
         "row_ends": ends,
     }
 
 
-def _per_row(
+def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`values` on `device`. To a GPU they go from pinned memory, while it is still computing."""
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
+def _packed(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -61,7 +56,9 @@ def _per_row(
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
-    row_ends: list[int] | None = None,
+    row_ends: torch.Tensor | None = None,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    max_length_q: int = 0,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Query of shape (1, heads, tokens, width), key and value with as many heads or a divisor.
@@ -69,33 +66,62 @@ def _per_row(
     Returns:
         Shape (1, tokens, heads, width), as transformers wants it.
     """
-    grouped = query.shape[1] != key.shape[1]
-    lengths = [end - start for start, end in pairwise(row_ends or [0, query.shape[2]])]
+    if cu_seq_lens_q is not None and softcap is None and _fits_flash(query):
+        # as FlashAttention wants them: (tokens, heads, width)
+        query, key, value = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
+        out = torch.ops.aten._flash_attention_forward(
+            *(query, key, value, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q),
+            *(0.0, True, False),  # no dropout, causal, no mask for debugging
+            scale=scaling,
+            window_size_left=sliding_window - 1 if sliding_window else None,
+            window_size_right=0 if sliding_window else None,
+        )
+        return out[0][None], None
+    lengths = [query.shape[2]] if row_ends is None else row_ends.diff().tolist()
     # split, because the gradient of each slice would be as long as the whole pack
     parts = [torch.split(part, lengths, dim=2) for part in (query, key, value)]
-    rows = []
-    for length, one_query, one_key, one_value in zip(lengths, *parts, strict=True):
-        mask = None
-        if sliding_window is not None and length > sliding_window:
-            apart = torch.arange(length, device=query.device)
-            apart = apart[:, None] - apart[None]
-            mask = (apart >= 0) & (apart < sliding_window)
-        if softcap is not None:
-            row = _capped(one_query, one_key, one_value, mask, scaling, softcap)
-            rows.append(row.transpose(1, 2))
-            continue
-        with sdpa_kernel(KERNELS):
-            row = scaled_dot_product_attention(
-                one_query,
-                one_key,
-                one_value,
-                attn_mask=mask,
-                is_causal=mask is None,
-                scale=scaling,
-                enable_gqa=grouped,
-            )
-        rows.append(row.transpose(1, 2))
+    rows = [
+        _row(*one, scaling, sliding_window, softcap).transpose(1, 2)
+        for one in zip(*parts, strict=True)
+    ]
     return torch.cat(rows, dim=1), None
+
+
+def _fits_flash(query: torch.Tensor) -> bool:
+    return (
+        query.device.type == "cuda"
+        and torch.cuda.get_device_capability(query.device) >= (8, 0)
+        and query.dtype in (torch.bfloat16, torch.float16)
+        and query.shape[-1] <= WIDEST_HEAD
+    )
+
+
+def _row(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scaling: float | None,
+    sliding_window: int | None,
+    softcap: float | None,
+) -> torch.Tensor:
+    """Attention within one row, in the shape of `query`."""
+    mask, length = None, query.shape[2]
+    if sliding_window is not None and length > sliding_window:
+        apart = torch.arange(length, device=query.device)
+        apart = apart[:, None] - apart[None]
+        mask = (apart >= 0) & (apart < sliding_window)
+    if softcap is not None:
+        return _capped(query, key, value, mask, scaling, softcap)
+    with sdpa_kernel(KERNELS):
+        return scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            is_causal=mask is None,
+            scale=scaling,
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
 
 
 def _capped(
@@ -123,5 +149,5 @@ def _no_mask(*_: Any, **__: Any) -> None:
     """Rows are bounded by `row_ends`; a mask would only be built to be thrown away."""
 
 
-AttentionInterface.register(PER_ROW, _per_row)
-AttentionMaskInterface.register(PER_ROW, _no_mask)
+AttentionInterface.register(PACKED, _packed)
+AttentionMaskInterface.register(PACKED, _no_mask)

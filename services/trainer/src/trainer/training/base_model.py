@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from trainer.errors import TrainerError
-from trainer.training.attention import implementation
+from trainer.training.attention import PACKED
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 # as Linux names them in /proc/cpuinfo
@@ -88,7 +88,7 @@ def load_base(
         model = AutoModelForCausalLM.from_pretrained(
             base,
             dtype=DTYPES[dtype],
-            attn_implementation=attention or implementation(device),
+            attn_implementation=attention or PACKED,
             **options,
         )
     except Exception as error:

@@ -60,7 +60,7 @@ def _backward(state: TrainingState, rows: Sequence[Row]) -> float:
     weight = sum(row_weight(row, settings.analysis_weight) for row in rows)
     sharded = settings.fsdp and world.size > 1
     packs = pack([len(row) for row in rows], settings.pack_tokens, world.size)
-    total = 0.0
+    losses = [torch.zeros((), device=world.device)]
     for places in packs[world.rank :: world.size]:
         # if the weights are sharded, every device must run as many packs as the others
         if not places and not sharded:
@@ -70,8 +70,9 @@ def _backward(state: TrainingState, rows: Sequence[Row]) -> float:
         share = (world.size if sharded else 1) / weight if places else 0.0
         loss = state.module(one) * share
         state.scaler.scale(loss).backward()
-        total += float(loss.detach()) / (world.size if sharded else 1)
-    return world.sum(total)[0]
+        losses.append(loss.detach() / (world.size if sharded else 1))
+    # read once, because the device would wait for the next pack at each reading
+    return world.sum(float(torch.stack(losses).sum()))[0]
 
 
 def _clip(state: TrainingState) -> float:
