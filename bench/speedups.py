@@ -92,18 +92,19 @@ for name, function in (
     AttentionInterface.register(name, function)
 
 
-def bounds_without_list(lengths: list[int], device: torch.device) -> dict[str, Any]:
-    """The trainer's `bounds` without the list of ends: torch.compile would make new code for each
-    list. The greatest length is rounded up to a power of two, for the same reason.
-    """
-    found = trainer_bounds(lengths, device)
-    del found["row_ends"]
-    if len(set(lengths)) > 1:
-        found["max_length_q"] = found["max_length_k"] = 1 << (max(lengths) - 1).bit_length()
-    return found
-
-
 trainer_bounds = reply_loss.bounds
+
+
+def bounds_per_row(lengths: list[int], device: torch.device) -> dict[str, Any]:
+    """The trainer's, without those that FlashAttention reads."""
+    return trainer_bounds(lengths, device) | {"cu_seq_lens_q": None}
+
+
+def bounds_on_cpu(lengths: list[int], device: torch.device) -> dict[str, Any]:
+    """The trainer's for a GPU."""
+    found = trainer_bounds(lengths, device)
+    return found | {"cu_seq_lens_q": found["row_ends"]}
+
 
 # --- LoRA --------------------------------------------------------------------------------------
 

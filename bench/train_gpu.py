@@ -39,7 +39,7 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 from trainer.data.rendering import Row
 from trainer.recipe import DataFile, Lora, Recipe, Training
 from trainer.run import Run
-from trainer.training import attention, methods, reply_loss
+from trainer.training import methods, reply_loss
 from trainer.training.attention import PACKED
 from trainer.training.distributed import World
 from trainer.training.state import TrainingState
@@ -65,7 +65,6 @@ TINY = QWEN2_7B | {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
 }
-fits_flash = attention._fits_flash
 SHAPES = {"qwen2-7b": QWEN2_7B, "tiny": TINY}
 
 
@@ -101,13 +100,19 @@ VARIANTS = {
     "compiled, fused lora": _fused,
     "merged": replace(_varlen, lora="merged"),
     "compiled, merged": replace(_fused, lora="merged"),
-    "cudnn": replace(_fused, attention="cudnn_equal_rows", compiled="static"),
+    "merged, cudnn": replace(_varlen, lora="merged", attention="cudnn_equal_rows"),
     "fp8 rows": replace(_fused, lora="fp8 rows"),
     "fp8, cudnn": replace(_fused, lora="fp8 rows", attention="cudnn_equal_rows", compiled="static"),
+    "compiled, merged, cudnn": replace(
+        _fused, lora="merged", attention="cudnn_equal_rows", compiled="static"
+    ),
     # the recipe for 24 GB: rank 8, short rows
     "24: today": replace(_today, rows="short", rank=8, recompute="all"),
     "24: fused, packs of 2048": replace(
         _varlen, rows="short", rank=8, lora="fused", pack_tokens=2048
+    ),
+    "24: merged, packs of 2048": replace(
+        _varlen, rows="short", rank=8, lora="merged", pack_tokens=2048
     ),
     "24: compiled, packs of 2048": replace(_24gb, pack_tokens=2048),
     "24: compiled, half recomputed": replace(_24gb, pack_tokens=4096, recompute="every 2"),
@@ -209,9 +214,10 @@ def measure(
             gradient_checkpointing=variant.recompute == "all",
         ),
     )
-    per_row = variant.attention == "per_row"
-    attention._fits_flash = fits_flash if not per_row else lambda query: False
-    reply_loss.bounds = speedups.trainer_bounds if per_row else speedups.bounds_without_list
+    if variant.attention == "per_row":
+        reply_loss.bounds = speedups.bounds_per_row
+    else:
+        reply_loss.bounds = speedups.trainer_bounds if CUDA else speedups.bounds_on_cpu
     found: dict[str, Any] = {"variant": asdict(variant)}
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

@@ -28,13 +28,13 @@ def bounds(lengths: list[int], device: torch.device) -> dict[str, Any]:
     """The arguments, besides tokens, that a model needs for packed rows of these `lengths`.
 
     `row_ends`, int32 (rows + 1,) on the CPU: 0 and each row's end. `cu_seq_lens_q`: the same on
-    `device`. `max_length_q`: the longest row.
+    `device`, if that has FlashAttention. `max_length_q`: the longest row.
     """
     ends = torch.tensor(list(accumulate(lengths, initial=0)), dtype=torch.int32)
     positions = torch.cat([torch.arange(length) for length in lengths])
     return {
         "position_ids": sent(positions[None], device),
-        "cu_seq_lens_q": sent(ends, device),
+        "cu_seq_lens_q": sent(ends, device) if _has_flash(device) else None,
         "max_length_q": max(lengths),
         "row_ends": ends,
     }
@@ -66,7 +66,8 @@ def _packed(
     Returns:
         Shape (1, tokens, heads, width), as transformers wants it.
     """
-    if cu_seq_lens_q is not None and softcap is None and _fits_flash(query):
+    narrow = query.dtype != torch.float32 and query.shape[-1] <= WIDEST_HEAD
+    if cu_seq_lens_q is not None and softcap is None and narrow:
         # as FlashAttention wants them: (tokens, heads, width)
         query, key, value = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
         out = torch.ops.aten._flash_attention_forward(
@@ -87,13 +88,8 @@ def _packed(
     return torch.cat(rows, dim=1), None
 
 
-def _fits_flash(query: torch.Tensor) -> bool:
-    return (
-        query.device.type == "cuda"
-        and torch.cuda.get_device_capability(query.device) >= (8, 0)
-        and query.dtype in (torch.bfloat16, torch.float16)
-        and query.shape[-1] <= WIDEST_HEAD
-    )
+def _has_flash(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _row(

@@ -119,7 +119,7 @@ class ReplyLoss(torch.nn.Module):
         device = next(self.parameters()).device
         ids = torch.tensor([i for choice in choices for i in choice.ids], device=device)
         rows = bounds([len(choice.ids) for choice in choices], device)
-        last = rows["cu_seq_lens_q"][1:] - 1
+        last = sent(rows["row_ends"][1:] - 1, device)
         logits = self._logits(self._hidden(ids, rows)[last])
         return [row[choice.label_ids].float() for row, choice in zip(logits, choices, strict=True)]
 
