@@ -111,8 +111,8 @@ VARIANTS = {
     "24: fused, packs of 2048": replace(
         _varlen, rows="short", rank=8, lora="fused", pack_tokens=2048
     ),
-    "24: merged, packs of 2048": replace(
-        _varlen, rows="short", rank=8, lora="merged", pack_tokens=2048
+    "24: merged, recomputing": replace(
+        _varlen, rows="short", rank=8, lora="merged", recompute="all"
     ),
     "24: compiled, packs of 2048": replace(_24gb, pack_tokens=2048),
     "24: compiled, half recomputed": replace(_24gb, pack_tokens=4096, recompute="every 2"),
