@@ -86,8 +86,9 @@ def parts(shape: dict[str, Any]) -> dict[str, float]:
                 return scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
 
         def varlen(flat: Any = flat, ends: Any = ends, length: int = length) -> Any:
+            q, k, v = flat
             return speedups.varlen_attention(
-                torch.nn.Module(), *flat, None, cu_seq_lens_q=ends, max_length_q=length
+                torch.nn.Module(), q, k, v, None, cu_seq_lens_q=ends, max_length_q=length
             )[0]
 
         forward = 2 * length * width * tokens

@@ -20,7 +20,7 @@ from torch.utils.checkpoint import (
 )
 from transformers import AttentionInterface
 
-from trainer.training import attention, reply_loss
+from trainer.training import attention
 from trainer.training.reply_loss import CHUNK_TOKENS, Pack, ReplyLoss
 
 E4M3 = torch.float8_e4m3fn
@@ -74,7 +74,7 @@ def cudnn_equal_rows(
     """cuDNN's attention for rows that all have `max_length_q` tokens: they become a batch."""
     if query.device.type == "cpu":
         return varlen_attention(module, query, key, value, None, scaling, cu_seq_lens_q)
-    _, heads, tokens, width = query.shape
+    heads, tokens, width = query.shape[1:]
     batch = [
         part.transpose(1, 2).reshape(-1, max_length_q, part.shape[1], width).transpose(1, 2)
         for part in (query, key, value)
@@ -85,14 +85,11 @@ def cudnn_equal_rows(
     return out.transpose(1, 2).reshape(1, tokens, heads, width), None
 
 
-for name, function in (
-    ("varlen", varlen_attention),
-    ("cudnn_equal_rows", cudnn_equal_rows),
-):
-    AttentionInterface.register(name, function)
+AttentionInterface.register("varlen", varlen_attention)
+AttentionInterface.register("cudnn_equal_rows", cudnn_equal_rows)
 
 
-trainer_bounds = reply_loss.bounds
+trainer_bounds = attention.bounds
 
 
 def bounds_per_row(lengths: list[int], device: torch.device) -> dict[str, Any]:
@@ -145,7 +142,8 @@ class FusedLoraLinear(LoraLinear):  # type: ignore[misc] # peft has no hints
     def forward(self, x: torch.Tensor, *_: Any, **__: Any) -> Any:
         base = self.base_layer
         a, b = self.lora_A["default"].weight, self.lora_B["default"].weight
-        return FusedLora.apply(x, base.weight, base.bias, a, b, self.scaling["default"])
+        apply: Any = FusedLora.apply
+        return apply(x, base.weight, base.bias, a, b, self.scaling["default"])
 
 
 class PlainLoraLinear(LoraLinear):  # type: ignore[misc]
@@ -216,7 +214,7 @@ def quantized(x: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch
     return quantize_rows(x) if other.dim() else quantize_whole(x)
 
 
-@torch._dynamo.allow_in_graph  # Dynamo cannot trace the Function for any number of tokens
+@torch._dynamo.allow_in_graph  # type: ignore[untyped-decorator] # Dynamo cannot trace the Function for any number of tokens
 def fp8_product(
     x: torch.Tensor,
     weight: torch.Tensor,
@@ -224,7 +222,8 @@ def fp8_product(
     turned: torch.Tensor,
     turned_scale: torch.Tensor,
 ) -> Any:
-    return Fp8Product.apply(x, weight, scale, turned, turned_scale)
+    apply: Any = Fp8Product.apply
+    return apply(x, weight, scale, turned, turned_scale)
 
 
 class Fp8LoraLinear(LoraLinear):  # type: ignore[misc]

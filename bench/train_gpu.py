@@ -177,7 +177,7 @@ def make_model(shape: dict[str, Any], variant: Variant, recipe: Recipe) -> Any:
     if not variant.liger:
         methods._use_liger = lambda model: None
     if variant.lora != "merged":
-        methods.why_not_merged = lambda lora: "a branch is measured"  # type: ignore[attr-defined]
+        methods.why_not_merged = lambda settings: "it is measured"  # type: ignore[attr-defined]
     try:
         model = methods.prepare_model(recipe, Path(), "bfloat16", DEVICE)
     finally:
@@ -215,9 +215,10 @@ def measure(
         ),
     )
     if variant.attention == "per_row":
-        reply_loss.bounds = speedups.bounds_per_row
+        reply_loss.bounds = speedups.bounds_per_row  # type: ignore[attr-defined]
     else:
-        reply_loss.bounds = speedups.trainer_bounds if CUDA else speedups.bounds_on_cpu
+        bounds = speedups.trainer_bounds if CUDA else speedups.bounds_on_cpu
+        reply_loss.bounds = bounds  # type: ignore[attr-defined]
     found: dict[str, Any] = {"variant": asdict(variant)}
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -270,7 +271,8 @@ def flops(model: Any, shape: dict[str, Any], rows: list[Row]) -> float:
     tokens = sum(map(len, rows))
     head = width * shape["vocab_size"] * sum(len(row.reply) for row in rows)
     attention = 6 * width * layers * sum(len(row) ** 2 for row in rows)
-    return 4 * (frozen * tokens + head) + 6 * adapter * tokens + attention
+    found: float = 4 * (frozen * tokens + head) + 6 * adapter * tokens + attention
+    return found
 
 
 def profile(state: TrainingState, rows: list[Row]) -> list[list[Any]]:

@@ -82,7 +82,7 @@ def _packed(
     # split, because the gradient of each slice would be as long as the whole pack
     parts = [torch.split(part, lengths, dim=2) for part in (query, key, value)]
     rows = [
-        _row(*one, scaling, sliding_window, softcap).transpose(1, 2)
+        _row(*one, scaling=scaling, sliding_window=sliding_window, softcap=softcap).transpose(1, 2)
         for one in zip(*parts, strict=True)
     ]
     return torch.cat(rows, dim=1), None
@@ -96,6 +96,7 @@ def _row(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
+    *,
     scaling: float | None,
     sliding_window: int | None,
     softcap: float | None,
