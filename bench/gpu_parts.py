@@ -35,11 +35,10 @@ def parts(shape: dict[str, Any]) -> dict[str, float]:
                 function()
             wait()
             found[name] = 10 * work / (time.monotonic() - began) / 1e12
+            print(f"{name:40} {found[name]:8.1f} TFLOP/s", flush=True)
         except Exception as error:  # noqa: BLE001 # not every kernel runs on every card
             print(f"{name}: {error}", flush=True)
 
-    quantize = torch.compile(speedups.quantize_rows)
-    whole = torch.compile(speedups.quantize_whole)
     for name, out, inside in (
         ("q", width, width),
         ("k", kv * (width // heads), width),
@@ -52,18 +51,20 @@ def parts(shape: dict[str, Any]) -> dict[str, float]:
         rate(f"{name}, bf16", work, lambda x=x, w=w: x @ w.T)
         y = x @ w.T
         rate(f"{name}, bf16, gradient", work, lambda y=y, w=w: y @ w)
-        for kind, function in (("rows", quantize), ("whole", whole)):
-            x8, w8 = function(x), function(w)
-            rate(
-                f"{name}, fp8 {kind}",
-                work,
-                lambda x8=x8, w8=w8: speedups.scaled_product(*x8, *w8),
-            )
-            rate(
-                f"{name}, fp8 {kind}, quantizing",
-                work,
-                lambda x=x, w8=w8, q=function: speedups.scaled_product(*q(x), *w8),
-            )
+        for kind, function in (
+            ("rows", speedups.quantize_rows),
+            ("whole", speedups.quantize_whole),
+        ):
+            x8, w8, compiled = function(x), function(w), torch.compile(function)
+
+            def product(x8: Any = x8, w8: Any = w8) -> Any:
+                return speedups.scaled_product(*x8, *w8)
+
+            def quantizing(x: Any = x, w8: Any = w8, compiled: Any = compiled) -> Any:
+                return speedups.scaled_product(*compiled(x), *w8)
+
+            rate(f"{name}, fp8 {kind}", work, product)
+            rate(f"{name}, fp8 {kind}, quantizing", work, quantizing)
     size = width // heads
     for rows in (2, 8):
         length = tokens // rows
