@@ -196,7 +196,7 @@ PARTS: dict[str, Callable[[Bench], Result]] = {
     "short": lambda bench: bench.throughput.short(),
     "long": lambda bench: bench.throughput.long(),
     "sweep": Bench.sweep,
-    "deterministic": lambda bench: bench.throughput.deterministic(),
+    "deterministic": lambda bench: bench.throughput.deterministic(bench.keep),
 }
 
 

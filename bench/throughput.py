@@ -52,6 +52,12 @@ SIDES: dict[str, dict[str, str]] = {
     "synchronous": {"SERVER_ARGUMENTS": "--no-async-scheduling"},
 }
 DEFAULT_SIDES = 3
+FEWER = 24  # questions at once, beside CONCURRENCY
+DETERMINISTIC_SIDES = {
+    "off": {},
+    "on": {"DETERMINISTIC": "true"},
+    "on, not compiled": {"DETERMINISTIC": "true", "ENFORCE_EAGER": "true"},
+}
 COUNTERS = {
     "vllm:generation_tokens_total": "reply_tokens",
     "vllm:prompt_tokens_total": "prompt_tokens",
@@ -107,7 +113,7 @@ class Throughput:
         for name in names or list(SIDES)[:DEFAULT_SIDES]:
             began = time.monotonic()
             try:
-                with self._served(f"sweep-{name.replace(' ', '-')}", **SIDES[name]) as launcher:
+                with self._served(f"sweep-{name}", **SIDES[name]) as launcher:
                     start_s = time.monotonic() - began
                     self._warm_up(launcher)
                     found[name] = {
@@ -121,24 +127,34 @@ class Throughput:
             keep(found)
         return found
 
-    def deterministic(self) -> Result:
-        """Jobs at two concurrencies, with and without: seconds, and questions with equal samples.
+    def deterministic(self, keep: Callable[[Result], None]) -> Result:
+        """The same jobs with and without it. The model's numbers all take part in its sums, so that
+        another order changes them.
+        """
+        found: Result = {}
+        for name, settings in DETERMINISTIC_SIDES.items():
+            try:
+                found[name] = self._repeated(f"deterministic-{name}", **settings)
+            except FailedError as error:
+                found[name] = {"failed": str(error)[-2000:]}
+            say(f"  {name}: {json.dumps(found[name])}")
+            keep(found)
+        return found
 
-        The model's numbers all take part in its sums, so that another order changes them.
+    def _repeated(self, log: str, **settings: str) -> Result:
+        """A job's figures, and the share of its questions with the same samples in a second job,
+        which has another concurrency.
         """
         file = problem_file(self._folder / "problems.jsonl", COPIES)
-        found: Result = {}
-        for name, settings in (("off", {}), ("on", {"DETERMINISTIC": "true"})):
-            with self._served(f"deterministic-{name}", NOISY, **settings) as launcher:
-                self._warm_up(launcher)
-                usual, log = self._job(launcher, file)
-                forget(launcher)
-                fewer, other_log = self._job(launcher, file, CONCURRENCY="24")
-            pairs = zip(answers_of(log), answers_of(other_log), strict=True)
-            equal = [drawn(one) == drawn(other) for one, other in pairs]
-            usual["equal_at_other_concurrency"] = sum(equal) / len(equal)
-            found[name] = {**usual, "job_s_at_24": fewer["job_s"]}
-            say(f"  {name}: {json.dumps(found[name])}")
+        with self._served(log, NOISY, **settings) as launcher:
+            self._warm_up(launcher)
+            found, one_log = self._job(launcher, file)
+            forget(launcher)
+            fewer, other_log = self._job(launcher, file, CONCURRENCY=str(FEWER))
+        pairs = zip(answers_of(one_log), answers_of(other_log), strict=True)
+        equal = [drawn(one) == drawn(other) for one, other in pairs]
+        found[f"job_s_at_{FEWER}"] = fewer["job_s"]
+        found[f"equal_at_{FEWER}"] = sum(equal) / len(equal)
         return found
 
     @property
@@ -158,7 +174,7 @@ class Throughput:
                 raise FailedError(f"bench.wide: {done.stderr[-2000:]}")
         # for /reset_prefix_cache
         settings = {"MODEL_NAME": model, "VLLM_SERVER_DEV_MODE": "1", **settings}
-        with self._stack.launcher(log, **settings) as launcher:
+        with self._stack.launcher(log.replace(" ", "-"), **settings) as launcher:
             launcher.until_served()
             yield launcher
 
