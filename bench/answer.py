@@ -31,7 +31,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import httpx2
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
@@ -169,7 +169,7 @@ def compare(
     file: Path,
     repeat: int,
     loop_questions: int,
-    concurrency: int,
+    concurrency: int | Literal["auto"],
     bare_concurrencies: tuple[int, ...],
     **settings: str,
 ) -> dict[str, Any]:
