@@ -34,7 +34,8 @@ REPLY_TOKENS = 300
 FILLER_CHARACTERS = 440  # one token each; the rest of a prompt has about 60
 LONG_JOB = {"max_tokens": REPLY_TOKENS, "max_resamples": 0, "early_stop": False}
 LONG_SERVICE = {"EXTRA_BODY": json.dumps({"ignore_eos": True})}
-CONCURRENCY = 256  # as the worker comes
+SHORT_BARE = (256, 512, 1024)  # questions at once; the best one counts
+LONG_BARE = 384
 SWEEP_CONCURRENCY = 512  # so that the server's limit counts, and not the worker's
 WIDE, NOISY = "quorum-7b", "quorum-7b-noise"
 NOISE = 1e-3
@@ -52,7 +53,7 @@ SIDES: dict[str, dict[str, str]] = {
     "synchronous": {"SERVER_ARGUMENTS": "--no-async-scheduling"},
 }
 DEFAULT_SIDES = 3
-FEWER = 24  # questions at once, beside CONCURRENCY
+FEWER = 24  # questions at once in a job's repetition
 DETERMINISTIC_SIDES = {
     "off": {},
     "on": {"DETERMINISTIC": "true"},
@@ -84,8 +85,8 @@ class Throughput:
                 file,
                 2,
                 20,
-                CONCURRENCY,
-                (128, 256),
+                "auto",
+                SHORT_BARE,
                 **self._models,
             )
             found["load"] = self._job(launcher, file)[0]
@@ -100,7 +101,7 @@ class Throughput:
             found, log = self._job(launcher, file, LONG_JOB, **settings)
             questions = rounds_of(log)
             forget(launcher)
-            found["bare_s"] = asyncio.run(bare(launcher.url, WIDE, questions, CONCURRENCY))
+            found["bare_s"] = asyncio.run(bare(launcher.url, WIDE, questions, LONG_BARE))
         found["share_of_bare"] = found["bare_s"] / found["job_s"]
         return found
 
