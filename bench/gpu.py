@@ -14,7 +14,8 @@ newer: the longest time without a server while a newer model is taken up, with t
 quantized: the same job in bf16, fp8 and int4: seconds, and accuracy paired with bf16's.
 parallel: the same job on one card, on a copy a card, and on one copy over two cards.
 
-With a model of Qwen2-7B's shape (bench/throughput.py):
+With a model of Qwen2-7B's shape (bench/throughput.py), which takes 16 GB of --folder, and as much
+again for the last part:
 
 short: a job of replies of 30 tokens against a bare client, and how busy the card and the processes
     are.
