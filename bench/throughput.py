@@ -180,8 +180,10 @@ class Throughput:
             yield launcher
 
     def _warm_up(self, launcher: Launcher) -> None:
-        """A small job first: what is compiled at the first request does not count."""
-        self._job(launcher, PROBLEMS)
+        """A small job first, whose replies are too short for an answer: what is loaded or compiled
+        at the first sample, or at the first reply restricted to labels, does not count.
+        """
+        self._job(launcher, PROBLEMS, {"max_tokens": 8, "max_resamples": 0})
         forget(launcher)
 
     def _job(
