@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from contract import Contract, stack_fault
+from inference.cards import GIB, WORKING_BYTES, does_not_fit, memory_share, tensor_parallel, widest
 from inference.deterministic import (
     ATTENTION,
     COMPILATION,
@@ -24,7 +25,6 @@ from inference.host import Host
 from inference.settings import Settings
 from inference.weights import Weights
 
-GIB = 2**30
 # Room for prompts longer than the longest trained one, in tokens.
 PROMPT_ROOM = 4096
 CPU_SEQUENCES = 64
@@ -33,13 +33,8 @@ EAGER_BYTES = GIB // 4
 # vLLM's own defaults, by the size of the card.
 LARGE_CARD_BYTES = 70 * GIB
 MOST_SEQUENCES, MOST_ON_LARGE, FEWEST_SEQUENCES = 256, 1024, 8
-GPU_SHARE = 0.90
 # With this share, two servers fit on the cards.
 HALF_SHARE = 0.45
-# GPU memory besides weights and KV cache: CUDA's context and graphs, a batch's activations.
-WORKING_BYTES = 2 * GIB
-# Free memory that a new process needs before it can take its share.
-SPARE_BYTES = GIB // 2
 
 
 class Decision(NamedTuple):
@@ -212,14 +207,14 @@ def _on_gpus(
     plan: _Plan, host: Host, contract: Contract, weights: Weights, settings: Settings
 ) -> None:
     memory = min(gpu.memory_bytes for gpu in host.gpus)
-    share, why_share = _memory_share(host, settings)
+    share, why_share = memory_share(host, settings)
     held = weights.held_bytes(settings.quantization)
-    width = _tensor_parallel(host, weights, round(share * memory) - WORKING_BYTES, held, settings)
+    width = tensor_parallel(host, weights, round(share * memory) - WORKING_BYTES, held, settings)
     if settings.deterministic and (fault := width_fault(width)):
         raise RefusedError(fault)
     copies = len(host.gpus) // width
     if copies > 1 and settings.stack == "volta":  # volta's engine lacks data parallelism
-        width, copies = _widest(len(host.gpus), weights.heads), 1
+        width, copies = widest(len(host.gpus), weights.heads), 1
     length, why_length = _wanted_length(contract, weights, settings)
     shortest = contract.lengths.longest_prompt + contract.lengths.longest_reply
     usual = max(1, shortest // 2)
@@ -239,7 +234,7 @@ def _on_gpus(
     if kv_tokens < length and shortest <= kv_tokens and not settings.max_model_len:
         length, why_length = kv_tokens, f"no more fits; the longest trained row had {shortest}"
     if kv_tokens < length:
-        raise RefusedError(_does_not_fit(host, weights, settings, length, share))
+        raise RefusedError(does_not_fit(host, weights, settings, length, share))
     plan.flag("max-model-len", length, why_length)
     plan.say("KV cache", f"{kv_tokens:,} tokens", f"about, beside {held / GIB:.1f} GiB of weights")
     if settings.max_num_seqs:
@@ -266,66 +261,6 @@ def _spread(plan: _Plan, width: int, copies: int, held: int, settings: Settings)
         plan.flag("quantization", name, "QUANTIZATION; these are not exactly the verified weights")
         if name == "bitsandbytes" and settings.stack == "volta":
             plan.command += ["--load-format", "bitsandbytes"]
-
-
-def _memory_share(host: Host, settings: Settings) -> tuple[float, str]:
-    """The share of memory for vLLM, with the reason. vLLM takes a share of the whole memory, and
-    stops if less is free.
-    """
-    if settings.gpu_memory_utilization:
-        return settings.gpu_memory_utilization, "GPU_MEMORY_UTILIZATION"
-    free = min((gpu.free_bytes - SPARE_BYTES) / gpu.memory_bytes for gpu in host.gpus)
-    if free < GPU_SHARE:
-        taken = max(gpu.memory_bytes - gpu.free_bytes for gpu in host.gpus) / GIB
-        return max(0.05, int(free * 100) / 100), f"other programs hold {taken:.1f} GiB"
-    return GPU_SHARE, "the rest is left to other programs"
-
-
-def _widest(gpus: int, heads: int) -> int:
-    return max(n for n in range(1, gpus + 1) if gpus % n == 0 and heads % n == 0)
-
-
-def _tensor_parallel(
-    host: Host, weights: Weights, budget: int, held: int, settings: Settings
-) -> int:
-    """The number of cards over which one copy of the weights is spread: the fewest that hold it."""
-    gpus = len(host.gpus)
-    if settings.tensor_parallel_size:
-        width = settings.tensor_parallel_size
-        if gpus % width or weights.heads % width:
-            raise RefusedError(
-                f"TENSOR_PARALLEL_SIZE={width} must divide the {gpus} GPUs and the model's "
-                f"{weights.heads} heads: leave it out, or set it to {_widest(gpus, weights.heads)}"
-            )
-        return width
-    widths = [n for n in range(1, gpus + 1) if gpus % n == 0 and weights.heads % n == 0]
-    # at least a fifth of a card for the KV cache, so that more than a few samples run at once
-    roomy = [n for n in widths if held / n <= 0.8 * budget]
-    return roomy[0] if roomy else widths[-1]
-
-
-def _does_not_fit(
-    host: Host, weights: Weights, settings: Settings, length: int, share: float
-) -> str:
-    gpu = min(host.gpus, key=lambda gpu: gpu.memory_bytes)
-    held, gpus = weights.held_bytes(settings.quantization), len(host.gpus)
-    has = share * gpu.memory_bytes * gpus / GIB
-    kv = length * weights.kv_bytes_per_token / GIB
-    needs = (held + WORKING_BYTES * gpus) / GIB + kv
-    numbers = (
-        f"{held / GIB:.1f} GiB of weights, {WORKING_BYTES * gpus / GIB:.0f} GiB to work in and "
-        f"{kv:.1f} GiB for one sequence of {length} tokens make {needs:.1f} GiB, and "
-        f"{f'{gpus} x ' if gpus > 1 else ''}{gpu.name} gives {has:.1f}"
-    )
-    ways = [
-        f"set QUANTIZATION={name}"
-        for name, lowest in (("fp8", (8, 0)), ("int4", (7, 0)))
-        if (saved := (held - weights.held_bytes(name)) / GIB) > 0
-        and needs - saved <= has
-        and all(gpu.capability >= lowest for gpu in host.gpus)
-    ]
-    ways += ["set a smaller MAX_MODEL_LEN"] if settings.max_model_len else []
-    return f"the model does not fit: {numbers}; {', or '.join([*ways, 'take a smaller base'])}"
 
 
 def _engine(plan: _Plan, host: Host, weights: Weights, settings: Settings) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from inference.cards import GIB, SPARE_BYTES
 from inference.errors import RefusedError
 from inference.host import Host
-from inference.launch import GIB, SPARE_BYTES, Launch
+from inference.launch import Launch
 from inference.settings import Settings
 from inference.weights import Weights
 
