@@ -52,7 +52,7 @@ HELD_OUT_ROWS = 32
 def run_side(args: argparse.Namespace, world: World, folder: Path) -> dict[str, Any]:
     """Train, validate, merge in memory, and validate again."""
     if args.side == "branch":
-        methods.why_not_merged = lambda _: "both are compared"  # type: ignore[attr-defined]
+        methods.why_not_merged = lambda _: "both are compared"  # type: ignore[attr-defined, assignment]
     base = DEMO if args.shape == "qwen2-7b" else args.base
     recipes = ROOT / "services" / "trainer" / "recipes"
     train_files = [args.data] if args.data else None
@@ -107,7 +107,7 @@ def _timed_steps() -> dict[str, float]:
         write(self, step, tokens=tokens, **values)
         clock["last"] = time.monotonic()
 
-    Metrics.step = timed  # type: ignore[method-assign, assignment]
+    Metrics.step = timed  # type: ignore[method-assign]
     return clock
 
 
