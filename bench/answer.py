@@ -50,6 +50,8 @@ POLL_S = 0.5  # as quorum's bar does
 STUB_CONCURRENCY = 256
 VLLM_CONCURRENCY = 128  # the best of these for the bare client on 2 cores
 BARE_CONCURRENCIES = (64, 128, 256)
+# The seeds of a question's slots and redraws lie this close together.
+MOST_SEEDS = 11 * ATTEMPT_STRIDE
 Request = dict[str, Any]
 
 
@@ -98,22 +100,27 @@ class Round(NamedTuple):
 
 
 def rounds_of(log: Path) -> list[list[Round]]:
-    """Each question's requests, from a worker's log, as its vote made them."""
-    found: dict[str, list[Round]] = {}
+    """Each question's requests, from a worker's log, as its vote made them.
+
+    Questions with the same prompt are told apart by their seeds, which begin far from one another.
+    """
+    found: dict[str, dict[int, list[Round]]] = {}
     for line in log.read_text().splitlines():
         entry = json.loads(line) if line.startswith("{") else {}
         if entry.get("event") != "asked":
             continue
         request = {key: value for key, value in entry["request"].items() if key != "model"}
         asked = [m["content"] for m in request["messages"] if m["role"] != "assistant"]
-        rounds = found.setdefault(json.dumps(asked), [])
-        place = request["seed"] - rounds[0].first["seed"] if rounds else 0
-        attempt, slot = divmod(place, ATTEMPT_STRIDE)
+        of_prompt = found.setdefault(json.dumps(asked), {})
+        begins = (seed for seed in of_prompt if 0 <= request["seed"] - seed < MOST_SEEDS)
+        first = next(begins, request["seed"])
+        rounds = of_prompt.setdefault(first, [])
+        attempt, slot = divmod(request["seed"] - first, ATTEMPT_STRIDE)
         if attempt == 0:
             rounds.append(Round(request, {}))
         else:
             rounds[-1].redraws.setdefault(slot, []).append(request)
-    return list(found.values())
+    return [rounds for of_prompt in found.values() for rounds in of_prompt.values()]
 
 
 def direct(url: str) -> AsyncOpenAI:

@@ -19,7 +19,8 @@ def speeds(found: dict[str, Any]) -> dict[str, float]:
     rates = {}
     if answer := found.get("answer"):
         rates["job"] = answer["questions"] / answer["job_s"]
-        rates["bare\nclient"] = answer["questions"] / answer["bare_s"]
+        if "bare_s" in answer:
+            rates["bare\nclient"] = answer["questions"] / answer["bare_s"]
     for part in ("quantized", "parallel"):
         sides = found.get(part, {})
         rates |= {

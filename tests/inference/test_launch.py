@@ -225,10 +225,7 @@ def test_a_deterministic_server_says_so_and_fixes_its_sums(
 ) -> None:
     started = start(host(card, count, "580.65.06"), stack, deterministic=True)
     assert started.environment["VLLM_BATCH_INVARIANT"] == "1"
-    assert started.environment["TORCHINDUCTOR_DETERMINISTIC"] == "1"
     assert flag(started, "--attention-backend") == "TRITON_ATTN"
-    compilation = json.loads(flag(started, "--compilation-config") or "{}")
-    assert compilation["inductor_compile_config"]["combo_kernels"] is False
     assert flag(started, "--shutdown-timeout") == "60"
     assert "deterministic" in {row.what for row in started.decisions}
 

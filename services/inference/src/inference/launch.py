@@ -12,13 +12,7 @@ from typing import NamedTuple
 
 from contract import Contract, stack_fault
 from inference.cards import GIB, WORKING_BYTES, does_not_fit, memory_share, tensor_parallel, widest
-from inference.deterministic import (
-    ATTENTION,
-    COMPILATION,
-    ENVIRONMENT,
-    determinism_fault,
-    width_fault,
-)
+from inference.deterministic import ATTENTION, ENVIRONMENT, determinism_fault, width_fault
 from inference.errors import RefusedError
 from inference.front import LOOPBACK
 from inference.host import Host
@@ -288,7 +282,6 @@ def _engine(plan: _Plan, host: Host, weights: Weights, settings: Settings) -> No
         plan.environment["VLLM_USE_FLASHINFER_SAMPLER"] = "0"
     if settings.deterministic:
         plan.environment |= ENVIRONMENT
-        plan.command += ["--compilation-config", COMPILATION]
         plan.say("deterministic", "on", "DETERMINISTIC; no reply depends on the other requests")
         backend, why = ATTENTION, "FlashAttention 3 depends on the other requests"
     elif settings.attention_backend:
