@@ -79,8 +79,10 @@ class Stay:
                     all_asked = asyncio.Event()
                     this = group.create_task(answering(following, all_asked))
                     asked = asyncio.ensure_future(all_asked.wait())
-                    await asyncio.wait((this, asked), return_when=asyncio.FIRST_COMPLETED)
-                    asked.cancel()
+                    try:
+                        await asyncio.wait((this, asked), return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        asked.cancel()
                     is_next = all_asked.is_set()
                     following = await asyncio.to_thread(self._following) if is_next else None
                     answering = self._answer_following
