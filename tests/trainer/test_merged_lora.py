@@ -22,7 +22,7 @@ from trainer.run import Run
 from trainer.training.base_model import load_base
 from trainer.training.distributed import World
 from trainer.training.loop import TrainingData, train
-from trainer.training.merged_lora import MergedLinear, merged_once
+from trainer.training.merged_lora import MergedLinear, merged_once, to_bfloat16
 from trainer.training.methods import prepare_model, save_initial_adapter
 from trainer.training.reply_loss import ReplyLoss, precision
 from trainer.training.validation import validate
@@ -56,24 +56,46 @@ def test_gradients_pass_straight_through_the_rounding(dtype: torch.dtype, tolera
 
     base = layer.get_base_layer()
     exact = base.weight.float() + 2 * b @ a
-    rounded = exact + (exact.to(dtype).float() - exact).detach()
+    rounded = exact + (layer.merged_weight().float() - exact).detach()
     y = linear(x.float(), rounded, base.bias.float())
     for grad, meant in zip(
         found, torch.autograd.grad((y * towards.float()).sum(), [x, a, b]), strict=True
     ):
         assert grad is not None
         assert (grad - meant).norm() <= tolerance * meant.norm()
-    assert torch.equal(layer(x), linear(x, exact.to(dtype), base.bias))
+    assert torch.equal(layer(x), linear(x, layer.merged_weight(), base.bias))
 
 
-def test_the_merged_weight_is_rounded_once() -> None:
-    layer = layer_of(torch.bfloat16)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_the_merged_weight_is_the_exact_sum_rounded_once(dtype: torch.dtype) -> None:
+    layer = layer_of(dtype)
     a, b = (f["default"].weight.double() for f in (layer.lora_A, layer.lora_B))
-    meant = (layer.get_base_layer().weight.double() + 2 * b @ a).to(torch.bfloat16)
+    exact = layer.get_base_layer().weight.double() + 2 * b @ a
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(layer.merged_weight(), meant)
+        merged = layer.merged_weight()
+    assert merged.dtype == dtype
+    step = exact.abs() * torch.finfo(dtype).eps + 1e-7
+    assert ((merged.double() - exact).abs() <= step).all()
     layer.merge()
-    assert torch.equal(layer.get_base_layer().weight, meant)
+    assert torch.equal(layer.get_base_layer().weight, merged)
+
+
+def test_updates_below_a_step_of_bfloat16_are_not_lost() -> None:
+    """To the nearest, no weight would change."""
+    torch.manual_seed(0)
+    weights = torch.randn(400, 500).bfloat16().float()
+    update = weights.abs() * torch.finfo(torch.bfloat16).eps / 16
+    assert torch.equal((weights + update).bfloat16().float(), weights)
+    moved = to_bfloat16(weights + update).float() - weights
+    assert moved.mean() == pytest.approx(float(update.mean()), rel=0.05)
+    moved = to_bfloat16(-weights - update).float() + weights
+    assert moved.mean() == pytest.approx(-float(update.mean()), rel=0.05)
+
+
+def test_an_adapter_that_does_nothing_leaves_the_base_as_it_is() -> None:
+    layer = layer_of(torch.bfloat16)
+    layer.lora_B["default"].weight.data.zero_()
+    assert torch.equal(layer.merged_weight(), layer.get_base_layer().weight)
 
 
 class Trained:

@@ -6,6 +6,11 @@ forward pass uses the rounded sum, so merging changes nothing. Gradients pass st
 rounding (Bengio et al. 2013, "Estimating or Propagating Gradients Through Stochastic Neurons"): A
 and B get those of the exact sum.
 
+Rounding to the nearest would hide the first steps from the forward pass: most updates are then
+smaller than half a step of bfloat16. So each weight has a threshold of its own, random and fixed,
+above which it is rounded up (stochastic rounding, Gupta et al. 2015, section 3.1). On average over
+many weights the rounded sum is the exact one. An update of zero leaves the base as it is.
+
 Merged weights take as much memory as the base's. If activations are recomputed, memory is short: a
 weight is made when its layer is called, and freed after the layer's backward pass. If not, all are
 made once for all packs of a step.
@@ -15,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -69,12 +75,16 @@ class MergedLinear(lora.Linear):  # type: ignore[misc]  # PEFT has no hints
 
     @torch.no_grad()
     def merged_weight(self) -> torch.Tensor:
-        """round(W + scale * B A), computed in float32: shape and dtype of the base's weight."""
+        """round(W + scale * B A), computed in float32: shape and dtype of the base's weight.
+
+        float16's steps are so small that it is rounded to the nearest.
+        """
         a, b, scale = self._factors()
         weight = self.get_base_layer().weight
         with torch.autocast(weight.device.type, enabled=False):
-            # sums of float32 and a narrower dtype are computed in float32, and rounded into `out`
-            return torch.add(weight, b @ a, alpha=scale, out=torch.empty_like(weight))
+            exact = b @ a
+        torch.add(weight, exact, alpha=scale, out=exact)
+        return to_bfloat16(exact) if weight.dtype == torch.bfloat16 else exact.to(weight.dtype)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         for name in check_adapters_to_merge(self, adapter_names):
@@ -85,6 +95,22 @@ class MergedLinear(lora.Linear):  # type: ignore[misc]  # PEFT has no hints
         """A, shape (r, in), B, shape (out, r), and the scale."""
         (name,) = self.active_adapters
         return self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name]
+
+
+def to_bfloat16(exact: torch.Tensor) -> torch.Tensor:
+    """`exact`, float32 and contiguous, rounded by the thresholds. `exact` is overwritten."""
+    bits = exact.view(torch.int32)
+    # a carry out of the lower 16 bits rounds up; the upper 16 bits are the bfloat16
+    torch.add(bits, _thresholds(bits.numel(), bits.device).view_as(bits), alpha=2, out=bits)
+    return bits.view(torch.bfloat16).view(*exact.shape, 2)[..., 1].contiguous()
+
+
+@cache
+def _thresholds(count: int, device: torch.device) -> torch.Tensor:
+    """Uniform in [0, 2**15), int16: the same in every process and on every device."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randint(2**15, (count,), dtype=torch.int16, generator=generator)
+    return drawn.to(device)
 
 
 class _Product(torch.autograd.Function):
