@@ -86,9 +86,10 @@ def test_updates_below_a_step_of_bfloat16_are_not_lost() -> None:
     weights = torch.randn(400, 500).bfloat16().float()
     update = weights.abs() * torch.finfo(torch.bfloat16).eps / 16
     assert torch.equal((weights + update).bfloat16().float(), weights)
-    moved = to_bfloat16(weights + update).float() - weights
+    thresholds = torch.randint(2**15, weights.shape, dtype=torch.int16)
+    moved = to_bfloat16(weights + update, thresholds).float() - weights
     assert moved.mean() == pytest.approx(float(update.mean()), rel=0.05)
-    moved = to_bfloat16(-weights - update).float() + weights
+    moved = to_bfloat16(-weights - update, thresholds).float() + weights
     assert moved.mean() == pytest.approx(-float(update.mean()), rel=0.05)
 
 

@@ -64,6 +64,11 @@ class MergedLinear(lora.Linear):  # type: ignore[misc]  # PEFT has no hints
 
     kept: torch.Tensor | None = None
 
+    def __init__(self, base_layer: torch.nn.Linear, adapter_name: str, **options: Any) -> None:
+        super().__init__(base_layer, adapter_name, **options)
+        weight = base_layer.weight
+        self.thresholds = _thresholds(weight.numel(), weight.device).view(weight.shape)
+
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         if self.merged or self.disable_adapters:
             return super().forward(x, *args, **kwargs)  # type: ignore[no-any-return]
@@ -84,7 +89,9 @@ class MergedLinear(lora.Linear):  # type: ignore[misc]  # PEFT has no hints
         with torch.autocast(weight.device.type, enabled=False):
             exact = b @ a
         torch.add(weight, exact, alpha=scale, out=exact)
-        return to_bfloat16(exact) if weight.dtype == torch.bfloat16 else exact.to(weight.dtype)
+        if weight.dtype == torch.bfloat16:
+            return to_bfloat16(exact, self.thresholds)
+        return exact.to(weight.dtype)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         for name in check_adapters_to_merge(self, adapter_names):
@@ -97,19 +104,21 @@ class MergedLinear(lora.Linear):  # type: ignore[misc]  # PEFT has no hints
         return self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name]
 
 
-def to_bfloat16(exact: torch.Tensor) -> torch.Tensor:
-    """`exact`, float32 and contiguous, rounded by the thresholds. `exact` is overwritten."""
+def to_bfloat16(exact: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
+    """`exact`, float32 and contiguous, rounded by `thresholds`, int16 in [0, 2**15), of the same
+    shape. `exact` is overwritten.
+    """
     bits = exact.view(torch.int32)
     # a carry out of the lower 16 bits rounds up; the upper 16 bits are the bfloat16
-    torch.add(bits, _thresholds(bits.numel(), bits.device).view_as(bits), alpha=2, out=bits)
+    torch.add(bits, thresholds, alpha=2, out=bits)
     return bits.view(torch.bfloat16).view(*exact.shape, 2)[..., 1].contiguous()
 
 
 @cache
 def _thresholds(count: int, device: torch.device) -> torch.Tensor:
-    """Uniform in [0, 2**15), int16: the same in every process and on every device."""
+    """The same in every process and on every device; layers of one size share them."""
     generator = torch.Generator().manual_seed(0)
-    drawn = torch.randint(2**15, (count,), dtype=torch.int16, generator=generator)
+    drawn = torch.randint(2**15, (count,), dtype=torch.int16, generator=generator, device="cpu")
     return drawn.to(device)
 
 
