@@ -14,7 +14,7 @@ endif
 # without bytecode in its environment, vLLM's server takes more than twice as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-real up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page bench-real test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model real-data real-base requirements clean
+.PHONY: help demo demo-real up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page bench-real bench-peers test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model real-data real-base requirements clean
 
 help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -57,14 +57,17 @@ secrets/redis_password:
 doctor: .venv/ready  ## check if this host can run the compose stack
 	@.venv/bin/quorum doctor
 
+# Tools that make bench-peers measures, each with an environment of its own.
+PEERS := lm-eval inspect-ai evalscope
+
 # Runs three test files at a time, because many tests wait; the tests of one file run one after another. Programs that
 # each use every core slow each other down, so each uses one core.
 SIDE_BY_SIDE := -n 3 --durations 15
 ONE_CORE := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
-SUITES := tests/docs tests/stacks tests/contract tests/demo tests/fuzz tests/orchestrator tests/monitoring tests/page tests/e2e tests/chaos
+SUITES := tests/docs tests/stacks tests/contract tests/demo tests/bench tests/fuzz tests/orchestrator tests/monitoring tests/page tests/e2e tests/chaos
 
 # Tests that need no model, server, browser or network.
-PURE := tests/docs tests/stacks tests/contract tests/demo $(wildcard $(addprefix tests/orchestrator/test_, \
+PURE := tests/docs tests/stacks tests/contract tests/demo tests/bench $(wildcard $(addprefix tests/orchestrator/test_, \
   vote.py intervals.py replies.py rooms.py))
 
 check: .venv/ready  ## before each commit: format, lint, types and the pure tests, all in .venv
@@ -129,6 +132,11 @@ bench-page: .venv/ready browser  ## measure the page of a finished job of 50,000
 bench-real: local-environments  ## measure a real small model: base, one sample, vote (DATA=folder with AR-LSAT's files)
 	@$(REAL_BASE) && .venv/bin/python -m bench.real --stack $$stack $(if $(DATA),--data "$(DATA)") && $$python bench/draw_real.py
 
+bench-peers: local-environments $(PEERS:%=.venv-peers-%/ready)  ## measure Quorum beside other tools, on this host's GPU or CPU (docs/benchmarks.md)
+	@stack=$$(.venv/bin/quorum local stack) && .venv/bin/python -m bench.peers --stack $$stack
+	@stack=$$(.venv/bin/quorum local stack 2>/dev/null) && \
+	  .venv-$$([ $$stack = cpu ] && echo model || echo $$stack-trainer)/bin/python bench/draw_peers.py
+
 lint: .venv/ready .venv-model/ready  ## check all packages with ruff and mypy strict, and run lint-js
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -147,10 +155,10 @@ node_modules/ready: package.json package-lock.json
 
 .PHONY: types types-model
 types:
-	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/gpu tests/gpu_jobs.py tests/conftest.py bench/answer.py bench/page.py bench/real.py bench/gpu.py bench/gpu_stack.py bench/throughput.py bench/load.py docs/make_configuration.py docs/make_messages.py
+	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/gpu tests/gpu_jobs.py tests/conftest.py bench/answer.py bench/page.py bench/real.py bench/gpu.py bench/gpu_stack.py bench/throughput.py bench/load.py tests/bench bench/peers/*.py docs/make_configuration.py docs/make_messages.py
 
 types-model:
-	.venv-model/bin/mypy services/trainer/src services/inference/src examples bench/train.py bench/draw_answer.py bench/draw_gpu.py bench/draw_real.py bench/wide.py bench/merged.py bench/train_gpu.py tests/trainer tests/inference
+	.venv-model/bin/mypy services/trainer/src services/inference/src examples bench/train.py bench/draw_answer.py bench/draw_gpu.py bench/draw_real.py bench/wide.py bench/merged.py bench/train_gpu.py bench/draw_peers.py tests/trainer tests/inference
 
 PACKAGES := contract/pyproject.toml $(wildcard services/*/pyproject.toml)
 
@@ -188,9 +196,10 @@ var/smollm2: | $(UV) $(if $(filter .venv-model/bin/python,$(TRAINER_PYTHON)),.ve
 	@PYTHONPATH=var/smollm2-package $(TRAINER_PYTHON) examples/real/base.py --out $@
 
 PINNED := real orchestrator-runtime orchestrator cpu cu12-cpu volta-cpu $(foreach stack,cpu cu12 volta cu13,$(stack)-trainer $(stack)-server)
+PINNED_PEERS := $(PEERS:%=peers-%)
 
 requirements: $(UV)  ## compile the pinned requirements from requirements/*.in, with the hashes of their files
-	@for name in $(PINNED); do echo "  $$name"; \
+	@for name in $(PINNED) $(PINNED_PEERS); do echo "  $$name"; \
 	  UV=$(abspath $(UV)) requirements/compile.sh $$name $$name.txt $(UPGRADE) || exit 1; done
 
 # cyclonedx-py reads the pinned files, so nothing of a stack has to be installed
@@ -202,7 +211,7 @@ sbom/%.cdx.json: requirements/%.txt | $(UV)
 	@mkdir -p sbom && $(SBOM) $< --output-reproducible --of JSON -o $@ && echo "  $@"
 
 clean:  ## remove the environments and local mode's models, jobs and logs
-	rm -rf .tools .venv .venv-model .venv-cu12 .venv-volta $(GPU_STACKS:%=.venv-%-trainer) $(GPU_STACKS:%=.venv-%-server) node_modules sbom var
+	rm -rf .tools .venv .venv-model .venv-cu12 .venv-volta $(GPU_STACKS:%=.venv-%-trainer) $(GPU_STACKS:%=.venv-%-server) $(PEERS:%=.venv-peers-%) node_modules sbom var
 
 # Some systems have no module venv (Debian: python3-venv); pip can install uv without it.
 $(UV):
@@ -251,6 +260,13 @@ endef
 	@$(UV) pip install -q --python .venv-model/bin/python --no-deps --no-build-isolation \
 	  -e contract -e services/trainer -e services/inference
 	@touch $@
+
+# bench-peers goes on without a tool that cannot be installed, and records what pip says in the file `failed`.
+$(PEERS:%=.venv-peers-%/ready): .venv-peers-%/ready: requirements/peers-%.txt | $(UV)
+	@echo "making .venv-peers-$* (a tool that make bench-peers measures)"
+	$(call new-environment,.venv-peers-$*)
+	@if $(UV) pip install -q --python .venv-peers-$*/bin/python --no-deps --require-hashes -r $< 2> .venv-peers-$*/failed; \
+	  then touch $@; else cat .venv-peers-$*/failed; echo "going on without $*"; fi
 
 # The environments of local mode on a GPU, from the same pinned lists as the images.
 GPU_STACKS := cu12 volta cu13

@@ -1,0 +1,1 @@
+LOCAL_API_KEY=none python answer.py
