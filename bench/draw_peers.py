@@ -24,9 +24,8 @@ def draw(found: dict[str, Any], path: Path) -> None:
         [wall - min(side["walls_s"]) for wall, (_, side) in zip(walls, sides, strict=True)],
         [max(side["walls_s"]) - wall for wall, (_, side) in zip(walls, sides, strict=True)],
     ]
-    bars = times.barh(titles, walls, color=colours, xerr=ranges, capsize=3)
+    bars = times.barh(titles, walls, color=colours, xerr=ranges, capsize=2)
     times.bar_label(bars, fmt="{:.1f}", padding=6)
-    times.set_xscale("log")
     times.set_xlabel("seconds from command to file (median and range)")
     times.set_title(f"{found['file']}, k = 3", fontsize=10)
     shares = [side.get("killed", {}).get("share_again") for _, side in sides]
@@ -37,7 +36,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
         for share, percent in zip(shares, percents, strict=True)
     ]
     twice.bar_label(bars, labels, padding=4)
-    twice.set_xlabel("tokens generated twice, % of an undisturbed run")
+    twice.set_xlabel("tokens generated in vain, % of an undisturbed run")
     twice.set_title("killed half way and started again", fontsize=10)
     for axis in (times, twice):
         axis.margins(x=0.2)
@@ -47,7 +46,9 @@ def draw(found: dict[str, Any], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Draw times and repeated work of the peers.")
+    parser = argparse.ArgumentParser(
+        description="Draw the times of the sides, and what a kill costs them."
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     out: Path = parser.parse_args().out
     for file in sorted(out.glob("peers-*.json")):

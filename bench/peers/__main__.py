@@ -16,7 +16,9 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -122,6 +124,7 @@ def main() -> None:
     parser.add_argument("--only", help="sides, separated by commas; results are only printed")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process is left
     on_gpu = args.stack != "cpu"
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, served(args.stack) as server:

@@ -141,7 +141,7 @@ def _killed(sides: dict[str, Result]) -> list[str]:
             ]
         )
     head = ["side", "samples when killed", "drawn by the second command", "samples drawn twice"]
-    return _table([*head, "tokens generated twice", "second command, s", "unanswered"], rows)
+    return _table([*head, "tokens in vain", "second command, s", "unanswered"], rows)
 
 
 def _percent(share: float | None) -> str:

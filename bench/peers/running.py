@@ -46,11 +46,11 @@ class Runner:
         before = when_idle(self.server.metrics_url)
         with self._service(side, work) as (url, _):
             began_s = time.monotonic()
-            process = self._start(side, work, url)
-            start_s = self._until_ready(side, work, process) - began_s
-            self._finish(side, work, process)
+            with self._command(side, work, url) as process:
+                start_s = self._until_ready(side, work, process) - began_s
+                _finish(work, process)
             seconds = time.monotonic() - began_s
-        return Run(seconds, start_s, self._counted(side, work, before), _votes(side, work))
+        return Run(seconds, start_s, self._counted(side, work, before), _votes(work))
 
     def kill_half_way(self, side: Side, samples: float) -> Resumed:
         """Kill every process of a side by SIGKILL once half of an undisturbed run's `samples` are
@@ -63,13 +63,14 @@ class Runner:
         port = free_port()
         metrics = f"http://127.0.0.1:{port}" if side.own_engine else self.server.metrics_url
         own = {"ENGINE_METRICS": f"--enable-metrics --port {port}"}
-        with self._service(side, work) as (url, kill_service):
-            process = self._start(side, work, url, own if side.own_engine else {})
-            start_s = time.monotonic()
+        with (
+            self._service(side, work) as (url, kill_service),
+            self._command(side, work, url, own if side.own_engine else {}) as process,
+        ):
+            began_s = time.monotonic()
             seen = Counters()
             while seen.samples < samples / 2:
-                if process.poll() is not None or time.monotonic() - start_s > TIMEOUT_S:
-                    _kill(process.pid)
+                if process.poll() is not None or time.monotonic() - began_s > TIMEOUT_S:
                     raise FailedError(f"half of its samples never came\n{log_tail(_log(work))}")
                 time.sleep(POLL_S)
                 with suppress(OSError):  # the engine is not there yet
@@ -81,9 +82,10 @@ class Runner:
         before = when_idle(self.server.metrics_url)
         began_s = time.monotonic()
         with self._service(side, work) as (url, _):
-            self._finish(side, work, self._start(side, work, url))
+            with self._command(side, work, url) as process:
+                _finish(work, process)
             seconds = time.monotonic() - began_s
-        return Resumed(seconds, first, self._counted(side, work, before), _votes(side, work))
+        return Resumed(seconds, first, self._counted(side, work, before), _votes(work))
 
     def _new_folder(self, side: Side) -> Path:
         """A copy of the side's folder, as its user has it; the server's prefix cache is emptied."""
@@ -109,9 +111,11 @@ class Runner:
         ):
             yield stack.api_url, lambda: _kill_all(processes)
 
-    def _start(
+    @contextmanager
+    def _command(
         self, side: Side, work: Path, quorum_url: str, more: dict[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """The side's command, in a session of its own; nothing of it is left at the end."""
         programs = ROOT / side.environment / "bin"
         environment = {
             **os.environ,
@@ -128,7 +132,7 @@ class Runner:
             **(more or {}),
         }
         with _log(work).open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 ["bash", "-e", "run.sh"],
                 cwd=work,
                 env=environment,
@@ -137,6 +141,11 @@ class Runner:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        try:
+            yield process
+        finally:
+            _kill(process.pid)
+            process.wait()
 
     def _until_ready(self, side: Side, work: Path, process: subprocess.Popen[bytes]) -> float:
         """The time at which a side's own engine is ready; now, if it has none."""
@@ -146,23 +155,23 @@ class Runner:
             time.sleep(POLL_S)
         return time.monotonic()
 
-    def _finish(self, side: Side, work: Path, process: subprocess.Popen[bytes]) -> None:
-        try:
-            code = process.wait(TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            raise FailedError(f"took more than {TIMEOUT_S:.0f} s\n{log_tail(_log(work))}") from None
-        finally:
-            _kill(process.pid)
-        if code:
-            raise FailedError(f"exit code {code}\n{log_tail(_log(work))}")
-
     def _counted(self, side: Side, work: Path, before: Counters) -> Counters:
         if side.own_engine:
             return read_replies(work / "replies.jsonl")
         return when_idle(self.server.metrics_url).since(before)
 
 
-def _votes(side: Side, work: Path) -> Votes:
+def _finish(work: Path, process: subprocess.Popen[bytes]) -> None:
+    """Raises FailedError if the command fails, or takes too long."""
+    try:
+        code = process.wait(TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise FailedError(f"took more than {TIMEOUT_S:.0f} s\n{log_tail(_log(work))}") from None
+    if code:
+        raise FailedError(f"exit code {code}\n{log_tail(_log(work))}")
+
+
+def _votes(work: Path) -> Votes:
     """Raises FailedError if the file is not there."""
     try:
         return votes_in(work / "answers.jsonl")

@@ -19,6 +19,8 @@ from orchestrator.local.stack import LocalStack
 MODULE = "vllm.entrypoints.openai.api_server"
 # options of the server that a batch run has no use for
 SERVERS_OWN = ("--host", "--port", "--uvicorn-log-level")
+# settings of the engine, and the folders of what it compiles
+ENGINES = ("VLLM_", "OMP_", "CUDA_", "TORCHINDUCTOR_", "TRITON_")
 # lets a run begin with an empty prefix cache, as a new file does
 DEVELOPER = {"VLLM_SERVER_DEV_MODE": "1"}
 
@@ -59,9 +61,7 @@ def served(stack: Stack) -> Iterator[Server]:
             model=local.model,
             options=batch_options(command[command.index(MODULE) + 1 :]),
             environment={
-                name: value
-                for name, value in environment.items()
-                if name.startswith(("VLLM_", "OMP_", "CUDA_"))
+                name: value for name, value in environment.items() if name.startswith(ENGINES)
             },
             model_dir=(folder / command[command.index("--model") + 1]).resolve(),
             environment_folder=Path(local.python("server")).parents[1].name,
