@@ -28,6 +28,7 @@ WRONG = [
     ("MODEL_NAME", "", "MODEL_NAME: String should have at least 1 character"),
     ("EXTRA_BODY", "secret", "EXTRA_BODY: it is no JSON object"),
     ("EXTRA_BODY", '["secret"]', "EXTRA_BODY: it is no JSON object"),
+    ("EXTRA_BODY", '{"top_k": NaN}', "EXTRA_BODY: it is no JSON object"),
     ("EXTRA_BODY", '{"seed": 1}', "EXTRA_BODY: it may not hold seed, which each request sets"),
     ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'json' or 'text'"),
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -12,6 +11,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, JsonValue, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+from contract import read_json
 from contract.settings import url_fault
 from orchestrator.proxies import proxy_fault
 
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
         if not isinstance(text, str):
             return text
         try:
-            found = json.loads(text or "{}")
+            found = read_json(text.encode() or b"{}")
         except ValueError:
             found = None
         if not isinstance(found, dict):

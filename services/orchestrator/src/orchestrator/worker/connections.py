@@ -60,7 +60,7 @@ class Connections:
 
     async def post(self, path: str, body: Body) -> Reply:
         """Raises NoReplyError, TimeoutError."""
-        return await self._ask("POST", path, json.dumps(body).encode())
+        return await self._ask("POST", path, json.dumps(body, allow_nan=False).encode())
 
     async def _ask(self, method: str, path: str, body: bytes | None = None) -> Reply:
         try:
