@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from orchestrator.errors import WaitingForModelError
 from orchestrator.local.stack import answers
 from orchestrator.model import check_server, find_model, make_client
+from orchestrator.proxies import certificates, proxy_options
 from orchestrator.settings import Settings
 from orchestrator.worker.connections import NoReplyError, connections
 from problem_files import problem_file
@@ -113,3 +114,8 @@ def test_the_command_names_an_unusable_proxy_in_one_line(
     assert len(far.stderr.splitlines()) == 1
     near = quorum(tmp_path, "--url", "http://127.0.0.1:1", "list", "--limit", "0")
     assert "proxy" not in near.stderr
+
+
+def test_all_clients_of_a_process_share_the_certificates() -> None:
+    near, distant = (proxy_options(f"http://{host}") for host in ("127.0.0.1", "example.org"))
+    assert near["verify"] is distant["verify"] is certificates()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -22,8 +23,12 @@ def proxy_options(url: str) -> dict[str, Any]:
     return {"trust_env": not is_near(url), "verify": certificates()}
 
 
+@cache
 def certificates() -> ssl.SSLContext:
-    """The certificates to trust: SSL_CERT_FILE's, if it is set."""
+    """The certificates to trust: SSL_CERT_FILE's, if it is set. All clients of a process share
+    them, because reading them takes longer than all else that a client does before its first
+    request.
+    """
     return httpx2.create_ssl_context()
 
 

@@ -6,12 +6,14 @@ import orchestrator.worker.shards  # noqa: F401 # before forking, to save each s
 from contract.settings import read_settings
 from orchestrator import logs
 from orchestrator.coordination.working import work
+from orchestrator.proxies import certificates
 from orchestrator.settings import Settings
 
 
 def main() -> None:
     settings = read_settings(Settings)
     logs.configure(settings.log_format)
+    certificates()  # before forking, as the imports above
     work(settings.redis_url)
 
 

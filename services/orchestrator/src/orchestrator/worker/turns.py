@@ -114,6 +114,8 @@ class Turn:
                 self.pace.leave()
                 return
             asking.create_task(self._answer(self.questions.popleft()))
+            # so that its request leaves before the other places' connections are made
+            await asyncio.sleep(0)
         if not self.questions:
             self.all_asked.set()
 
@@ -136,10 +138,11 @@ class Turn:
             self.pace.leave(tokens)
 
     def _nothing_follows(self) -> bool:
-        """True if all questions of the job that have not been asked yet have a place."""
-        is_last = self.shard == len(self.job.shards) - 1
-        left = len(self.questions) if is_last else self.job.questions
-        return left < self.pace.limit
+        """True if the job's questions that have no place yet would not fill all places."""
+        if self.shard < len(self.job.shards) - 1:
+            return self.job.questions < self.pace.limit
+        free = self.pace.limit - self.pace.in_flight  # they get questions before any other work
+        return len(self.questions) - free < self.pace.limit
 
     async def _watch(self) -> None:
         """Check if the job was cancelled or must make way for others, and if the worker must stop.
