@@ -124,10 +124,10 @@ bench-orchestrator: .venv/ready .venv-model/ready  ## measure a job against clie
 	.venv-model/bin/python bench/draw_answer.py
 
 # PROFILE holds further words for bench/job_profile.py: PROFILE=--stub, or PROFILE="--url http://host:8000/v1 --model NAME"
-profile: local-environments var/py-spy/bin/py-spy .venv-model/ready  ## show where the time of a job goes: processes, the worker's parts, phases (PROFILE=--stub: without a model)
+profile: local-environments var/py-spy/bin/py-spy  ## show where the time of a job goes: processes, the worker's parts, phases (PROFILE=--stub: without a model)
 	@stack=$$(.venv/bin/quorum local stack 2>/dev/null) && \
-	  .venv/bin/python -m bench.job_profile --stack $$stack --py-spy var/py-spy/bin/py-spy $(PROFILE)
-	@.venv-model/bin/python bench/draw_profile.py
+	  .venv/bin/python -m bench.job_profile --stack $$stack --py-spy var/py-spy/bin/py-spy $(PROFILE) && \
+	  .venv-$$([ $$stack = cpu ] && echo model || echo $$stack-trainer)/bin/python bench/draw_profile.py
 
 # py-spy is a program; nothing imports it
 var/py-spy/bin/py-spy: requirements/profile.txt | $(UV) .venv/ready

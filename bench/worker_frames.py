@@ -56,7 +56,8 @@ def class_of(frames: Sequence[str]) -> str:
 def shares(raw: str) -> dict[str, dict[str, float]]:
     """Shares of the time of the work horses' main threads, by class, from py-spy's raw stacks.
 
-    `main` adds up to 1, with what it was idle; `threads` holds what other threads did besides.
+    `main` adds up to 1, with what it was idle; `threads` holds what other threads did besides. Time
+    in which a thread could have run, but had no core, counts for what it was about to do.
     """
     main: Counter[str] = Counter()
     threads: Counter[str] = Counter()
