@@ -6,9 +6,11 @@ import time
 from typing import Any
 
 import torch
-from bench import speedups
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
+
+from bench import speedups
+from trainer.training import attention
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
@@ -51,20 +53,17 @@ def parts(shape: dict[str, Any]) -> dict[str, float]:
         rate(f"{name}, bf16", work, lambda x=x, w=w: x @ w.T)
         y = x @ w.T
         rate(f"{name}, bf16, gradient", work, lambda y=y, w=w: y @ w)
-        for kind, function in (
-            ("rows", speedups.quantize_rows),
-            ("whole", speedups.quantize_whole),
-        ):
-            x8, w8, compiled = function(x), function(w), torch.compile(function)
+        quantize = speedups.quantize_rows
+        x8, w8, compiled = quantize(x), quantize(w), torch.compile(quantize)
 
-            def product(x8: Any = x8, w8: Any = w8) -> Any:
-                return speedups.scaled_product(*x8, *w8)
+        def product(x8: Any = x8, w8: Any = w8) -> Any:
+            return speedups.scaled_product(*x8, *w8)
 
-            def quantizing(x: Any = x, w8: Any = w8, compiled: Any = compiled) -> Any:
-                return speedups.scaled_product(*compiled(x), *w8)
+        def quantizing(x: Any = x, w8: Any = w8, compiled: Any = compiled) -> Any:
+            return speedups.scaled_product(*compiled(x), *w8)
 
-            rate(f"{name}, fp8 {kind}", work, product)
-            rate(f"{name}, fp8 {kind}, quantizing", work, quantizing)
+        rate(f"{name}, fp8 rows", work, product)
+        rate(f"{name}, fp8 rows, quantizing", work, quantizing)
     size = width // heads
     for rows in (2, 8):
         length = tokens // rows
@@ -74,7 +73,8 @@ def parts(shape: dict[str, Any]) -> dict[str, float]:
         )
         for part in (q, k, v):
             part.requires_grad_()
-        ends = torch.arange(rows + 1, device=DEVICE, dtype=torch.int32) * length
+        host_ends = torch.arange(rows + 1, dtype=torch.int32) * length
+        ends = host_ends.to(DEVICE)
         flat = [p.transpose(1, 2).reshape(1, tokens, -1, size).transpose(1, 2) for p in (q, k, v)]
         flat = [p.detach().requires_grad_() for p in flat]
 
@@ -86,11 +86,14 @@ def parts(shape: dict[str, Any]) -> dict[str, float]:
             with sdpa_kernel(backend):
                 return scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
 
-        def varlen(flat: Any = flat, ends: Any = ends, length: int = length) -> Any:
+        def varlen(
+            flat: Any = flat, ends: Any = ends, host_ends: Any = host_ends, length: int = length
+        ) -> Any:
             q, k, v = flat
-            return speedups.varlen_attention(
-                torch.nn.Module(), q, k, v, None, cu_seq_lens_q=ends, max_length_q=length
-            )[0]
+            return attention._packed(
+                torch.nn.Module(), q, k, v, None,
+                row_ends=host_ends, cu_seq_lens_q=ends if CUDA else None, max_length_q=length,
+            )[0]  # fmt: skip
 
         forward = 2 * length * width * tokens
         for name, function in (

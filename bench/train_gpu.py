@@ -1,6 +1,7 @@
 """Measures variants of the training step on one GPU, with a model of Qwen2.5-7B's shape.
 
-    .venv-cu12-trainer/bin/python -m bench.train_gpu --variants 'today;varlen' --parts
+    .venv-cu12-trainer/bin/python -m bench.train_gpu --variants 'merged;compiled' --parts
+    .venv-model/bin/python -m bench.train_gpu --shape tiny --variants compiled --out /tmp/tiny
 
 The weights are random and are made on the GPU. Each variant trains the same rows for a few steps;
 the first steps warm up. The results are written after each variant. A variant that fails is
@@ -24,29 +25,28 @@ import random
 import tempfile
 import time
 import traceback
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from bench import speedups
 from bench.gpu_parts import CUDA, DEVICE, parts, wait
 from torch._dynamo.utils import counters
 from transformers import AutoModelForCausalLM, Qwen2Config
 
+from bench import speedups
 from trainer.data.rendering import Row
 from trainer.recipe import DataFile, Lora, Recipe, Training
 from trainer.run import Run
-from trainer.training import methods, reply_loss
+from trainer.training import compiling, methods
 from trainer.training.attention import PACKED
 from trainer.training.distributed import World
 from trainer.training.state import TrainingState
 from trainer.training.step import take_step
 
 PEAK_FLOPS = 989e12
-COMPILER = "inductor" if CUDA else "aot_eager"  # compiling C++ takes minutes
 QWEN2_7B = {
     "vocab_size": 152064,
     "hidden_size": 3584,
@@ -70,76 +70,36 @@ SHAPES = {"qwen2-7b": QWEN2_7B, "tiny": TINY}
 
 @dataclass(frozen=True)
 class Variant:
-    """`compiled`: each decoder layer by torch.compile, for any number of tokens ("dynamic") or for
-    one ("static"). `budget`: the share of activations that a compiled layer keeps. `recipe`: other
-    settings of the recipe's section lora.
+    """`lora`: "branch" beside the base, as PEFT computes it; "merged", the trainer's; or "fp8", a
+    branch beside frozen weights in fp8. `cudnn`: its attention, for `rows` of one length alone.
     """
 
     rows: str = "long"
-    pack_tokens: int = 8192
     rank: int = 16
-    attention: str = "per_row"
-    lora: str = "peft"
-    loss: str = "checkpointed"
-    recompute: str = "none"
-    liger: bool = True
-    compiled: str = ""
-    budget: float = 1.0
-    recipe: dict[str, Any] = field(default_factory=dict)
+    lora: str = "merged"
+    recompute: bool = False
+    compiled: bool = False
+    cudnn: bool = False
 
 
-_today = Variant()
-_varlen = replace(_today, attention="varlen", loss="chunked")
-_compiled = replace(_varlen, compiled="dynamic", liger=False, loss="compiled")
-_fused = replace(_compiled, lora="fused")
-_24gb = replace(_fused, rows="short", rank=8)
+_24gb = Variant(rows="short", rank=8, recompute=True)
 # those that say most come first, because a measurement may be cut off
 VARIANTS = {
-    "today": _today,
-    "fused lora": replace(_varlen, lora="fused"),
-    "compiled, fused lora": _fused,
-    "merged": replace(_varlen, lora="merged"),
-    "compiled, merged": replace(_fused, lora="merged"),
-    "merged, cudnn": replace(_varlen, lora="merged", attention="cudnn_equal_rows"),
-    "fp8 rows": replace(_fused, lora="fp8 rows"),
-    "fp8, cudnn": replace(_fused, lora="fp8 rows", attention="cudnn_equal_rows", compiled="static"),
-    "compiled, merged, cudnn": replace(
-        _fused, lora="merged", attention="cudnn_equal_rows", compiled="static"
-    ),
+    "branch": Variant(lora="branch"),
+    "merged": Variant(),
+    "compiled": Variant(compiled=True),
+    "compiled, recomputing": Variant(compiled=True, recompute=True),
+    "merged, recomputing": Variant(recompute=True),
+    "fp8": Variant(lora="fp8", compiled=True),
+    "compiled, cudnn": Variant(compiled=True, cudnn=True),
+    "merged, cudnn": Variant(cudnn=True),
+    "branch, recomputing": Variant(lora="branch", recompute=True),
     # the recipe for 24 GB: rank 8, short rows
-    "24: today": replace(_today, rows="short", rank=8, recompute="all"),
-    "24: fused, packs of 2048": replace(
-        _varlen, rows="short", rank=8, lora="fused", pack_tokens=2048
-    ),
-    "24: merged, recomputing": replace(
-        _varlen, rows="short", rank=8, lora="merged", recompute="all"
-    ),
-    "24: compiled, packs of 2048": replace(_24gb, pack_tokens=2048),
-    "24: compiled, half recomputed": replace(_24gb, pack_tokens=4096, recompute="every 2"),
-    "24: fp8, packs of 2048": replace(_24gb, lora="fp8 rows", pack_tokens=2048),
-    "varlen": replace(_today, attention="varlen"),
-    "compiled": _compiled,
-    "compiled, plain lora": replace(_compiled, lora="plain"),
-    "24: fused, recomputing": replace(_varlen, rows="short", rank=8, lora="fused", recompute="all"),
-    "24: compiled, recomputing": replace(_24gb, recompute="all"),
-    "24: compiled, packs of 3072": replace(_24gb, pack_tokens=3072),
-    "24: compiled, budget 0.5": replace(_24gb, pack_tokens=4096, budget=0.5),
-    "short: today": replace(_today, rows="short"),
-    "short: compiled": replace(_fused, rows="short"),
-    "short: fp8": replace(_fused, rows="short", lora="fp8 rows"),
-    "fp8 whole": replace(_fused, lora="fp8 whole"),
-    "compiled, static": replace(_fused, compiled="static"),
-    "packs of 16384": replace(_fused, pack_tokens=16384),
-    "today, recomputing": replace(_today, recompute="all"),
-    "varlen, chunked loss": _varlen,
-    "keep products": replace(_varlen, recompute="not products"),
+    "24: compiled": replace(_24gb, compiled=True),
+    "24: merged": _24gb,
+    "24: branch": replace(_24gb, lora="branch"),
 }
-ADAPTERS = {
-    "fused": speedups.FusedLoraLinear,
-    "plain": speedups.PlainLoraLinear,
-    "fp8 rows": speedups.Fp8LoraLinear,
-    "fp8 whole": speedups.Fp8WholeLoraLinear,
-}
+PACK_TOKENS = 8192
 
 
 def make_rows(kind: str, shape: dict[str, Any], count: int) -> list[Row]:
@@ -167,30 +127,21 @@ def make_model(shape: dict[str, Any], variant: Variant, recipe: Recipe) -> Any:
         with DEVICE:
             model = AutoModelForCausalLM.from_config(
                 Qwen2Config(**shape),
-                attn_implementation=variant.attention.replace("per_row", PACKED),
+                attn_implementation="cudnn_equal_rows" if variant.cudnn else PACKED,
             )
         torch.set_default_dtype(torch.float32)
         return model
 
-    liger, why_not_merged = methods._use_liger, methods.why_not_merged  # type: ignore[attr-defined]
+    why_not_merged = methods.why_not_merged  # type: ignore[attr-defined]
     methods.load_base = random_base  # type: ignore[attr-defined] # as `methods` imports it
-    if not variant.liger:
-        methods._use_liger = lambda model: None
     if variant.lora != "merged":
         methods.why_not_merged = lambda settings: "it is measured"  # type: ignore[attr-defined]
     try:
         model = methods.prepare_model(recipe, Path(), "bfloat16", DEVICE)
     finally:
-        methods._use_liger, methods.why_not_merged = liger, why_not_merged  # type: ignore[attr-defined]
-    if variant.lora.startswith("fp8"):
-        speedups.use_fp8(model, ADAPTERS[variant.lora])  # type: ignore[arg-type]
-    elif variant.lora in ADAPTERS:
-        speedups.use_lora(model, ADAPTERS[variant.lora])
-    speedups.recompute(model, variant.recompute)
-    if variant.compiled:
-        torch._functorch.config.activation_memory_budget = variant.budget
-        for layer in model.get_base_model().model.layers:
-            layer.compile(dynamic=variant.compiled == "dynamic" or None, backend=COMPILER)
+        methods.why_not_merged = why_not_merged  # type: ignore[attr-defined]
+    if variant.lora == "fp8":
+        speedups.use_fp8(model)
     return model
 
 
@@ -205,30 +156,26 @@ def measure(
         name="speed",
         base=".",
         train=(DataFile(file="-"),),
-        lora=Lora(r=variant.rank, alpha=2 * variant.rank, **variant.recipe),
+        lora=Lora(r=variant.rank, alpha=2 * variant.rank),
         training=Training(
             learning_rate=1e-4,
             batch_rows=batch,
-            max_length=variant.pack_tokens // shrink,
-            pack_tokens=variant.pack_tokens // shrink,
-            gradient_checkpointing=variant.recompute == "all",
+            max_length=PACK_TOKENS // shrink,
+            pack_tokens=PACK_TOKENS // shrink,
+            gradient_checkpointing=variant.recompute,
+            compile=variant.compiled,
         ),
     )
-    if variant.attention == "per_row":
-        reply_loss.bounds = speedups.bounds_per_row  # type: ignore[attr-defined]
-    else:
-        bounds = speedups.trainer_bounds if CUDA else speedups.bounds_on_cpu
-        reply_loss.bounds = bounds  # type: ignore[attr-defined]
     found: dict[str, Any] = {"variant": asdict(variant)}
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         model = make_model(shape, variant, recipe)
         run = Run(recipe, Path(), "", "", "", "bfloat16", Path(folder))
         state = TrainingState(model, run, World(0, 1, DEVICE))
-    if variant.loss == "checkpointed":
-        speedups.use_checkpointed_loss(state.module)
-    elif variant.loss == "compiled":
-        speedups.compile_loss(state.module)
+    if variant.compiled and variant.cudnn:
+        speedups.compile_for_one_length(state.module)
+    elif variant.compiled and not compiling.compile_layers(state.module, recipe.training, DEVICE):
+        raise RuntimeError("its layers were not compiled: the log says why")
     wait()
     found["made_s"] = time.monotonic() - began
     found["held_gib"] = gib(held())
@@ -318,6 +265,9 @@ def main() -> None:
     if unknown := [name for name in names if name not in VARIANTS]:
         parser.error(f"no variant {', '.join(unknown)}: there are {'; '.join(VARIANTS)}")
     shape = SHAPES[args.shape]
+    if not CUDA:  # where TorchInductor compiles C++, for minutes
+        compiling.COMPILER = "aot_eager"
+        compiling.why_not_compiled = lambda device: None
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"train-steps-{args.shape}.json"
     found: dict[str, Any] = {

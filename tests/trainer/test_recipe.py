@@ -44,6 +44,10 @@ def test_moving_base_and_data_keeps_the_digest(tmp_path: Path) -> None:
         (GOOD + "pack_tokens = 1000\n", "pack_tokens = 1000 is less than max_length = 2048"),
         (GOOD + "patience = 2\n", "patience needs validation files"),
         (GOOD + "fsdp = true\n", 'fsdp is for method = "full"'),
+        (GOOD + "compile = true\n[lora]\ndora = true\n", "compile and lora.dora exclude"),
+        (GOOD + "compile = true\n[lora]\ndropout = 0.1\n", "compile and lora.dropout exclude"),
+        (GOOD + 'compile = true\n[lora]\nquantize = "nf4"\n', "compile and lora.quantize exclude"),
+        ('method = "full"\n' + GOOD + "compile = true\n", 'compile and method = "full" exclude'),
         (GOOD + "[lora]\npro = true\ndora = true\n", "pro and dora exclude each other"),
         (GOOD + "[lora]\npro = true\nplus_ratio = 4\n", "pro and plus_ratio exclude"),
         (GOOD + '[lora]\ninit = "pissa"\nquantize = "nf4"\n', "quantize exclude each other"),
@@ -75,6 +79,7 @@ def test_settings_that_change_only_memory_keep_the_digest(
     for line in (
         "pack_tokens = 4096",
         "gradient_checkpointing = false",
+        "compile = true",
         "checkpoint_every_s = 1",
     ):
         assert load(tmp_path, f"{GOOD}{line}\n").sha256() == digest

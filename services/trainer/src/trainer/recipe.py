@@ -131,10 +131,11 @@ class Training(_Frozen):
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     seed: int = 42
-    # these four change memory, speed and safety, but not the trained weights
+    # these five change memory, speed and safety, but not what is trained
     pack_tokens: int = Field(8192, ge=16)
     gradient_checkpointing: bool = True
     fsdp: bool = Field(False, description="split the weights over the GPUs (full fine-tuning)")
+    compile: bool = Field(False, description="compile the layers with torch.compile (LoRA, GPU)")
     checkpoint_every_s: float = Field(300.0, ge=0)
 
     @model_validator(mode="after")
@@ -159,7 +160,7 @@ _NOT_IN_THE_DIGEST: Any = {
     "base": True,
     "train": True,
     "validation": True,
-    "training": {"pack_tokens", "gradient_checkpointing", "fsdp", "checkpoint_every_s"},
+    "training": {"pack_tokens", "gradient_checkpointing", "fsdp", "compile", "checkpoint_every_s"},
 }
 
 
@@ -189,11 +190,27 @@ class Recipe(_Frozen):
             )
         if self.training.fsdp and self.training.dtype == "float16":
             raise ValueError("fsdp and float16 exclude each other: use bfloat16")
+        if self.training.compile and (key := self._not_compiled()):
+            raise ValueError(
+                f"training.compile and {key} exclude each other: only LoRA in merged weights is "
+                "compiled"
+            )
         if self.validation and self.data.validation_share:
             raise ValueError("validation files and data.validation_share exclude each other")
         if self.training.patience and not (self.validation or self.data.validation_share):
             raise ValueError("patience needs validation files, or data.validation_share above 0")
         return self
+
+    def _not_compiled(self) -> str | None:
+        """The key of the method that `training.compile` is not for, if there is one."""
+        if self.method == "full":
+            return 'method = "full"'
+        keys = {
+            "dropout": self.lora.dropout > 0,
+            "dora": self.lora.dora,
+            "quantize": self.lora.quantize != "none",
+        }
+        return next((f"lora.{key}" for key, given in keys.items() if given), None)
 
     @classmethod
     def load(cls, path: Path) -> Recipe:

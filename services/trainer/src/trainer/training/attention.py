@@ -34,7 +34,7 @@ def bounds(lengths: list[int], device: torch.device) -> dict[str, Any]:
     positions = torch.cat([torch.arange(length) for length in lengths])
     return {
         "position_ids": sent(positions[None], device),
-        "cu_seq_lens_q": sent(ends, device) if _has_flash(device) else None,
+        "cu_seq_lens_q": sent(ends, device) if has_flash(device) else None,
         "max_length_q": max(lengths),
         "row_ends": ends,
     }
@@ -78,17 +78,27 @@ def _packed(
             window_size_right=0 if sliding_window else None,
         )
         return out[0][None], None
+    options = {"scaling": scaling, "sliding_window": sliding_window, "softcap": softcap}
+    return _by_rows(query, key, value, row_ends, options), None
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator] # a graph would be for these lengths only
+def _by_rows(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    row_ends: torch.Tensor | None,
+    options: dict[str, Any],
+) -> torch.Tensor:
     lengths = [query.shape[2]] if row_ends is None else row_ends.diff().tolist()
     # split, because the gradient of each slice would be as long as the whole pack
     parts = [torch.split(part, lengths, dim=2) for part in (query, key, value)]
-    rows = [
-        _row(*one, scaling=scaling, sliding_window=sliding_window, softcap=softcap).transpose(1, 2)
-        for one in zip(*parts, strict=True)
-    ]
-    return torch.cat(rows, dim=1), None
+    rows = [_row(*one, **options).transpose(1, 2) for one in zip(*parts, strict=True)]
+    return torch.cat(rows, dim=1)
 
 
-def _has_flash(device: torch.device) -> bool:
+def has_flash(device: torch.device) -> bool:
+    """True if PyTorch's FlashAttention runs on `device`."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 

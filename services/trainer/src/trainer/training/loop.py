@@ -16,6 +16,7 @@ from typing import Any
 from trainer.data.rendering import Choice, Row
 from trainer.errors import StoppedError
 from trainer.run import Run
+from trainer.training.compiling import compile_layers, leave_uncompiled
 from trainer.training.distributed import World
 from trainer.training.finite import check_finite
 from trainer.training.memory import memory_explained
@@ -57,6 +58,8 @@ def train(
     if world.first:
         metrics = Metrics(run.folder, state.step, plan.steps, world.device, tensorboard)
     with stop_requests() as stop, memory_explained(run.recipe, world.device):
+        if run.recipe.training.compile:
+            compile_layers(state.module, run.recipe.training, world.device)
         if state.step == 0:
             scores, validating_s = _scores(state, data)
             if metrics and scores:
@@ -87,6 +90,7 @@ def train(
         if metrics:
             metrics.close()
         state.take_best()
+    leave_uncompiled(state.module)
     state.module.eval()
     return state.module
 

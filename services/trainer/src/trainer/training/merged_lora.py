@@ -84,14 +84,8 @@ class MergedLinear(lora.Linear):  # type: ignore[misc]  # PEFT has no hints
 
         float16's steps are so small that it is rounded to the nearest.
         """
-        a, b, scale = self._factors()
-        weight = self.get_base_layer().weight
-        with torch.autocast(weight.device.type, enabled=False):
-            exact = b @ a
-        torch.add(weight, exact, alpha=scale, out=exact)
-        if weight.dtype == torch.bfloat16:
-            return to_bfloat16(exact, self.thresholds)
-        return exact.to(weight.dtype)
+        merge = _opaque_sum if torch.compiler.is_compiling() else _rounded_sum
+        return merge(self.get_base_layer().weight, *self._factors(), self.thresholds)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         for name in check_adapters_to_merge(self, adapter_names):
@@ -102,6 +96,28 @@ class MergedLinear(lora.Linear):  # type: ignore[misc]  # PEFT has no hints
         """A, shape (r, in), B, shape (out, r), and the scale."""
         (name,) = self.active_adapters
         return self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name]
+
+
+def _rounded_sum(
+    weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float, thresholds: torch.Tensor
+) -> torch.Tensor:
+    with torch.autocast(weight.device.type, enabled=False):
+        exact = b @ a
+    torch.add(weight, exact, alpha=scale, out=exact)
+    if weight.dtype == torch.bfloat16:
+        return to_bfloat16(exact, thresholds)
+    return exact.to(weight.dtype)
+
+
+# A compiler might round the sum in another way. It cannot look into an operator, so a compiled
+# layer uses the weight that is saved, to the bit.
+_opaque_sum = torch.library.custom_op(
+    "quorum::merged_weight",
+    _rounded_sum,
+    mutates_args=(),
+    schema="(Tensor weight, Tensor a, Tensor b, float scale, Tensor thresholds) -> Tensor",
+)
+_opaque_sum.register_fake(lambda weight, a, b, scale, thresholds: torch.empty_like(weight))
 
 
 def to_bfloat16(exact: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:

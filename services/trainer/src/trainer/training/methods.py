@@ -43,8 +43,8 @@ def prepare_model(recipe: Recipe, base: Path, dtype: str, device: torch.device) 
                 parameter.data = parameter.data.float()
         cast_activations(model, casts=dtype == "float32")
     model.config.use_cache = False
-    if device.type == "cuda":
-        _use_liger(model)
+    if device.type == "cuda" and not recipe.training.compile:
+        use_liger(model)
     if recipe.training.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     return model.train()
@@ -91,7 +91,7 @@ def _lora_config(lora: Lora, model: Any) -> LoraConfig:
     return config
 
 
-def _use_liger(model: Any) -> None:
+def use_liger(model: Any) -> None:
     """Use Liger's fused RMSNorm, RoPE and SwiGLU if they are installed."""
     try:
         from liger_kernel.transformers import _apply_liger_kernel_to_instance

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -83,6 +84,8 @@ class ReplyLoss(torch.nn.Module):
         self.model = model
         self._computing = computing
         self._neftune_alpha = neftune_alpha
+        # a function, not a method, which would hold this module and its memory in a cycle
+        self.chunk_loss: Callable[..., torch.Tensor] = ReplyLoss._chunk_loss
 
     @property
     def causal(self) -> Any:
@@ -99,12 +102,12 @@ class ReplyLoss(torch.nn.Module):
 
     def _loss(self, pack: Pack) -> torch.Tensor:
         hidden = self._hidden(pack.ids, pack.bounds).index_select(0, pack.predict)
-        head = self.causal.get_output_embeddings()
+        head, chunk_loss = self.causal.get_output_embeddings(), partial(self.chunk_loss, self)
         if hidden.requires_grad and not any(p.requires_grad for p in head.parameters()):
             frozen: Any = _FrozenHeadLoss.apply
-            return frozen(hidden, pack.targets, pack.weights, self._chunk_loss)  # type: ignore[no-any-return]
+            return frozen(hidden, pack.targets, pack.weights, chunk_loss)  # type: ignore[no-any-return]
         losses: list[torch.Tensor] = [
-            checkpoint(self._chunk_loss, *chunk, use_reentrant=False)
+            checkpoint(chunk_loss, *chunk, use_reentrant=False)
             for chunk in _chunks(hidden, pack.targets, pack.weights)
         ]
         return torch.stack(losses).sum()
