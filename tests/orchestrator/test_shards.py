@@ -330,6 +330,8 @@ def test_the_next_shard_begins_while_a_question_of_the_last_waits(
     ("questions", "workers", "shards"),
     [
         (10, 4, [10]),
+        (100, 3, [50, 25, 25]),
+        (130, 5, [50, 25, 25, 25, 5]),
         (200, 4, [50, 50, 50, 50]),
         (200, 2, [100, 100]),
         (2048, 1, [2048]),
@@ -367,3 +369,33 @@ def test_a_vote_drawn_at_once_has_the_winner_of_a_vote_in_rounds(
     assert all(answer.at_once for answer in bench.answers(at_once).values())
     report = json.loads(bench.read(at_once, "report.json"))
     assert report["votes_at_once"] == 40
+
+
+def test_a_following_shard_that_cannot_begin_leaves_the_one_in_flight(
+    bench: Bench, server: StubServer
+) -> None:
+    """The journal of the second shard cannot be opened, until the first shard has ended."""
+    job = bench.post(problem_file(12, 1))
+    blocking = bench.store.journal(job.id, 1)
+    blocking.mkdir()
+    server.latency_s = 0.5
+    bench.start_worker()
+    until(lambda: bench.store.done_counts(job.id, 0) is not None)
+    assert len(bench.store.answers(job, 0)) == 8
+    blocking.rmdir()
+    bench.wait(job, scan=True)
+
+
+def test_credentials_in_the_servers_address_are_sent_and_not_shown(
+    settings: Settings, server: StubServer
+) -> None:
+    address = server.url.replace("http://", "http://user:secret@")
+    bench = Bench(settings.model_copy(update={"inference_url": address}))
+    try:
+        job = bench.post(problem_file(2))
+        bench.start_worker()
+        bench.wait(job)
+        assert len(bench.answers(job)) == 4
+        assert b"secret" not in bench.read(job, "answers.jsonl")
+    finally:
+        bench.stop_workers()

@@ -15,6 +15,7 @@ from torch.nn.functional import linear
 from trainer.data.chat_templates import load_tokenizer
 from trainer.data.preparing import prepare
 from trainer.data.rendering import end_token
+from trainer.errors import TrainerError
 from trainer.pipeline import render_all
 from trainer.publishing.merging import finished_model, save_merged
 from trainer.recipe import Recipe
@@ -23,7 +24,7 @@ from trainer.training.base_model import load_base
 from trainer.training.distributed import World
 from trainer.training.loop import TrainingData, train
 from trainer.training.merged_lora import MergedLinear, merged_once, to_bfloat16
-from trainer.training.methods import prepare_model, save_initial_adapter
+from trainer.training.methods import lora_config, prepare_model, save_initial_adapter
 from trainer.training.reply_loss import ReplyLoss, precision
 from trainer.training.validation import validate
 
@@ -194,7 +195,7 @@ def test_no_merged_weight_is_kept_while_weights_change(
 @pytest.mark.parametrize(
     ("top", "said"),
     [
-        ("", "the forward pass uses the merged weights"),
+        ("", "linear layers compute with the merged weights"),
         ("[lora]\ndropout = 0.1", "beside the base, because dropout acts on the adapter alone"),
         ("[lora]\ndora = true", "beside the base, because DoRA"),
     ],
@@ -208,3 +209,12 @@ def test_the_log_says_where_the_adapter_is_computed(
     assert said in caplog.text
     merged = [module for module in model.modules() if isinstance(module, MergedLinear)]
     assert len(merged) == (0 if top else 14)
+
+
+def test_a_head_that_shares_the_embeddings_is_refused(tiny_recipe: Callable[..., Recipe]) -> None:
+    recipe = tiny_recipe(top='[lora]\ntargets = ["q_proj", "lm_head"]')
+    base = load_base(Path(recipe.base), "float32", CPU)
+    lora_config(recipe.lora, base)
+    base.config.tie_word_embeddings = True
+    with pytest.raises(TrainerError, match="lm_head: this base's head and embeddings share"):
+        lora_config(recipe.lora, base)

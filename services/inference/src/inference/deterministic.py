@@ -49,6 +49,7 @@ def determinism_fault(host: Host, settings: Settings) -> str | None:
     not_covered = {
         "QUANTIZATION": settings.quantization,
         "ADAPTERS": settings.adapters,
+        "SERVER_ARGUMENTS": bool(settings.server_arguments),
         "ATTENTION_BACKEND": settings.attention_backend not in (None, ATTENTION),
         "TENSOR_PARALLEL_SIZE": (settings.tensor_parallel_size or 1) > 1,
     }

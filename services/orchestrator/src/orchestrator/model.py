@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from http import HTTPStatus
@@ -29,6 +30,9 @@ from orchestrator.errors import OtherModelServedError, WaitingForModelError
 from orchestrator.proxies import proxy_options
 from orchestrator.replies import server_answers
 from orchestrator.settings import Settings
+
+# More than the size of 33 samples of 16,000 tokens, each token with its log-probability.
+LONGEST_BODY = 128 << 20
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,32 @@ def make_client(settings: Settings) -> AsyncOpenAI:
         api_key=settings.inference_api_key or "none",
         timeout=settings.request_timeout_s,
         max_retries=2,
-        http_client=DefaultAsyncHttpxClient(**proxy_options(settings.inference_url)),
+        http_client=DefaultAsyncHttpxClient(
+            event_hooks={"response": [_limit]}, **proxy_options(settings.inference_url)
+        ),
     )
+
+
+class _LimitedBody(httpx2.AsyncByteStream):
+    def __init__(self, body: httpx2.AsyncByteStream) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        received = 0
+        async for part in self._body:
+            received += len(part)
+            if received > LONGEST_BODY:
+                raise httpx2.ReadError(f"it sent more than {LONGEST_BODY >> 20} MiB")
+            yield part
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
+
+
+async def _limit(response: httpx2.Response) -> None:
+    """Abort a reply that is too large for memory."""
+    if isinstance(response.stream, httpx2.AsyncByteStream):
+        response.stream = _LimitedBody(response.stream)
 
 
 class _Entry(BaseModel):

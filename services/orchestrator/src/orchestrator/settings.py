@@ -15,8 +15,23 @@ from contract import read_json
 from contract.settings import url_fault
 from orchestrator.proxies import proxy_fault
 
-# What a request says by the job's settings and the question.
-_OWN_KEYS = frozenset({"model", "messages", "n", "seed", "stream"})
+# What a request says by the job's settings and the question; start.json and the report name them.
+_OWN_KEYS = {
+    "model",
+    "messages",
+    "n",
+    "seed",
+    "stream",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "logprobs",
+    "top_logprobs",
+    "structured_outputs",
+    "guided_choice",
+    "add_generation_prompt",
+    "continue_final_message",
+}
 
 
 class Settings(BaseSettings):

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from threading import Lock
 from typing import NamedTuple
 
 from redis import Redis
@@ -68,9 +69,11 @@ class Meter:
     def __init__(self) -> None:
         self.in_flight = 0
         self._counts: defaultdict[str, float] = defaultdict(float)
+        self._counting = Lock()  # turns that overlap flush it from threads of their own
 
     def add(self, name: str, *labels: str, by: float = 1) -> None:
-        self._counts[field(name, *labels)] += by
+        with self._counting:
+            self._counts[field(name, *labels)] += by
 
     def observe(self, name: str, seconds: float) -> None:
         self.add(name, str(bisect_left(FAMILIES[name].buckets, seconds)))
@@ -108,7 +111,8 @@ class Meter:
         Raises:
             RedisError: Redis is away.
         """
-        counts, self._counts = self._counts, defaultdict(float)
+        with self._counting:
+            counts, self._counts = self._counts, defaultdict(float)
         pipeline = connection.pipeline(transaction=True)
         for name, count in counts.items():
             if count:
@@ -117,8 +121,9 @@ class Meter:
         try:
             pipeline.execute()
         except RedisError:
-            for name, count in counts.items():
-                self._counts[name] += count
+            with self._counting:
+                for name, count in counts.items():
+                    self._counts[name] += count
             raise
 
 

@@ -31,8 +31,7 @@ def cut_into_shards(
     """Cut a file into shards of whole problems. The bool is True if every question has a key.
 
     The shards are about equal. They are as many as the workers or a multiple, so that all workers
-    end together. A shard has at most `most_questions`, and the rest of the problem that reaches
-    them.
+    end together. A shard has about `most_questions` at most.
 
     Raises:
         ProblemFileError: the file has faults.
@@ -58,11 +57,12 @@ def cut_into_shards(
             )
     total = sum(piece.questions for piece in pieces)
     rounds = math.ceil(total / (workers * most_questions))
-    return _joined(pieces, math.ceil(total / max(rounds * workers, 1))), labelled
+    return _joined(pieces, rounds * workers), labelled
 
 
-def _joined(pieces: list[ShardPlace], questions: int) -> list[ShardPlace]:
-    """Neighbouring pieces together, each time until they have so many questions."""
+def _joined(pieces: list[ShardPlace], count: int) -> list[ShardPlace]:
+    """Neighbouring pieces joined to `count` shards, or fewer if there are fewer pieces."""
+    total, done = sum(piece.questions for piece in pieces), 0
     shards: list[ShardPlace] = []
     is_full = True
     for piece in pieces:
@@ -76,5 +76,6 @@ def _joined(pieces: list[ShardPlace], questions: int) -> list[ShardPlace]:
                     "questions": last.questions + piece.questions,
                 }
             )
-        is_full = shards[-1].questions >= questions
+        done += piece.questions
+        is_full = done * count >= len(shards) * total
     return shards

@@ -9,22 +9,26 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 from pydantic import JsonValue
 
+from orchestrator.model import LONGEST_BODY
 from orchestrator.proxies import certificates, proxy_for
 from orchestrator.settings import Settings
 
-# More than the size of 33 samples of 16,000 tokens, each token with its log-probability.
-LONGEST_BODY = 128 << 20
 # Idle connections are closed before uvicorn, which vLLM uses, closes them after 5 s.
 KEEP_IDLE_S = 4.0
 LONGEST_HEADER_BYTES = 64 << 10
+# Open files that a worker needs besides connections.
+OTHER_FILES = 128
 Body = dict[str, Any]
 
 
@@ -39,16 +43,24 @@ class Reply(NamedTuple):
     url: str
     is_redirected: bool = False
 
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
 
 class NoReplyError(Exception):
     """No whole reply came; the text says why."""
 
 
 class Connections:
-    """`url` is the API's address. A reply that takes longer than `longest_s` is no reply."""
+    """`url` is the API's address, without a password that stands in it. A reply that takes longer
+    than `longest_s` is no reply.
+    """
 
     def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
-        self.url = settings.inference_url.rstrip("/") + "/"
+        parts = urlsplit(settings.inference_url)
+        near = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+        self.url = near.geturl().rstrip("/") + "/"
         self.longest_s = settings.request_timeout_s
         self._session = session
         self._proxy = proxy_for(settings.inference_url)
@@ -84,11 +96,16 @@ class Connections:
 
 @asynccontextmanager
 async def connections(settings: Settings) -> AsyncIterator[Connections]:
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_IDLE_S, ssl=certificates())
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    connector = aiohttp.TCPConnector(
+        limit=max(OTHER_FILES, open_files - OTHER_FILES),
+        keepalive_timeout=KEEP_IDLE_S,
+        ssl=certificates(),
+    )
     async with aiohttp.ClientSession(
         connector=connector,
         headers={
-            "Authorization": f"Bearer {settings.inference_api_key or 'none'}",
+            "Authorization": _authorization(settings),
             "Content-Type": "application/json",
             "User-Agent": f"quorum/{version('quorum-orchestrator')}",
         },
@@ -98,6 +115,15 @@ async def connections(settings: Settings) -> AsyncIterator[Connections]:
         max_field_size=LONGEST_HEADER_BYTES,
     ) as session:
         yield Connections(session, settings)
+
+
+def _authorization(settings: Settings) -> str:
+    """The user and password in the address, if there are any, as other HTTP clients send them."""
+    parts = urlsplit(settings.inference_url)
+    if parts.username is None:
+        return f"Bearer {settings.inference_api_key or 'none'}"
+    password = unquote(parts.password or "")
+    return aiohttp.BasicAuth(unquote(parts.username), password).encode()
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -116,9 +142,19 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _in_words(error: aiohttp.ClientError) -> str:
-    """A system error in the system's words. aiohttp's own name the address a second time."""
+    """An error's own text, or the system's for its number. aiohttp's texts may hold the proxy's
+    address with its password.
+    """
+    if isinstance(error, aiohttp.TooManyRedirects):
+        return "it redirects too often"
+    if isinstance(error, aiohttp.RedirectClientError):
+        return f"it redirects to {error}"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{error.status} {error.message}"
+    if not isinstance(error, aiohttp.ClientOSError):
+        return str(error) or type(error).__name__
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    number = getattr(cause, "errno", None) or 0
-    if number > 0:
+    number = cause.errno or 0
+    if number > 0 and not isinstance(cause, ssl.SSLError):
         return os.strerror(number)
-    return getattr(cause, "strerror", None) or str(error) or type(error).__name__
+    return cause.strerror or str(cause) or type(cause).__name__

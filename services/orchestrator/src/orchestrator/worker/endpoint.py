@@ -30,6 +30,7 @@ from orchestrator.replies import (
 from orchestrator.worker.connections import Body, Connections, NoReplyError, Reply
 from orchestrator.worker.failures import (
     NOT_FOUND,
+    RATE_LIMIT,
     Failure,
     RequestFailedError,
     answers_with,
@@ -53,6 +54,10 @@ class Limits(NamedTuple):
 
     tries: int = 10
     over_s: float = 300.0
+
+
+class _NotAnsweredError(Exception):
+    """A reply came, with the status of an error."""
 
 
 class Endpoint:
@@ -182,9 +187,11 @@ class Endpoint:
         try:
             with self._meter.asking():
                 reply = await self._connections.post("chat/completions", asked)
-                if not 200 <= reply.status < 300:
-                    return await self._refused(reply)
+                if not reply.is_success:
+                    raise _NotAnsweredError
                 completions = read_completions(reply.body)
+        except _NotAnsweredError:
+            return await self._refused(reply)
         except UnusableReplyError as error:
             reason = Sentence("unusable-reply", "the model server: {reason}", reason=error.sentence)
             return Failure(with_redirect(reason, reply), error.code or 200)
@@ -204,8 +211,9 @@ class Endpoint:
         Raises:
             OtherModelServedError: the status is 404, and the model is no longer listed.
         """
-        if reply.status == NOT_FOUND:
-            if not await self._lists_the_model():
+        listed = await self._listed() if reply.status == NOT_FOUND else None
+        if listed is not None:
+            if self.model not in listed:
                 raise OtherModelServedError(
                     Sentence(
                         "weights-gone",
@@ -238,12 +246,17 @@ class Endpoint:
             "no-reply", "no reply from {url}: {error}", url=self._connections.url, error=str(error)
         )
 
-    async def _lists_the_model(self) -> bool:
+    async def _listed(self) -> list[str] | None:
+        """The models that the server lists; None if it cannot be told now."""
         try:
-            found = json.loads((await self._connections.get("models")).body)
-        except (NoReplyError, TimeoutError, ValueError):
-            return False
-        return self.model in listed_models(found)
+            reply = await self._connections.get("models")
+            if reply.status >= 500 or reply.status == RATE_LIMIT:
+                return None
+            return listed_models(json.loads(reply.body)) if reply.is_success else []
+        except (NoReplyError, TimeoutError):
+            return None
+        except ValueError:  # it may declare JSON and send something else
+            return []
 
 
 def listed_models(found: object) -> list[str]:

@@ -23,7 +23,7 @@ from orchestrator.coordination.queueing import (
     running_worker,
 )
 from orchestrator.coordination.waiting import Word
-from orchestrator.errors import JobCancelledError
+from orchestrator.errors import JobCancelledError, QuorumError, WorkerStoppingError
 from orchestrator.jobs.counting import Counting
 from orchestrator.jobs.journal import Journal, open_journal
 from orchestrator.jobs.records import JobFile
@@ -39,6 +39,10 @@ from orchestrator.worker.starting import ready_model
 from orchestrator.worker.turns import Turn
 
 log = structlog.get_logger("quorum")
+
+LOST = object()
+# What may keep a shard from beginning. The shard that is in flight meets it by itself, if at all.
+NOT_BEGUN = (QuorumError, JobCancelledError, WorkerStoppingError, CoordinationError, OSError)
 
 
 class Stay:
@@ -64,6 +68,7 @@ class Stay:
         self._meter = Meter()
         self._scheduler = Scheduler(store, connection)
         self._worker = running_worker()
+        self._begun: set[int] = set()
 
     async def answer(self, shard: int) -> None:
         """Answer `shard` and the shards after it.
@@ -73,19 +78,23 @@ class Stay:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                answering = self._answer_one
                 following: int | None = shard
                 while following is not None:
                     all_asked = asyncio.Event()
-                    this = group.create_task(answering(following, all_asked))
+                    is_first = following == shard
+                    this = group.create_task(
+                        self._answer_one(following, all_asked)
+                        if is_first
+                        else self._answer_following(following, all_asked)
+                    )
                     asked = asyncio.ensure_future(all_asked.wait())
                     try:
                         await asyncio.wait((this, asked), return_when=asyncio.FIRST_COMPLETED)
                     finally:
                         asked.cancel()
-                    is_next = all_asked.is_set()
-                    following = await asyncio.to_thread(self._following) if is_next else None
-                    answering = self._answer_following
+                    was_lost = this.done() and not this.cancelled() and this.result() is LOST
+                    goes_on = all_asked.is_set() or was_lost
+                    following = await asyncio.to_thread(self._following) if goes_on else None
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
@@ -104,12 +113,23 @@ class Stay:
     def _stops(self) -> bool:
         return is_stopping(self._connection, self._worker)
 
-    async def _answer_following(self, shard: int, all_asked: asyncio.Event) -> None:
-        with suppress(LeaseLostError):  # another worker took it first
+    async def _answer_following(self, shard: int, all_asked: asyncio.Event) -> object:
+        """Answer a shard while the last one's questions are in flight. `LOST` if another worker
+        took it first. An error before it begins only ends the stay: the scan sees to it later.
+        """
+        try:
             await self._answer_one(shard, all_asked)
+        except LeaseLostError:
+            return LOST
+        except NOT_BEGUN as error:
+            if shard in self._begun:
+                raise
+            log.warning("the next shard did not begin", reason=str(error))
+        return None
 
     async def _answer_one(self, shard: int, all_asked: asyncio.Event) -> None:
         job, store, settings = self._job, self._store, self._settings
+        structlog.contextvars.bind_contextvars(shard=shard)
         journal_path = store.journal(job.id, shard)
         async with (
             hold_lease(self._lease_client, lease_key(job.id, shard), journal_path) as lease,
@@ -120,14 +140,15 @@ class Stay:
             word = Word(self._connection, job.id, shard)
             model = await ready_model(settings, store, job, self._client, word, self._stops)
             turn = self._turn(shard, journal, model, all_asked)
+            self._begun.add(shard)
             if await turn.take():
                 word.say(None)
                 journal.sync()
                 lease.check()
                 store.mark_done(job.id, shard, turn.counting.counts())
-                log.info("shard done", shard=shard)
+                log.info("shard done")
             else:
-                log.info("shard gave way to others", shard=shard)
+                log.info("shard gave way to others")
 
     def _turn(
         self, shard: int, journal: Journal, model: ServedModel, all_asked: asyncio.Event
@@ -141,7 +162,6 @@ class Stay:
         questions = deque(a for a in store.shard(job, shard) if a.key not in answers)
         log.info(
             "shard taken up",
-            shard=shard,
             open=len(questions),
             answered=len(answers),
             model=model.name,

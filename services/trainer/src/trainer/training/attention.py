@@ -66,10 +66,16 @@ def _packed(
     Returns:
         Shape (1, tokens, heads, width), as transformers wants it.
     """
-    narrow = query.dtype != torch.float32 and query.shape[-1] <= WIDEST_HEAD
-    if cu_seq_lens_q is not None and softcap is None and narrow:
+    kind, width, device = query.dtype, query.shape[-1], query.device.type
+    if torch.is_autocast_enabled(device):  # RoPE makes query and key float32
+        kind = torch.get_autocast_dtype(device)
+    # the kernel takes no other heads; PyTorch pads them before it calls it
+    fits = width <= WIDEST_HEAD and width % 8 == 0 and width == value.shape[-1]
+    if cu_seq_lens_q is not None and softcap is None and kind != torch.float32 and fits:
         # as FlashAttention wants them: (tokens, heads, width)
-        query, key, value = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
+        query, key, value = (
+            part[0].transpose(0, 1).to(kind).contiguous() for part in (query, key, value)
+        )
         out = torch.ops.aten._flash_attention_forward(
             *(query, key, value, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q),
             *(0.0, True, False),  # no dropout, causal, no mask for debugging

@@ -79,7 +79,7 @@ def _failure(module: ReplyLoss, settings: Training, device: torch.device) -> str
 
 def leave_uncompiled(module: ReplyLoss) -> None:
     """Take back what `compile_layers` did, if it did anything."""
-    for layer in module.causal.base_model.layers:
+    for layer in getattr(module.causal.base_model, "layers", ()):
         layer._compiled_call_impl = None
     module.chunk_loss = ReplyLoss._chunk_loss
     torch._dynamo.reset()

@@ -90,7 +90,8 @@ def train(
         if metrics:
             metrics.close()
         state.take_best()
-    leave_uncompiled(state.module)
+    if run.recipe.training.compile:
+        leave_uncompiled(state.module)
     state.module.eval()
     return state.module
 

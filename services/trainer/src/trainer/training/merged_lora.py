@@ -67,7 +67,9 @@ class MergedLinear(lora.Linear):  # type: ignore[misc]  # PEFT has no hints
     def __init__(self, base_layer: torch.nn.Linear, adapter_name: str, **options: Any) -> None:
         super().__init__(base_layer, adapter_name, **options)
         weight = base_layer.weight
-        self.thresholds = _thresholds(weight.numel(), weight.device).view(weight.shape)
+        self.thresholds = torch.empty(0, dtype=torch.int16)
+        if weight.dtype == torch.bfloat16:  # no other dtype is rounded by them
+            self.thresholds = _thresholds(weight.numel(), weight.device).view(weight.shape)
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         if self.merged or self.disable_adapters:

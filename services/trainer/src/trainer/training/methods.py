@@ -37,7 +37,7 @@ def prepare_model(recipe: Recipe, base: Path, dtype: str, device: torch.device) 
         model = load_base(base, "float32", device)
     else:
         loaded = load_base(base, dtype, device, quantize=recipe.lora.quantize)
-        model = get_peft_model(loaded, _lora_config(recipe.lora, loaded))
+        model = get_peft_model(loaded, lora_config(recipe.lora, loaded))
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
@@ -57,7 +57,12 @@ def cast_activations(model: Any, *, casts: bool) -> None:
             module.cast_input_dtype_enabled = casts
 
 
-def _lora_config(lora: Lora, model: Any) -> LoraConfig:
+def lora_config(lora: Lora, model: Any) -> LoraConfig:
+    """PEFT's configuration of a recipe's adapter for `model`.
+
+    Raises:
+        TrainerError: the base lacks a target, or an adapter cannot train it.
+    """
     found = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     missing = [name for name in lora.targets if name not in found]
     if missing:
@@ -72,6 +77,7 @@ def _lora_config(lora: Lora, model: Any) -> LoraConfig:
             f"this base has no {', '.join(missing)}, which lora.targets names; its linear layers "
             f"are {', '.join(linear)}"
         )
+    _refuse_tied(lora, model)
     config = LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
@@ -84,11 +90,30 @@ def _lora_config(lora: Lora, model: Any) -> LoraConfig:
     )
     why = why_not_merged(lora)
     if why is None:
-        log.info("the forward pass uses the merged weights, rounded as they will be served")
+        log.info("linear layers compute with the merged weights, rounded as they will be served")
         config._register_custom_module({torch.nn.Linear: MergedLinear})
     else:
         log.info("the adapter is computed beside the base, because %s: merging will round", why)
     return config
+
+
+def _refuse_tied(lora: Lora, model: Any) -> None:
+    """Merging into a weight that head and embeddings share would change both; training changes one.
+
+    Raises:
+        TrainerError: such a weight is among the targets.
+    """
+    if not getattr(model.config, "tie_word_embeddings", False):
+        return
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    named = {
+        name.rpartition(".")[2] for name, m in model.named_modules() if any(m is e for e in ends)
+    }
+    if shared := sorted(named & set(lora.targets)):
+        raise TrainerError(
+            f"{' and '.join(shared)}: this base's head and embeddings share their weights, so no "
+            "adapter can train them; leave it out of lora.targets"
+        )
 
 
 def use_liger(model: Any) -> None:

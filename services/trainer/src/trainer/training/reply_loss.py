@@ -106,9 +106,11 @@ class ReplyLoss(torch.nn.Module):
         if hidden.requires_grad and not any(p.requires_grad for p in head.parameters()):
             frozen: Any = _FrozenHeadLoss.apply
             return frozen(hidden, pack.targets, pack.weights, chunk_loss)  # type: ignore[no-any-return]
+        chunks = list(_chunks(hidden, pack.targets, pack.weights))
+        if len(chunks) == 1:  # its logits fit, and need not be computed twice
+            return chunk_loss(*chunks[0])
         losses: list[torch.Tensor] = [
-            checkpoint(chunk_loss, *chunk, use_reentrant=False)
-            for chunk in _chunks(hidden, pack.targets, pack.weights)
+            checkpoint(chunk_loss, *chunk, use_reentrant=False) for chunk in chunks
         ]
         return torch.stack(losses).sum()
 
