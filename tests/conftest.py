@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,12 @@ ROOT = Path(__file__).parent.parent
 for number in (signal.SIGHUP, signal.SIGINT):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, lambda *_: None)
+
+with suppress(ImportError):  # not every environment has it
+    from hypothesis import settings
+
+    settings.register_profile("untimed", deadline=None)  # a slow machine is no fault
+    settings.load_profile("untimed")
 
 RUN_A_MODEL = ("tests/page/test_page.py", "tests/e2e/test_local.py", "tests/e2e/test_engine.py")
 

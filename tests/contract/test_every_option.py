@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contract import LABELS, PromptFormat, extract_label, parse_problems
@@ -43,7 +43,6 @@ def misread(options: Sequence[str]) -> list[tuple[str, str | None, str]]:
     ]
 
 
-@settings(deadline=None)  # a slow machine is no fault
 @given(st.lists(TEXTS, min_size=1, max_size=9, unique_by=str.strip))
 def test_each_generated_option_is_read_as_itself(options: list[str]) -> None:
     assert misread(options) == []
