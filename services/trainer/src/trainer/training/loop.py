@@ -90,8 +90,7 @@ def train(
         if metrics:
             metrics.close()
         state.take_best()
-    if run.recipe.training.compile:
-        leave_uncompiled(state.module)
+    leave_uncompiled(state.module)
     state.module.eval()
     return state.module
 
