@@ -160,11 +160,11 @@ class Scheduler:
         return len(stalled)
 
     def next_free(self, job: JobFile) -> int | None:
-        """The first open shard that no worker has; one that is queued only if there is no other."""
-        queue = make_queue(self.connection, f"shards-{job.settings.priority}").key
-        free = [n for n in self._store.open_shards(job) if self._holder(job, n) is not Held.ALIVE]
-        unqueued = [n for n in free if self.connection.lpos(queue, rq_id(job.id, n)) is None]
-        return next(iter(unqueued or free), None)
+        """The first open shard that no worker has. It may be queued: a dead worker's shards are,
+        and every worker may be at a later one.
+        """
+        open_shards = self._store.open_shards(job)
+        return next((n for n in open_shards if self._holder(job, n) is not Held.ALIVE), None)
 
     def _stalled(self, job: JobFile, open_shards: list[int], seen: dict[str, float]) -> list[int]:
         """The open shards to enqueue now: no worker has them, and the job may have more shards
