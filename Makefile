@@ -242,7 +242,7 @@ $(UV):
 define new-environment
 @$(UV) venv -q --clear --python $(PYTHON) $(1) || { \
   echo "no Python for PYTHON=$(PYTHON) is here, and uv could not download it from GitHub: install Python 3.11 or 3.12, or give"; \
-  echo "the path of one, as in: make PYTHON=/root/miniconda3/bin/python3.12 $(or $(MAKECMDGOALS),demo)"; exit 1; }
+  echo "the path of one, as in: make PYTHON=/usr/bin/python3.12 $(or $(MAKECMDGOALS),demo)"; exit 1; }
 @$(1)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
   echo "PYTHON=$(PYTHON) is too old: 3.11 or 3.12 is needed"; exit 1; }
 endef
