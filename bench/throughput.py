@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.answer import bare, compare, rounds_of, run_job, service
+from bench.counters import read
 from bench.gpu_stack import PROBLEMS, ROOT, FailedError, GpuStack, Launcher, problem_file
 from bench.load import Load
 
@@ -58,12 +59,6 @@ DETERMINISTIC_SIDES = {
     "off": {},
     "on": {"DETERMINISTIC": "true"},
     "on, not compiled": {"DETERMINISTIC": "true", "ENFORCE_EAGER": "true"},
-}
-COUNTERS = {
-    "vllm:generation_tokens_total": "reply_tokens",
-    "vllm:prompt_tokens_total": "prompt_tokens",
-    "vllm:prefix_cache_hits_total": "cached_prompt_tokens",
-    "vllm:num_preemptions_total": "preemptions",
 }
 
 
@@ -198,30 +193,25 @@ class Throughput:
             processes,
         ):
             sessions = {child.name: child.process.pid for child in processes.children}
-            before = counters(launcher)
+            metrics = launcher.url.replace("/v1", "/metrics")
+            before = read(metrics)
             with Load({"launcher": launcher.process.pid, **sessions}) as load:
                 job_s = run_job(stack, file, **chosen or {})
-            used = {name: value - before[name] for name, value in counters(launcher).items()}
+            used = read(metrics).since(before)
         log = state / "logs" / "worker-1.log"
-        found: Result = {"job_s": job_s, "questions": len(answers_of(log)), **used}
-        found["reply_tokens_per_s"] = used["reply_tokens"] / job_s
         # a prompt counts once for each of its samples; the cache holds it for all but the first
-        found["tokens_per_s"] = (used["reply_tokens"] + used["prompt_tokens"]) / job_s
-        found["computed_tokens_per_s"] = (
-            found["tokens_per_s"] - used["cached_prompt_tokens"] / job_s
-        )
+        computed = used.tokens + used.prompt_tokens - used.cache_hits
+        found: Result = {
+            "job_s": job_s,
+            "questions": len(answers_of(log)),
+            "reply_tokens": used.tokens,
+            "prompt_tokens": used.prompt_tokens,
+            "cached_prompt_tokens": used.cache_hits,
+            "reply_tokens_per_s": used.tokens / job_s,
+            "tokens_per_s": (used.tokens + used.prompt_tokens) / job_s,
+            "computed_tokens_per_s": computed / job_s,
+        }
         return {**found, **load.found}, log
-
-
-def counters(launcher: Launcher) -> dict[str, float]:
-    """Sums of vLLM's counters over its engines."""
-    with open_url(launcher.url.replace("/v1", "/metrics"), timeout_s=20) as reply:
-        lines = reply.read().decode().splitlines()
-    found = dict.fromkeys(COUNTERS.values(), 0.0)
-    for line in lines:
-        if (name := COUNTERS.get(line.partition("{")[0])) is not None:
-            found[name] += float(line.rsplit(" ", 1)[1])
-    return found
 
 
 def forget(launcher: Launcher) -> None:

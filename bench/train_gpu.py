@@ -33,6 +33,7 @@ from typing import Any
 
 import torch
 from bench.gpu_parts import CUDA, DEVICE, parts, wait
+from bench.train import QWEN2_7B
 from torch._dynamo.utils import counters
 from transformers import AutoModelForCausalLM, Qwen2Config
 
@@ -47,16 +48,6 @@ from trainer.training.state import TrainingState
 from trainer.training.step import take_step
 
 PEAK_FLOPS = 989e12
-QWEN2_7B = {
-    "vocab_size": 152064,
-    "hidden_size": 3584,
-    "intermediate_size": 18944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-    "max_position_embeddings": 32768,
-    "rope_theta": 1_000_000.0,
-}
 TINY = QWEN2_7B | {
     "vocab_size": 512,
     "hidden_size": 64,

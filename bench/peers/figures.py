@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.peers.counters import Counters
+from bench.counters import Counters
 from bench.peers.sides import Side, Votes
 
 Result = dict[str, Any]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.answer import ROOT, service
-from bench.peers.counters import POLL_S, Counters, read, read_replies, when_idle
+from bench.counters import POLL_S, Counters, read, read_replies, when_idle
 from bench.peers.figures import Resumed, Run
 from bench.peers.server import Server
 from bench.peers.sides import HERE, Side, Votes, first_questions, votes_in

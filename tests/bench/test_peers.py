@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from bench.counters import Counters, parse, read_replies
 from bench.peers import page
-from bench.peers.counters import Counters, parse, read_replies
 from bench.peers.figures import Resumed, Run, of_kill, of_runs, same
 from bench.peers.server import batch_options
 from bench.peers.sides import HERE, Side, first_questions, sides, votes_in

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, get_args
 
@@ -159,12 +159,12 @@ class Scheduler:
             self._enqueue(job, stalled)
         return len(stalled)
 
-    def next_free(self, job: JobFile) -> int | None:
-        """The first open shard that no worker has. It may be queued: a dead worker's shards are,
-        and every worker may be at a later one.
+    def next_free(self, job: JobFile, besides: Collection[int]) -> int | None:
+        """The first open shard, `besides` these, that no worker has. It may be queued: a dead
+        worker's shards are, and every worker may be at a later one.
         """
-        open_shards = self._store.open_shards(job)
-        return next((n for n in open_shards if self._holder(job, n) is not Held.ALIVE), None)
+        others = (n for n in self._store.open_shards(job) if n not in besides)
+        return next((n for n in others if self._holder(job, n) is not Held.ALIVE), None)
 
     def _stalled(self, job: JobFile, open_shards: list[int], seen: dict[str, float]) -> list[int]:
         """The open shards to enqueue now: no worker has them, and the job may have more shards

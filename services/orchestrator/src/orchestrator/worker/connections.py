@@ -1,4 +1,5 @@
-"""The connections to the model server, used by one shard: a request goes out, a reply comes back.
+"""The connections to the model server, shared by the shards that a worker answers: a request goes
+out, a reply comes back.
 
 Status and body are not judged here. The package openai is not used for requests: it looks at every
 pooled connection for each of them, which took most of a worker's time.

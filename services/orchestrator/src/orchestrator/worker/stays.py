@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 import structlog
 from openai import AsyncOpenAI
@@ -40,12 +42,16 @@ from orchestrator.worker.turns import Turn
 
 log = structlog.get_logger("quorum")
 
+_Answering = Callable[[int, asyncio.Event], Coroutine[Any, Any, object]]
+
 LOST = object()
 # What may keep a shard from beginning. The shard that is in flight meets it by itself, if at all.
 NOT_BEGUN = (QuorumError, JobCancelledError, WorkerStoppingError, CoordinationError, OSError)
 
 
 class Stay:
+    """`_begun` holds the shards whose questions this stay has asked."""
+
     def __init__(
         self,
         settings: Settings,
@@ -78,15 +84,11 @@ class Stay:
         """
         try:
             async with asyncio.TaskGroup() as group:
+                answering: _Answering = self._answer_one
                 following: int | None = shard
                 while following is not None:
                     all_asked = asyncio.Event()
-                    is_first = following == shard
-                    this = group.create_task(
-                        self._answer_one(following, all_asked)
-                        if is_first
-                        else self._answer_following(following, all_asked)
-                    )
+                    this = group.create_task(answering(following, all_asked))
                     asked = asyncio.ensure_future(all_asked.wait())
                     try:
                         await asyncio.wait((this, asked), return_when=asyncio.FIRST_COMPLETED)
@@ -95,6 +97,7 @@ class Stay:
                     was_lost = this.done() and not this.cancelled() and this.result() is LOST
                     goes_on = all_asked.is_set() or was_lost
                     following = await asyncio.to_thread(self._following) if goes_on else None
+                    answering = self._answer_following
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
@@ -107,7 +110,7 @@ class Stay:
                 self._connection, self._job, any_of_same_priority=True, any_at_all=False
             )
             if not others and not self._stops():
-                return self._scheduler.next_free(self._job)
+                return self._scheduler.next_free(self._job, self._begun)
         return None
 
     def _stops(self) -> bool:
