@@ -1,8 +1,8 @@
 """Decides if a vote is drawn at once, in one request, or in rounds that may stop early.
 
 The winner is the same. Rounds save the samples that could not change it, but cost another request
-for each vote that the first round leaves open. So with short replies they cost more than they save,
-and a vote that nothing queues behind only ends later by them.
+for each vote that the first round leaves open. So with short replies they cost more than they save.
+And if no further question waits for a place, rounds only make the vote end later.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The number of questions that a worker keeps in flight, found by trying.
 
-It starts at `START` and grows by half as long as that raises the rate of reply tokens. A server
-with all its work queued answers no faster when asked for more, so the growth ends there. The
-shards of one worker share one pace: the next shard takes the places that the last one leaves.
+It starts at `START`. It is multiplied by `GROWTH` again and again, until that no longer raises the
+rate of reply tokens: a server that always has enough requests answers no faster if it gets more.
+The shards of one worker share one pace: the next shard takes the places that the last one leaves.
 """
 
 from __future__ import annotations
