@@ -399,3 +399,19 @@ def test_credentials_in_the_servers_address_are_sent_and_not_shown(
         assert b"secret" not in bench.read(job, "answers.jsonl")
     finally:
         bench.stop_workers()
+
+
+def test_start_json_names_what_was_added_to_requests(
+    settings: Settings, server: StubServer
+) -> None:
+    bench = Bench(settings.model_copy(update={"extra_body": {"top_k": 20}}))
+    try:
+        job = bench.post(problem_file(1))
+        bench.start_worker()
+        bench.wait(job)
+        start = bench.store.started(job.id)
+        assert start is not None
+        assert start.extra_body == {"top_k": 20}
+        assert all(request["top_k"] == 20 for request in server.requests)
+    finally:
+        bench.stop_workers()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from typing_extensions import TypedDict  # pydantic requires this one on Python 3.11
 
 from contract import CodedMessage
@@ -125,7 +125,7 @@ class VoterRecord(_Frozen):
 
 class StartFile(_Frozen):
     """start.json: the model, sampling values and versions of a job. The first shard writes it,
-    once.
+    once. Earlier versions wrote no `voters` and no `extra_body`.
     """
 
     started_at: str
@@ -136,6 +136,7 @@ class StartFile(_Frozen):
     max_tokens: int
     versions: dict[str, str]
     voters: tuple[VoterRecord, ...] = ()
+    extra_body: dict[str, JsonValue] = {}
 
 
 class EndFile(_Frozen):

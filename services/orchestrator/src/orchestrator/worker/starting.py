@@ -71,11 +71,13 @@ async def ready_model(
             pinned = store.pin(job.id, (contract_dir(settings) / CONTRACT_FILE).read_bytes())
         if model.digest is None or (pinned is not None and pinned.digest == model.digest):
             if store.started(job.id) is None:
-                store.write_start(job.id, await _start_file(job, model, client))
+                store.write_start(job.id, await _start_file(settings, job, model, client))
             return model
 
 
-async def _start_file(job: JobFile, model: ServedModel, client: AsyncOpenAI) -> StartFile:
+async def _start_file(
+    settings: Settings, job: JobFile, model: ServedModel, client: AsyncOpenAI
+) -> StartFile:
     voters = job_voters(job.settings, model)
     versions = {
         "quorum": version("quorum-orchestrator"),
@@ -91,5 +93,6 @@ async def _start_file(job: JobFile, model: ServedModel, client: AsyncOpenAI) -> 
         voters=tuple(
             VoterRecord(name=v.name, model=v.model.name, sampling=v.sampling) for v in voters
         ),
+        extra_body=settings.extra_body,
         **voters[0].sampling,
     )
