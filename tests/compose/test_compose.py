@@ -72,6 +72,10 @@ class Stack:
         assert done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def told(self) -> str:
+        """What the containers do and say, for the message of a failed test."""
+        return self.do("ps", "-a") + self.do("logs", "--tail", "40")
+
     def containers(self, service: str) -> list[str]:
         return self.do("ps", "-aq", service).split()
 
@@ -123,10 +127,12 @@ class Stack:
         return [json.loads(row) for row in rows]
 
 
-def until(holds: Callable[[], bool], timeout_s: float) -> None:
+def until(
+    holds: Callable[[], bool], timeout_s: float, seen: Callable[[], str] = lambda: ""
+) -> None:
     deadline = time.monotonic() + timeout_s
     while not holds():
-        assert time.monotonic() < deadline, "it did not come to that"
+        assert time.monotonic() < deadline, f"it did not come to that: {seen()}"
         time.sleep(0.3)
 
 
@@ -164,8 +170,7 @@ def stack(root: Path, settings: Path) -> Iterator[Stack]:
         stack.do("up", "-d")
         stack.at_first = while_it_trains(stack)
         up = stack.compose("up", "-d", "--wait", "--wait-timeout", "900")
-        logs = stack.compose("logs", "--tail", "40").stdout if up.returncode else ""
-        assert up.returncode == 0, up.stdout + up.stderr + logs
+        assert up.returncode == 0, up.stdout + up.stderr + stack.told()
         yield stack
     finally:
         for stack.project in (PROJECT, ELSEWHERE):
@@ -177,8 +182,8 @@ def while_it_trains(stack: Stack) -> dict[str, str]:
     (inference,) = stack.containers("inference")
     (trainer,) = stack.containers("trainer")
     ask = [*HEALTH, inference]
-    until(lambda: "a trainer is at work" in run(*ask), 120)
-    until(lambda: answers(stack), 120)
+    until(lambda: "a trainer is at work" in run(*ask), 120, lambda: run(*ask) + stack.told())
+    until(lambda: answers(stack), 120, stack.told)
     job_id = stack.post((stack.root / "examples/demo/problems.jsonl").read_bytes())
     until(lambda: "a trainer" in (stack.job(job_id)["note"] or ""), 60)
     found = {"health": run(*ask), "note": stack.job(job_id)["note"]}
