@@ -66,7 +66,7 @@ def _read(reply: str, options: Sequence[str], patterns: Sequence[str]) -> _Read 
         return None
     # "A" on one line and "C" on the next, or in the next box, are two answers
     below = _BELOW.match(answer, end)
-    for text in (below[1] if below else "", beside):
+    for text in filter(str.strip, (below[1] if below else "", beside)):
         other = named_option(text, options, alone=True)
         if other is not None and other.label != named.label:
             return None

@@ -47,6 +47,8 @@ class PlainLines:
         start = 0
         for line, spelled in zip(self._lines, self._plain, strict=True):
             if index <= len(spelled):
+                if spelled == line:
+                    return start + index
                 inside = [(0, 0), *origins(line), (len(line), len(line))]
                 return start + (inside[index][1] if before else inside[index + 1][0])
             index -= len(spelled) + 1
