@@ -180,7 +180,9 @@ def test_other_records_do_not_fit() -> None:
     assert SHAPE.fits(RECORD)
     assert SHAPE.fits({name: value for name, value in RECORD.items() if name != "answer"})
     assert not SHAPE.fits({"question": "Q?\nA. x\nB. y", "answer": "A"})
+    assert SHAPE.fits({"question": "Q?\nA. x\nB. y", "answer": ["A"]})
     assert not SHAPE.fits({"question": "Q?"})
+    assert not SHAPE.fits({"question": "Capital of France?", "answer": ["Paris"]})
     assert not SHAPE.fits({**RECORD, "options": ["x", "y"]})
     assert not SHAPE.fits({**RECORD, "answer": [1]})
 

@@ -9,6 +9,7 @@ right. A record with several questions in its text is refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,16 +22,19 @@ from contract.sentences import Sentence
 _KEYS = ("answer", "standard_answer")
 _COMPANIONS = {"year", "category", "index", "score"}
 _OTHER_SHAPES = {"options", "choices", "A", "B", "questions", "passage", "label"}
+_LETTERS = re.compile(r"[A-Z]{1,7}")
 _ANALYSIS = Sentence("wanted-analysis", "a text, or null if there is none")
 
 
 def _fits(values: Mapping[str, Any]) -> bool:
-    key = values.get(_key_name(values))
-    lists = isinstance(key, list) and all(isinstance(text, str) for text in key)
+    key, companions = values.get(_key_name(values)), len(values.keys() & _COMPANIONS)
+    texts = key if isinstance(key, list) else []
     return (
         isinstance(values.get("question"), str)
         and not values.keys() & _OTHER_SHAPES
-        and (lists or (key is None and len(values.keys() & _COMPANIONS) > 1))
+        and isinstance(key, list | None)
+        and all(isinstance(text, str) for text in texts)
+        and (companions > 1 or (bool(texts) and all(map(_LETTERS.fullmatch, texts))))
     )
 
 
