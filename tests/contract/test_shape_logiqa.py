@@ -45,8 +45,10 @@ def test_letters_that_all_options_have_leave_them() -> None:
     assert SHAPE.filled(values, {"first": 0}, ["A"])["options"] == values["options"]
 
 
-@pytest.mark.parametrize(("key", "answer"), [(0, "A"), (3, "D"), (None, None)])
-def test_the_key_counts_from_0(key: int | None, answer: str | None) -> None:
+@pytest.mark.parametrize(
+    ("key", "answer"), [(0, "A"), (3, "D"), (None, None), ([2, 0], ["A", "C"])]
+)
+def test_the_key_counts_from_0(key: Any, answer: Any) -> None:
     assert answer_in(SHAPE, {**RECORD, "answer": key}) == answer
 
 
@@ -56,7 +58,7 @@ def test_the_sender_may_say_that_keys_count_from_1() -> None:
     assert SHAPE.filled(RECORD, survey, ["D"])["answer"] == 4
 
 
-@pytest.mark.parametrize("key", [4, -1, True, "2", 1.0, [1]])
+@pytest.mark.parametrize("key", [4, -1, True, "2", 1.0, [1, 1], [0, 4]])
 def test_a_key_that_is_no_index_is_refused(key: Any) -> None:
     place, reason = fault_of(SHAPE, {**RECORD, "answer": key})
     assert place == "answer"
@@ -88,14 +90,14 @@ def test_other_records_do_not_fit() -> None:
 
 
 @given(
-    options=st.lists(st.text(alphabet="甲乙丙丁", min_size=1), min_size=1, max_size=26),
-    place=st.integers(0, 25),
+    options=st.lists(st.text(alphabet="甲乙丙丁", min_size=1), min_size=1, max_size=9),
+    place=st.integers(0, 8),
     first=st.sampled_from([0, 1]),
 )
 def test_a_filled_record_is_read_with_its_answer(
     options: list[str], place: int, first: int
 ) -> None:
-    label = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[place % len(options)]
+    label = "ABCDEFGHI"[place % len(options)]
     values = {"text": "t", "question": "q", "options": options}
     filled = SHAPE.filled(values, {"first": first}, [label])
     row = SHAPE.row(Record(1, filled), {"first": first})

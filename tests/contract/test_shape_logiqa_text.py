@@ -117,7 +117,7 @@ def test_only_such_texts_look_like_it() -> None:
     assert not looks_like(["A.w", "B.x", "C.y", "D.z"])
 
 
-WORDS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=2, max_size=8)
+WORDS = st.text("甲AbD.、1)", min_size=2, max_size=5)
 
 
 @given(

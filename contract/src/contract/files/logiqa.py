@@ -2,7 +2,8 @@
 
     {"example_id": 7, "text": "..", "question": "..", "options": ["..", ".."], "answer": 2}
 
-English files name the id `id`. `logiqa_text` has the first version, which is plain text.
+English files name the id `id`. Several right options are a list of indices. `logiqa_text` has the
+first version, which is plain text.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def _fits(values: Mapping[str, Any]) -> bool:
         isinstance(values.get("text"), str)
         and isinstance(values.get("question"), str)
         and isinstance(values.get("options"), list)
-        and isinstance(answer, int | None)
+        and isinstance(answer, int | list | None)
         and not isinstance(answer, bool)
         and not values.keys() & {"passage", "label"}
     )
@@ -38,18 +39,18 @@ def _row(record: Record, survey: Survey) -> dict[str, Any]:
     values, first = record.values, survey["first"]
     question = text_in(values, "question")
     options = options_in(values.get("options"), "options")
-    key, last = values.get("answer"), first + len(options) - 1
-    if key is not None and (
-        isinstance(key, bool) or not isinstance(key, int) or not first <= key <= last
-    ):
+    key = values.get("answer")
+    several = key if isinstance(key, list) else [] if key is None else [key]
+    places = {one - first for one in several if type(one) is int}
+    if len(places) < len(several) or not places <= {*range(len(options))}:
         wanted = Sentence(
             "wanted-option-index",
             "the index of an option, from {first} to {last}",
             first=first,
-            last=last,
+            last=first + len(options) - 1,
         )
         raise RowFaultsError(("answer", must_be(wanted, key)))
-    right = "" if key is None else LABELS[key - first]
+    right = "".join(LABELS[place] for place in sorted(places))
     found = asked(question, own_texts(options), right)
     return row_of(values, [found], passage="text", id_keys=("example_id", "id"))
 

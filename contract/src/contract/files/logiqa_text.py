@@ -91,7 +91,8 @@ def _question(block: Sequence[str]) -> dict[str, Any] | None:
 
 
 def _fits(values: Mapping[str, Any]) -> bool:
-    return values.keys() in ({"answer", "text", "question", "options"}, {"lines"})
+    whole = values.keys() == {"answer", "text", "question", "options"}
+    return (whole and isinstance(values["answer"], str)) or values.keys() == {"lines"}
 
 
 def _survey(records: Iterable[Record], _reading: Reading) -> Survey:
