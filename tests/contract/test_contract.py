@@ -38,6 +38,31 @@ def test_a_placeholder_in_a_problems_own_text_stays_text() -> None:
     assert fmt.messages(problem, QUESTION)[0]["content"].startswith("set {question} to {options}|")
 
 
+def test_prompts_of_problems_with_a_text_stay_as_they_were_trained() -> None:
+    """Byte for byte: published models were trained on this prompt."""
+    assert PromptFormat().messages(PROBLEM, QUESTION)[1]["content"] == (
+        "题目：\n甲比乙矮。\n\n问题：\n谁最高？\n\n选项：\nA. 甲\nB. 乙"
+    )
+    fmt = PromptFormat(user_template="a\n\n\n{problem}\n \n{question}\n\n{options}\n")
+    assert fmt.messages(PROBLEM, QUESTION)[1]["content"] == (
+        "a\n\n\n甲比乙矮。\n \n谁最高？\n\nA. 甲\nB. 乙\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "prompt"),
+    [
+        (PromptFormat().user_template, "问题：\n谁最高？\n\n选项：\nA. 甲\nB. 乙"),
+        ("Q: {question}\n\n{options}\n \nText: {problem}", "Q: 谁最高？\n\nA. 甲\nB. 乙"),
+        ("Read.\n\n{problem}\n\n{question}\n{options}", "Read.\n\n谁最高？\nA. 甲\nB. 乙"),
+        ("{problem}\n{question}\n\n{options}", "\n谁最高？\n\nA. 甲\nB. 乙"),
+    ],
+)
+def test_a_missing_problem_takes_its_paragraph_along(template: str, prompt: str) -> None:
+    fmt = PromptFormat(user_template=template)
+    assert fmt.messages(Problem("1", "", (QUESTION,), {}), QUESTION)[1]["content"] == prompt
+
+
 def test_a_reply_is_the_analysis_and_then_the_answer_line() -> None:
     assert PromptFormat().reply("B", "因为。\n") == "因为。\n答案是：B"
     assert PromptFormat().reply("B", None) == "答案是：B"

@@ -49,8 +49,10 @@ BROKEN = [
     (b"[", "", "not JSON: Expecting value at column 2; write each row as one JSON"),
     (b'{"a": "\x00"}', "", "not JSON: Invalid control character at column 8; write each row"),
     (b'"text"', "", "must be a JSON object"),
-    (line(problem=" "), "problem", "must be a non-empty string"),
-    (line(problem=7), "problem", "must be a non-empty string, is 7"),
+    (line(problem=" "), "problem", 'a non-empty string (or be left out), is " "'),
+    (line(problem=""), "problem", 'a non-empty string (or be left out), is ""'),
+    (line(problem=None), "problem", "or be left out), is null"),
+    (line(problem=7), "problem", "must be a non-empty string (or be left out), is 7"),
     (line(id=""), "id", "must be a non-empty string or a whole number"),
     (line(id=True), "id", "must be a non-empty string or a whole number"),
     (line(questions=[]), "questions", "a list with at least one question"),
@@ -66,8 +68,16 @@ BROKEN = [
     (
         line(questions=question(answer="C")),
         "questions[0].answer",
-        'one of A, B (or be left out), is "C"',
+        'one of A, B, or a list of different ones (or be left out), is "C"',
     ),
+    (line(questions=question(answer="AB")), "questions[0].answer", 'is "AB"'),
+    (line(questions=question(answer="")), "questions[0].answer", 'is ""'),
+    (line(questions=question(answer=["A", "C"])), "questions[0].answer", 'is ["A", "C"]'),
+    (line(questions=question(answer=["A", "A"])), "questions[0].answer", 'is ["A", "A"]'),
+    (line(questions=question(answer=["AB"])), "questions[0].answer", 'is ["AB"]'),
+    (line(questions=question(answer=["A", ["B"]])), "questions[0].answer", 'is ["A", ["B"]]'),
+    (line(questions=question(answer=["A", None])), "questions[0].answer", 'is ["A", null]'),
+    (line(questions=question(answer={"A": 1})), "questions[0].answer", "is an object"),
     (line(questions=question(answer=1)), "questions[0].answer", "must be one of A, B"),
     (line(questions=question(question="")), "questions[0].question", "must be a non-empty string"),
     (b'{"id": "\xff"}', "", "not UTF-8: byte 0xff at byte 9 of the line"),
@@ -117,5 +127,29 @@ def test_twenty_faults_are_kept_and_all_are_counted() -> None:
     with pytest.raises(ProblemFileError) as caught:
         parse_problems(b"{}\n" * 50)
     assert len(caught.value.faults) == 20
-    assert caught.value.total == 100
-    assert str(caught.value).startswith("line 1, problem: is missing")
+    assert caught.value.total == 50
+    assert str(caught.value).startswith("line 1, questions: is missing")
+
+
+def test_a_problem_without_a_text_is_accepted_as_posted() -> None:
+    row = {key: value for key, value in GOOD.items() if key != "problem"}
+    (problem,) = parse_problems(json.dumps(row).encode())
+    assert (problem.text, problem.row) == ("", row)
+
+
+@pytest.mark.parametrize(
+    ("answer", "key"),
+    [
+        ("B", "B"),
+        (["B"], "B"),
+        (["A", "C"], "AC"),
+        (["C", "A"], "AC"),
+        (["C", "B", "A"], "ABC"),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_an_answer_may_be_a_list_of_labels(answer: object, key: str | None) -> None:
+    (problem,) = parse_problems(line(questions=question(options=["x", "y", "z"], answer=answer)))
+    assert problem.questions[0].answer == key
+    assert problem.row["questions"][0]["answer"] == answer

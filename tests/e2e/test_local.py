@@ -198,4 +198,4 @@ def test_a_faulty_file_is_refused_before_anything_starts(root: Path, tmp_path: P
     file.write_bytes(b"{}\n")
     done = quorum(root, "local", "demo", "--file", str(file), timeout_s=60)
     assert done.returncode == 1
-    assert "line 1, problem: is missing" in done.stdout.replace("\n", " ")
+    assert "line 1, questions: is missing" in done.stdout.replace("\n", " ")

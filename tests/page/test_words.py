@@ -65,6 +65,7 @@ def faults() -> Iterator[FileFault]:
         {"questions": [{"question": "q", "options": ["x" * 200_001]}]},
         {"questions": [{"question": "q", "options": ["x", "y"], "answer": "C"}]},
         {"questions": [{"question": "q", "options": ["x", "y"], "answer": {}}]},
+        {"questions": [{"question": "q", "options": ["x", "y"], "answer": ["A", "C"]}]},
         {"questions": [{"question": "q", "options": ["x", "y"], "analysis": 3}]},
         {"problem": "\ud800"},
         {"extra": {"\ud800": 1}},

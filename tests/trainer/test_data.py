@@ -38,6 +38,20 @@ def test_a_problem_file_gives_one_example_a_labelled_question(tmp_path: Path) ->
     assert examples.rows[0].source == "a.jsonl, p0, question 1"
 
 
+def test_a_question_with_several_right_answers_is_left_out_and_counted(tmp_path: Path) -> None:
+    question = {"question": "哪些？", "options": ["甲", "乙", "丙"]}
+    answers = (["A", "C"], ["B"], [], "C")
+    row = {"id": "1", "questions": [{**question, "answer": answer} for answer in answers]}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
+    examples = load(str(path))
+    assert [example.label for example in examples.rows] == ["B", "C"]
+    assert examples.dropped == {
+        "several right answers; training teaches a reply with one": 1,
+        "no answer given": 1,
+    }
+
+
 def test_an_instruction_row_is_split_into_its_parts(tmp_path: Path) -> None:
     (example,) = load(write(tmp_path, "甲比乙高，选甲。\n\n答案是：A. 甲")).rows
     assert example.problem.text == "甲比乙高。"

@@ -57,6 +57,28 @@ def test_the_split_is_by_problem(prepared: Callable[..., Prepared]) -> None:
     assert (len(made.held_out), len(made.train)) == (20, 80)
 
 
+def test_questions_without_a_problem_are_split_one_by_one(
+    prepared: Callable[..., Prepared], tmp_path: Path
+) -> None:
+    """They have the same problem text, none, and are not one problem for it."""
+    rows = [row(i) for i in range(50)]
+    for number, one in enumerate(rows):
+        text = one.pop("problem")
+        one["questions"] = [{**one["questions"][0], "question": f"{text}几个？"}]
+        if number % 2:  # the same question in another row, with its options in another order
+            again = {**rows[number - 1]["questions"][0], "options": ["乙", "甲"], "answer": "B"}
+            one["questions"] = [again]
+    made = prepared(rows)
+    held, trained = ({e.question.text for e in side} for side in (made.held_out, made.train))
+    assert (len(held), len(trained)) == (5, 20)
+    assert not held & trained
+    path = tmp_path / "written.jsonl"
+    write_examples(made.train, path)
+    assert "problem" not in json.loads(path.read_text().splitlines()[0])
+    back = load_examples([DataFile(file=str(path))], made.recipe.format).rows
+    assert [e.question for e in back] == [e.question for e in made.train]
+
+
 def test_near_duplicates_stay_together(prepared: Callable[..., Prepared]) -> None:
     long = "这是一个很长的题目，" * 8
     rows = [row(i, text=f"{long}{'甲乙丙丁戊己庚辛壬癸'[i % 10] * 9}{i // 10}") for i in range(40)]

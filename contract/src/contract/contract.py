@@ -42,6 +42,7 @@ LABEL_PATTERNS = (
 
 _OPENING_MARKS = " \t*_`\"'(（[【{“‘$\\"
 _PLACEHOLDER = re.compile(r"\{(problem|question|options)\}")
+_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
 
 
 class Message(TypedDict):
@@ -125,7 +126,11 @@ class PromptFormat(_Frozen):
         return patterns
 
     def messages(self, problem: Problem, question: Question) -> list[Message]:
-        """The conversation that asks `question`, without a reply."""
+        """The conversation that asks `question`, without a reply.
+
+        If the problem has no text, the paragraph of the user template that would hold only it is
+        left out, with its heading. Paragraphs are separated by blank lines.
+        """
         lines = zip(LABELS, own_texts(question.options), strict=False)
         parts = {
             "problem": problem.text,
@@ -135,10 +140,11 @@ class PromptFormat(_Frozen):
                 for label, text in lines
             ),
         }
+        template = self.user_template if problem.text else _without_problem(self.user_template)
         # in one pass, so that a placeholder in the problem's own text is not replaced
         user: Message = {
             "role": "user",
-            "content": _PLACEHOLDER.sub(lambda m: parts[m.group(1)], self.user_template),
+            "content": _PLACEHOLDER.sub(lambda m: parts[m.group(1)], template),
         }
         return (
             [{"role": "system", "content": self.system_prompt}, user]
@@ -155,6 +161,11 @@ class PromptFormat(_Frozen):
     def is_read(self) -> bool:
         """True if `label_patterns` find the label in `answer_line`."""
         return _is_found(self.answer_line, self.label_patterns)
+
+
+def _without_problem(template: str) -> str:
+    paragraphs = _BLANK_LINES.split(template)
+    return "\n\n".join(part for part in paragraphs if _PLACEHOLDER.findall(part) != ["problem"])
 
 
 def pattern_of(answer_line: str) -> str:

@@ -4,7 +4,8 @@ row. `contract.files` reads the files that hold rows.
     {"id": "...", "problem": "...", "questions": [{"question": "...", "options": ["...", ...],
     "answer": "B"}]}
 
-`answer` is optional. A missing `id` becomes the line number. Other keys are kept.
+`problem` may be left out, if the questions need no text. `answer` is optional; it is a list of
+labels if several options are right. A missing `id` becomes the line number. Other keys are kept.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ MAX_CHARS = 200_000
 OBJECT = Sentence("wanted-object", "a JSON object")
 _ID = Sentence("wanted-text-or-whole-number", "a non-empty string or a whole number")
 _TEXT = Sentence("wanted-text", "a non-empty string")
+_TEXT_OR_NO_KEY = Sentence("wanted-text-or-no-key", "a non-empty string (or be left out)")
 _STRING = Sentence("wanted-string", "a string")
 _QUESTIONS = Sentence("wanted-questions", "a list with at least one question")
 _OPTIONS = Sentence("wanted-options", "a list of 1 to {most} strings", most=len(LABELS))
@@ -31,6 +33,8 @@ _OPTIONS = Sentence("wanted-options", "a list of 1 to {most} strings", most=len(
 
 @dataclass(frozen=True)
 class Question:
+    """`answer` is the right label. If several are right, it holds them all in order: "AC"."""
+
     text: str
     options: tuple[str, ...]
     answer: str | None = None
@@ -43,7 +47,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Problem:
-    """One row. `row` is the JSON object as posted, with `id` set.
+    """One row. `row` is the JSON object as posted, with `id` set. `text` is "" if there is none.
 
     `line` counts from 1; `offset` is the line's start in the file, in bytes.
     """
@@ -106,10 +110,16 @@ def problem_of(row: dict[str, Any], line: int, offset: int) -> Problem | list[Fi
         return faults
     row.setdefault("id", str(line))
     questions = tuple(
-        Question(q["question"], own_texts(q["options"]), q.get("answer"), q.get("analysis"))
+        Question(
+            q["question"], own_texts(q["options"]), _joined(q.get("answer")), q.get("analysis")
+        )
         for q in row["questions"]
     )
-    return Problem(str(row["id"]), row["problem"], questions, row, line, offset)
+    return Problem(str(row["id"]), row.get("problem", ""), questions, row, line, offset)
+
+
+def _joined(answer: str | list[str] | None) -> str | None:
+    return "".join(sorted(answer)) if answer else None
 
 
 def _row_faults(row: dict[str, Any]) -> Iterator[tuple[str, Sentence]]:
@@ -117,7 +127,8 @@ def _row_faults(row: dict[str, Any]) -> Iterator[tuple[str, Sentence]]:
         isinstance(row["id"], str | int) and not isinstance(row["id"], bool) and row["id"] != ""
     ):
         yield "id", must_be(_ID, row["id"])
-    yield from _text_faults(row, "problem", "")
+    if "problem" in row:
+        yield from _text_faults(row, "problem", "", _TEXT_OR_NO_KEY)
     questions = row.get("questions")
     if not isinstance(questions, list) or not questions:
         yield "questions", _must_have(_QUESTIONS, row, "questions")
@@ -144,16 +155,25 @@ def _question_faults(question: Any, place: str) -> Iterator[tuple[str, Sentence]
         elif len(option) > MAX_CHARS:
             yield f"{place}.options[{index}]", _too_long(option)
     answer = question.get("answer")
-    if answer is not None and answer not in list(LABELS[: len(options)]):
+    if not _is_key(answer, LABELS[: len(options)]):
         yield f"{place}.answer", _no_label(answer, len(options))
     if not isinstance(question.get("analysis", ""), str):
         yield f"{place}.analysis", must_be(_STRING, question["analysis"])
 
 
-def _text_faults(mapping: dict[str, Any], key: str, prefix: str) -> Iterator[tuple[str, Sentence]]:
+def _is_key(answer: Any, labels: str) -> bool:
+    """True for one of `labels`, a list of different ones, and None."""
+    several = answer if isinstance(answer, list) else [] if answer is None else [answer]
+    found = [label for label in several if isinstance(label, str) and label in [*labels]]
+    return len(set(found)) == len(several)
+
+
+def _text_faults(
+    mapping: dict[str, Any], key: str, prefix: str, wanted: Sentence = _TEXT
+) -> Iterator[tuple[str, Sentence]]:
     value = mapping.get(key)
     if not isinstance(value, str) or not value.strip():
-        yield f"{prefix}{key}", _must_have(_TEXT, mapping, key)
+        yield f"{prefix}{key}", _must_have(wanted, mapping, key)
     elif len(value) > MAX_CHARS:
         yield f"{prefix}{key}", _too_long(value)
 
@@ -185,9 +205,9 @@ def _unquoted(option: Any) -> Sentence:
 def _no_label(answer: Any, options: int) -> Sentence:
     return Sentence(
         "no-label",
-        "must be one of {labels} (or be left out), is {found}",
+        "must be one of {labels}, or a list of different ones (or be left out), is {found}",
         labels=", ".join(LABELS[:options]),
-        found=_shown(answer),
+        found=_as_written(answer) if isinstance(answer, list) else _shown(answer),
     )
 
 
@@ -207,5 +227,9 @@ def _shown(value: Any) -> str:
         return Sentence("found-list", "a list of {count}", count=len(value))
     if isinstance(value, dict):
         return Sentence("found-object", "an object")
+    return _as_written(value)
+
+
+def _as_written(value: Any) -> str:
     text = json.dumps(value, allow_nan=False)
     return text if len(text) <= 40 else text[:37] + "..."

@@ -40,6 +40,9 @@ UNREADABLE = Sentence(
     "no answer can be read after its analysis (is a reasoning tag not closed?)",
 )
 _NO_ANSWER = Sentence("no-answer-given", "no answer given")
+_SEVERAL_RIGHT = Sentence(
+    "several-right", "several right answers; training teaches a reply with one"
+)
 _NO_INSTRUCTION = Sentence("no-instruction", "no instruction and output")
 _NO_PARTS = Sentence("no-problem-found", "no problem and question found in the instruction")
 _NO_OPTIONS = Sentence("no-options-found", "no options found in the instruction")
@@ -57,6 +60,14 @@ class Example:
     label: str
     source: str
     weight: float = 1.0
+
+    @property
+    def subject(self) -> str:
+        """The text by which the data are split and duplicates are found: the problem's, or the
+        question and its options, in any order, if the problem has none.
+        """
+        options = sorted(self.question.options)
+        return self.problem.text or "\n".join((self.question.text, *options))
 
 
 @dataclass(frozen=True)
@@ -137,6 +148,8 @@ def _read_problems(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
         for index, question in enumerate(problem.questions):
             if question.answer is None:
                 dropped[_NO_ANSWER] += 1
+            elif len(question.answer) > 1:
+                dropped[_SEVERAL_RIGHT] += 1
             else:
                 source = Sentence(
                     "from-problem-file",

@@ -104,8 +104,8 @@ def prepare(recipe: Recipe) -> Prepared:
         train = usable
     else:
         places = held_out(group_of, recipe.data.validation_share, recipe.data.seed)
-        train = [e for e in usable if texts[normalized(e.problem.text)] not in places]
-        validation = [e for e in usable if texts[normalized(e.problem.text)] in places]
+        train = [e for e in usable if texts[normalized(e.subject)] not in places]
+        validation = [e for e in usable if texts[normalized(e.subject)] in places]
     kept = _without_leaks(validation, train, recipe.data.near_duplicate)
     report.leaking = len(validation) - len(kept)
 
@@ -152,12 +152,10 @@ def write_examples(examples: Sequence[Example], path: Path) -> None:
             }
             if example.question.analysis:
                 question["analysis"] = example.question.analysis
-            row = {
-                "id": str(number),
-                "source": example.source,
-                "problem": example.problem.text,
-                "questions": [question],
-            }
+            row: dict[str, object] = {"id": str(number), "source": example.source}
+            if example.problem.text:
+                row["problem"] = example.problem.text
+            row["questions"] = [question]
             file.write(write_json(row) + "\n")
 
 
@@ -190,7 +188,7 @@ def _without_leaks(
 ) -> list[Example]:
     texts, trained = _distinct_texts(validation), _distinct_texts(train)
     leaking = {i for i, _ in near_duplicates(list(texts), threshold, list(trained))}
-    return [e for e in validation if texts[normalized(e.problem.text)] not in leaking]
+    return [e for e in validation if texts[normalized(e.subject)] not in leaking]
 
 
 def _asked(example: Example) -> tuple[str, ...]:
@@ -201,10 +199,10 @@ def _asked(example: Example) -> tuple[str, ...]:
 
 
 def _distinct_texts(examples: Sequence[Example]) -> dict[str, int]:
-    """Each problem's normalized text, and its place among the distinct ones."""
+    """Each problem's normalized subject, and its place among the distinct ones."""
     places: dict[str, int] = {}
     for example in examples:
-        places.setdefault(normalized(example.problem.text), len(places))
+        places.setdefault(normalized(example.subject), len(places))
     return places
 
 
