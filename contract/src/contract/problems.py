@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from contract.options import LABELS, own_texts
 from contract.sentences import Sentence
@@ -60,21 +60,31 @@ class Problem:
     offset: int = 0
 
 
+FaultUnit = Literal["line", "row", "file"]
+
+
 class FileFault(NamedTuple):
     """A fault in a problem file.
 
-    `line` counts from 1; `place` is the path inside that line's row, "" for the row itself.
+    `line` counts from 1; `place` is the path inside that line's row, "" for the row itself. `unit`
+    says what `line` counts: lines of a text, or rows of an array or a table without lines. With
+    "file" the fault belongs to the whole file, and `line` is 1.
     """
 
     line: int
     place: str
     reason: Sentence
+    unit: FaultUnit = "line"
 
     def __str__(self) -> str:
         return str(self.sentence())
 
     def sentence(self) -> Sentence:
-        line, place, reason = self
+        line, place, reason, unit = self
+        if unit == "file":
+            return reason
+        if unit == "row":
+            return _in_row(line, place, reason)
         if place:
             return Sentence(
                 "fault-in-place",
@@ -84,6 +94,18 @@ class FileFault(NamedTuple):
                 reason=reason,
             )
         return Sentence("fault-in-line", "line {line}: {reason}", line=line, reason=reason)
+
+
+def _in_row(row: int, place: str, reason: Sentence) -> Sentence:
+    if place:
+        return Sentence(
+            "fault-in-place-of-row",
+            "row {row}, {place}: {reason}",
+            row=row,
+            place=place,
+            reason=reason,
+        )
+    return Sentence("fault-in-row", "row {row}: {reason}", row=row, reason=reason)
 
 
 class ProblemFileError(ValueError):
@@ -101,6 +123,11 @@ class ProblemFileError(ValueError):
         super().__init__(self.sentence)
         self.faults = faults
         self.total = total
+
+
+def refused_file(reason: Sentence) -> ProblemFileError:
+    """The error of a file that is refused as a whole."""
+    return ProblemFileError([FileFault(1, "", reason, "file")], 1)
 
 
 def problem_of(row: dict[str, Any], line: int, offset: int) -> Problem | list[FileFault]:

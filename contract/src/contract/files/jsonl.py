@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from contract.problems import OBJECT, FileFault, Problem, ProblemFileError, must_be, problem_of
 from contract.sentences import Sentence
@@ -55,13 +55,7 @@ def iter_problems(
             if earlier == number:
                 yield found
                 continue
-            reason = Sentence(
-                "repeated-id",
-                "{id!r} is the id of line {line} too; ids must differ",
-                id=found.id,
-                line=earlier,
-            )
-            found = [FileFault(number, "id", reason)]
+            found = [FileFault(number, "id", repeated_id(found.id, earlier))]
         total += len(found)
         faults += found[: MAX_FAULTS_KEPT - len(faults)]
     if not line_of_id and not faults:
@@ -91,6 +85,12 @@ def read_lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _parse_row(line: bytes, number: int, offset: int) -> Problem | list[FileFault]:
+    found = read_row(line, number)
+    return problem_of(found, number, offset) if isinstance(found, dict) else found
+
+
+def read_row(line: bytes, number: int) -> dict[str, Any] | list[FileFault]:
+    """The object in a line, or the line's faults."""
     try:
         row = read_json(line.rstrip(b"\r\n"))  # so that an unclosed string ends before the newline
     except StrictJsonError as error:
@@ -100,7 +100,13 @@ def _parse_row(line: bytes, number: int, offset: int) -> Problem | list[FileFaul
         ]
     if not isinstance(row, dict):
         return [FileFault(number, "", _one_a_line(must_be(OBJECT, row)))]
-    return problem_of(row, number, offset)
+    return row
+
+
+def repeated_id(id: str, line: int) -> Sentence:
+    return Sentence(
+        "repeated-id", "{id!r} is the id of line {line} too; ids must differ", id=id, line=line
+    )
 
 
 def _one_a_line(fault: Sentence) -> Sentence:

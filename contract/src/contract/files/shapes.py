@@ -76,6 +76,8 @@ class Shape:
     `filled(values, survey, answers)`: the record's values with its answers in place, in the form in
         which the file gives keys. `answers` has one entry a question: its labels ("B", or "AC" if
         several are right), or None for a question without an answer, which becomes null or "".
+    `told(survey)`: how the file is read, for people: which part comes from which field. None if
+        `about` says it.
     """
 
     name: str
@@ -84,3 +86,4 @@ class Shape:
     survey: Callable[[Iterable[Record], Reading], Survey]
     row: Callable[[Record, Survey], dict[str, Any]]
     filled: Callable[[Mapping[str, Any], Survey, Sequence[str | None]], dict[str, Any]]
+    told: Callable[[Survey], Sentence] | None = None

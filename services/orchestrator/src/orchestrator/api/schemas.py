@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from contract import CodedMessage, Contract, FileFault, Sentence, coded
+from contract.problems import FaultUnit
 from orchestrator.jobs.records import Counts, EndFile, JobFile, JobSettings
 
 # The statuses of the OpenAI Batch API.
@@ -217,17 +218,24 @@ class TrainedModel(PublishedModel):
 
 
 class Fault(BaseModel):
-    """A fault in a problem file: its line (from 1), its place in the row, and the reason."""
+    """A fault in a problem file: its line (from 1), its place in the row, and the reason.
+
+    `unit` says what `line` counts: lines, or the rows of an array or a table without lines. With
+    `file`, the fault belongs to the whole file, and `line` is 1.
+    """
 
     line: int
+    unit: FaultUnit = "line"
     place: str
     reason: str
     reason_message: CodedMessage
 
     @classmethod
     def of(cls, fault: FileFault) -> Fault:
-        line, place, reason = fault
-        return cls(line=line, place=place, reason=reason, reason_message=reason.message())
+        line, place, reason, unit = fault
+        return cls(
+            line=line, unit=unit, place=place, reason=reason, reason_message=reason.message()
+        )
 
 
 class ProblemDetails(BaseModel):

@@ -27,7 +27,7 @@ function faults(error) {
       <thead><tr><th>${t("fault.line")}</th><th>${t("fault.place")}</th><th>${t("fault.reason")}</th></tr></thead>
       <tbody>${error.faults.map(
         (fault) => html`
-        <tr><td class="num">${fault.line}</td><td><code>${fault.place || "–"}</code></td><td>${said(fault.reason, fault.reason_message)}</td></tr>`,
+        <tr><td class="num">${fault.unit === "file" ? "–" : fault.line}</td><td><code>${fault.place || "–"}</code></td><td>${said(fault.reason, fault.reason_message)}</td></tr>`,
       )}
       </tbody>
     </table>

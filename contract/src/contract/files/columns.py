@@ -1,0 +1,149 @@
+"""The names that files give to a question's parts, in English and Chinese, in any spelling:
+"Question", "question_text", "题目"; and columns of options: A, B, ...; option_a; choice1; 选项A.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from contract.options import LABELS
+
+Names = frozenset[str]
+
+
+def _names(text: str) -> Names:
+    return frozenset(text.split())
+
+
+QUESTION = _names(
+    """
+    question questiontext questionstem questioncontent ques q prompt input query stem
+    题目 题干 题面 问题 试题 题目内容 试题内容 问题内容 问题描述 提问
+    """
+)
+OPTIONS = _names(
+    """
+    options choices option choice optionlist choicelist candidates alternatives endings
+    answerchoices answeroptions possibleanswers
+    选项 备选项 候选项 备选答案 候选答案 选项列表 答案选项
+    """
+)
+ANSWER = _names(
+    """
+    answer answers ans label target gold goldanswer goldlabel goldindex goldidx gt groundtruth
+    key answeridx answerindex answerkey answerlabel answerletter answerid correct correctanswer
+    correctanswers correctoption correctchoice correctindex correctidx correctlabel correctletter
+    rightanswer cop 答案 正确答案 标准答案 参考答案 正确选项 标签 正解
+    """
+)
+PROBLEM = _names(
+    """
+    context passage article text paragraph background scenario story problem ctx document premise
+    材料 背景 文章 短文 阅读材料 背景材料 案例 情景 场景 段落 上下文 原文
+    """
+)
+ID = _names(
+    """
+    id qid questionid recordid exampleid sampleid itemid uid uuid idx index no number
+    编号 序号 题号 题目编号 题目id 试题编号
+    """
+)
+ANALYSIS = _names(
+    """
+    analysis explanation rationale solution explain exp reasoning cot
+    解析 分析 解释 解答 答案解析 题目解析 详解
+    """
+)
+CORRECT = _names("correctanswer correct rightanswer bestanswer 正确答案")
+
+_DROPPED = re.compile(r"[\W_]+")
+_BEFORE_LETTERS = "|option|opt|op|choice|answer|ans|选项|候选|备选|选择|答案"
+_LETTERED = re.compile(rf"(?P<family>{_BEFORE_LETTERS})(?P<mark>[a-z])(?P<tail>选项|项)?")
+_NUMBERED = re.compile(
+    r"(?P<family>option|opt|op|choice|answer|ans|ending|选项|候选|备选|候选答案)(?P<mark>\d{1,2})"
+)
+_INCORRECT = re.compile(
+    r"(?P<family>incorrectanswer|wronganswer|distractor|incorrect|wrong|错误答案|干扰项)"
+    r"(?P<mark>\d{1,2})"
+)
+
+
+class Named(NamedTuple):
+    """Which columns could be which part of a question. Each list holds the names of columns; each
+    of `families` holds the columns of one set of options, in order.
+    """
+
+    question: list[str]
+    options: list[str]
+    families: list[list[str]]
+    correct: list[str]
+    incorrect: list[str]
+    answer: list[str]
+    problem: list[str]
+    id: list[str]
+    analysis: list[str]
+
+    @property
+    def has_options(self) -> bool:
+        return bool(self.options or self.families or (self.correct and self.incorrect))
+
+
+def plain_name(name: str) -> str:
+    return _DROPPED.sub("", unicodedata.normalize("NFKC", name).casefold())
+
+
+def is_named(part: Names, name: str) -> bool:
+    return plain_name(name) in part
+
+
+def named(columns: Iterable[str]) -> Named:
+    """Which columns could be which part. Without a column for the question, a text is one."""
+    return _named(tuple(columns))
+
+
+@lru_cache(maxsize=1024)  # most records of a file have the same columns
+def _named(columns: tuple[str, ...]) -> Named:
+    plain = {column: plain_name(column) for column in columns}
+
+    def those(part: Names) -> list[str]:
+        return [column for column, name in plain.items() if name in part]
+
+    question, problem = those(QUESTION), those(PROBLEM)
+    families = [*_families(plain, _LETTERED), *_families(plain, _NUMBERED)]
+    incorrect = [column for family in _families(plain, _INCORRECT, 1) for column in family]
+    return Named(
+        question=question or problem,
+        options=those(OPTIONS),
+        families=families,
+        correct=those(CORRECT) if incorrect else [],
+        incorrect=incorrect,
+        answer=those(ANSWER),
+        problem=problem if question else [],
+        id=those(ID),
+        analysis=those(ANALYSIS),
+    )
+
+
+def _families(plain: dict[str, str], pattern: re.Pattern[str], fewest: int = 2) -> list[list[str]]:
+    """Columns that differ in their letter or number only: from A, 0 or 1 on without a gap."""
+    found: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
+    for column, name in plain.items():
+        if (match := pattern.fullmatch(name)) and name not in QUESTION:
+            groups = match.groupdict()
+            mark = groups["mark"]
+            place = int(mark) if mark.isdigit() else 1 + LABELS.index(mark.upper())
+            found[groups["family"], groups.get("tail") or ""][place] = column
+    return [
+        [family[place] for place in sorted(family)]
+        for family in found.values()
+        if len(family) >= fewest and _has_no_gap(sorted(family))
+    ]
+
+
+def _has_no_gap(places: Sequence[int]) -> bool:
+    return places[0] in (0, 1) and places == [*range(places[0], places[0] + len(places))]

@@ -1,0 +1,201 @@
+"""Flat rows: one question a record, with its options in a list or in columns, and perhaps its key.
+
+MMLU, C-Eval, CMMLU, GPQA and most tables are of this shape. The names of fields may be English or
+Chinese, in any spelling (`columns`); keys may be letters, numbers or texts (`keys`).
+
+GPQA gives the right option and the wrong ones in columns of their own. Their order is shuffled, by
+a digest of the row's content, so that the same row always gets the same order. The row's
+`option_columns` records it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from contract.files.columns import named
+from contract.files.flat_fields import Fields, Sources, chosen_fields, fields_told
+from contract.files.keys import KeyCounts, Keys, is_empty, labels_of, written
+from contract.files.option_lists import option_texts, text_of
+from contract.files.shapes import Reading, Record, RowFaultsError, Shape, Survey
+from contract.options import LABELS
+from contract.problems import must_be
+from contract.sentences import Sentence
+
+NEW_ANSWER = "answer"  # the column of answers in a file without keys
+_TEXT = Sentence("wanted-text-in-column", "a text")
+_LIST = Sentence("wanted-list-of-options", "a list of options")
+
+
+class _Options(NamedTuple):
+    """A row's options. `columns` are those that they come from, if each has its own."""
+
+    texts: list[str]
+    columns: tuple[str, ...] = ()
+
+
+def fits(values: Mapping[str, Any]) -> bool:
+    found = named(values)
+    if not found.question or not found.has_options or "questions" in values:
+        return False
+    is_asked = any(isinstance(values[name], str | None) for name in found.question)
+    listed = [isinstance(values[name], list | dict | str | None) for name in found.options]
+    return is_asked and (bool(found.families or found.incorrect) or any(listed))
+
+
+def missing(values: Mapping[str, Any]) -> list[str]:
+    """What a record lacks to be of this shape, by our names."""
+    found = named(values)
+    lacking = [] if found.question else ["question"]
+    return lacking if found.has_options else [*lacking, "options"]
+
+
+def survey(records: Iterable[Record], reading: Reading) -> Survey:
+    """Which columns are which part, and how keys are given.
+
+    Raises:
+        ShapeError: several columns could be one part, or the keys do not decide.
+    """
+    is_filled: dict[str, bool] = {}
+    counts: dict[tuple[Sources, str], KeyCounts] = {}
+    for number, values in records:
+        for name, value in values.items():
+            is_filled[name] = is_filled.get(name, False) or not is_empty(value)
+        for sources, answers in Sources.possible(values, reading):
+            try:
+                options = _options_in(values, sources)
+            except RowFaultsError:
+                continue
+            for answer in answers:
+                found = counts.setdefault((sources, answer), KeyCounts())
+                found.add(number, values.get(answer), options.texts)
+    fields = chosen_fields(is_filled, reading)
+    keys = counts.get((fields.sources, fields.answer or ""), KeyCounts())
+    decided = None if fields.sources.is_shuffled else keys.decided(reading.index_base)
+    return {
+        "fields": fields.as_json(),
+        "keys": decided._asdict() if decided else None,
+        "columns": fields.columns(),
+    }
+
+
+def row(record: Record, survey: Survey) -> dict[str, Any]:
+    fields, keys = _read(survey)
+    values = record.values
+    question: dict[str, Any] = {"question": _text_in(values, fields.question)}
+    options = _options_in(values, fields.sources)
+    question["options"] = options.texts
+    if fields.sources.is_shuffled:
+        question["option_columns"] = [*options.columns]
+        question["answer"] = LABELS[options.columns.index(fields.sources.columns[0])]
+    elif fields.answer and keys and not is_empty(key := values.get(fields.answer)):
+        labels = labels_of(key, options.texts, keys)
+        if labels is None:
+            raise RowFaultsError((fields.answer, _no_key(key, options.texts, keys)))
+        question["answer"] = [*labels] if len(labels) > 1 else labels
+    if fields.analysis and not is_empty(values.get(fields.analysis)):
+        question["analysis"] = _text_in(values, fields.analysis)
+    made: dict[str, Any] = {}
+    if fields.id and isinstance(values.get(fields.id), str | int) and values[fields.id] != "":
+        made["id"] = values[fields.id]
+    if fields.problem and not is_empty(values.get(fields.problem)):
+        made["problem"] = _text_in(values, fields.problem)
+    return made | {"questions": [question]}
+
+
+def filled(
+    values: Mapping[str, Any], survey: Survey, answers: Sequence[str | None]
+) -> dict[str, Any]:
+    fields, keys = _read(survey)
+    (labels,) = answers
+    options = _options_in(values, fields.sources).texts
+    if fields.sources.is_shuffled:
+        text = options[LABELS.index(labels)] if labels else ""
+        return {**values, NEW_ANSWER: text}
+    name = fields.answer or NEW_ANSWER
+    return {**values, name: written(labels, options, keys, values.get(name))}
+
+
+def told(survey: Survey) -> Sentence:
+    return fields_told(*_read(survey))
+
+
+SHAPE = Shape(
+    name="flat",
+    about="question, options (a list, or columns A, B, ...), perhaps answer",
+    fits=fits,
+    survey=survey,
+    row=row,
+    filled=filled,
+    told=told,
+)
+
+
+def _read(survey: Survey) -> tuple[Fields, Keys | None]:
+    keys = survey["keys"]
+    return Fields.of(survey["fields"]), Keys(**keys) if keys else None
+
+
+def _text_in(values: Mapping[str, Any], column: str) -> str:
+    text = text_of(values.get(column))
+    if text is None or not text.strip():
+        raise RowFaultsError((column, _must_hold(_TEXT, values, column)))
+    return text
+
+
+def _options_in(values: Mapping[str, Any], sources: Sources) -> _Options:
+    if sources.listed is not None:
+        texts = option_texts(values.get(sources.listed))
+        if not texts:
+            raise RowFaultsError((sources.listed, _must_hold(_LIST, values, sources.listed)))
+        return _Options(texts)
+    columns = [*sources.columns]
+    while columns and _is_blank(values.get(columns[-1])):
+        columns.pop()
+    if not columns:
+        raise RowFaultsError((sources.columns[0], _must_hold(_TEXT, values, sources.columns[0])))
+    found = {column: _text_in(values, column) for column in columns}
+    if sources.is_shuffled:
+        if _is_blank(values.get(sources.columns[0])):
+            raise RowFaultsError((columns[0], _must_hold(_TEXT, values, columns[0])))
+        columns = _shuffled(columns, found)
+    return _Options([found[column] for column in columns], tuple(columns))
+
+
+def _shuffled(columns: list[str], texts: dict[str, str]) -> list[str]:
+    """Ordered by digests of the content, so the order says nothing about which is right."""
+    content = "\0".join(sorted(texts.values()))
+    digests = {
+        column: hashlib.sha256(f"{content}\0{texts[column]}\0{place}".encode()).digest()
+        for place, column in enumerate(columns)
+    }
+    return sorted(columns, key=lambda column: digests[column])
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _must_hold(wanted: Sentence, values: Mapping[str, Any], column: str) -> Sentence:
+    if column in values and not _is_blank(values[column]):
+        return must_be(wanted, values[column])
+    return Sentence("value-empty", "is empty; it must be {wanted}", wanted=wanted)
+
+
+def _no_key(key: Any, options: Sequence[str], keys: Keys) -> Sentence:
+    if keys.form == "number":
+        first = keys.first or 0
+        wanted = Sentence(
+            "wanted-number",
+            "a number from {first} to {last}",
+            first=first,
+            last=first + len(options) - 1,
+        )
+    elif keys.form == "letter":
+        wanted = Sentence(
+            "wanted-letter", "a letter from A to {last}", last=LABELS[len(options) - 1]
+        )
+    else:
+        wanted = Sentence("wanted-option", "the text of an option")
+    return must_be(wanted, key)

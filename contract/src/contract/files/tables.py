@@ -1,0 +1,167 @@
+"""Tables in text: CSV, TSV, and CSV with semicolons. A record is numbered by its first line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from contract.files.columns import QUESTION, is_named
+from contract.files.forms import Form
+from contract.files.shapes import Record
+from contract.options import LABELS
+from contract.problems import FileFault, refused_file
+from contract.sentences import Sentence
+
+# The default, 131,072, is less than a text may have. Python keeps one limit for the process.
+csv.field_size_limit(16 << 20)
+_DELIMITERS = (",", "\t", ";", "|")
+_SAMPLE = 50
+_FEWEST_OPTIONS = 2
+_MORE_COLUMNS_THAN_OPTIONS = 2  # the question before them, the key behind
+
+
+class Row(NamedTuple):
+    """A line of a table, or several if cells hold line breaks."""
+
+    line: int
+    cells: list[str]
+
+
+def table_form(path: Path) -> Form | None:
+    """How a text holds a table; None if it holds none: its lines do not divide into the same
+    number of cells.
+    """
+    sized = [(*_regularity(path, delimiter), delimiter) for delimiter in _DELIMITERS]
+    regular = [found for found in sized if found[1] > 1 and found[0] > 0.5]
+    if not regular:
+        return None
+    delimiter = max(regular, key=lambda found: found[:2])[2]
+    first = next(_sample(path, delimiter))
+    with path.open("rb") as file:
+        newline = "\r\n" if file.readline(1 << 20).endswith(b"\r\n") else "\n"
+    return Form(
+        container="table",
+        delimiter=delimiter,
+        newline=newline,
+        header=_header_of_headless(first.cells),
+    )
+
+
+def table_rows(path: Path, form: Form) -> Iterator[Row | FileFault]:
+    """A table's rows behind its header. A row of another length than the header is a fault."""
+    rows = _rows(path, form.delimiter)
+    names = list(form.header) or column_names(path, form)
+    if not form.header:
+        next(rows)
+    for row in rows:
+        if isinstance(row, Row) and len(row.cells) != len(names):
+            yield FileFault(row.line, "", _ragged(len(row.cells), len(names), form.delimiter))
+        else:
+            yield row
+
+
+def table_records(path: Path, form: Form) -> Iterator[Record | FileFault]:
+    """A table's records. Columns without a name are left out, such as the row numbers of pandas.
+
+    Raises:
+        ProblemFileError: two columns have one name.
+    """
+    names = list(form.header) or column_names(path, form)
+    twice = [name for name, count in Counter(filter(None, names)).items() if count > 1]
+    if twice:
+        raise refused_file(
+            Sentence(
+                "column-twice",
+                "two columns are named {name}; names of columns must differ",
+                name=twice[0],
+            )
+        )
+    for row in table_rows(path, form):
+        if isinstance(row, FileFault):
+            yield row
+        else:
+            cells = zip(names, row.cells, strict=True)
+            yield Record(row.line, {name: cell for name, cell in cells if name})
+
+
+def first_cells(path: Path, form: Form) -> list[str]:
+    return next(_sample(path, form.delimiter)).cells
+
+
+def table_line(cells: Sequence[Any], form: Form) -> str:
+    file = io.StringIO()
+    csv.writer(file, delimiter=form.delimiter, lineterminator=form.newline).writerow(cells)
+    return file.getvalue()
+
+
+def column_names(path: Path, form: Form) -> list[str]:
+    """The names in a table's first line, "" for a column without one."""
+    names = [cell.strip() for cell in first_cells(path, form)]
+    return ["" if re.fullmatch(r"Unnamed: \d+", name) else name for name in names]
+
+
+def _rows(path: Path, delimiter: str) -> Iterator[Row | FileFault]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
+        while True:
+            line = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield FileFault(line, "", _unreadable(error, reader.line_num))
+            else:
+                if any(cell.strip() for cell in cells):
+                    yield Row(line, cells)
+
+
+def _sample(path: Path, delimiter: str) -> Iterator[Row]:
+    return (row for row in islice(_rows(path, delimiter), _SAMPLE) if isinstance(row, Row))
+
+
+def _regularity(path: Path, delimiter: str) -> tuple[float, int]:
+    """The share of the first rows that are as long as the first, and its length."""
+    lengths = [len(row.cells) for row in _sample(path, delimiter)]
+    if not lengths:
+        return 0.0, 0
+    return lengths.count(lengths[0]) / len(lengths), lengths[0]
+
+
+def _header_of_headless(first: Sequence[str]) -> tuple[str, ...]:
+    """The names of the columns if the first row is a question already, as in the files of MMLU:
+    question, options, letter. Else ().
+    """
+    options = len(first) - _MORE_COLUMNS_THAN_OPTIONS
+    if not _FEWEST_OPTIONS <= options <= len(LABELS) or any(is_named(QUESTION, c) for c in first):
+        return ()
+    letter = first[-1].strip()
+    if len(letter) != 1 or letter not in LABELS[:options]:
+        return ()
+    return ("question", *LABELS[:options], "answer")
+
+
+def _ragged(cells: int, names: int, delimiter: str) -> Sentence:
+    return Sentence(
+        "ragged-row",
+        "has {cells} cells, the first row has {names}; put a text with {delimiter} in quotes",
+        cells=cells,
+        names=names,
+        delimiter={"\t": "TAB"}.get(delimiter, delimiter),
+    )
+
+
+def _unreadable(error: csv.Error, last_line: int) -> Sentence:
+    return Sentence(
+        "table-unreadable",
+        "not readable up to line {last}: {error}; put texts with quotes in quotes, and double "
+        "those in them",
+        last=last_line,
+        error=str(error),
+    )
