@@ -22,9 +22,7 @@ FLAT = [
 ]
 
 
-def converted(
-    folder: Path, data: bytes, **reading: Any
-) -> tuple[Recognized | None, list[Problem]]:
+def converted(folder: Path, data: bytes, **reading: Any) -> tuple[Recognized | None, list[Problem]]:
     """What a file is recognized as, and its problems."""
     source, target = folder / "posted", folder / "rows.jsonl"
     source.write_bytes(data)

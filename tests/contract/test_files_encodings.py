@@ -18,7 +18,9 @@ TABLE = csv_of(
 def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
     found, read = converted(tmp_path, TABLE.encode("utf-8-sig"))
     assert read == problems(tmp_path, TABLE.encode())
-    assert found is not None and found.has_mark and found.columns["question"] == "题干"
+    assert found is not None
+    assert found.has_mark
+    assert found.columns["question"] == "题干"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,8 @@ def test_the_refusal_names_the_encoding_that_reads_the_file(
     assert f"send it with encoding={name}," in refusal(tmp_path, data)
     found, read = converted(tmp_path, data, encoding=name)
     assert read == problems(tmp_path, TABLE.encode())
-    assert found is not None and found.encoding == name
+    assert found is not None
+    assert found.encoding == name
     assert found.statement.text == (
         f"read as flat rows (CSV, {name.upper()}): question from 题干, options from A to B, "
         "answer from 正确答案, letters"
@@ -55,7 +58,8 @@ def test_our_own_rows_in_another_encoding_are_converted(tmp_path: Path) -> None:
     row = {"problem": "题", "questions": [{"question": "问", "options": ["甲", "乙"]}]}
     data = json_lines([row])
     found, read = converted(tmp_path, data.decode().encode("gbk"), encoding="GBK")
-    assert found is not None and found.shape == "quorum"
+    assert found is not None
+    assert found.shape == "quorum"
     assert [problem.text for problem in read] == ["题"]
 
 

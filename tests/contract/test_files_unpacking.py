@@ -34,7 +34,8 @@ def test_a_packed_file_gives_the_same_problems(tmp_path: Path, pack: object) -> 
     assert callable(pack)
     found, read = converted(tmp_path, pack(ROWS))
     assert read == problems(tmp_path, ROWS)
-    assert found is not None and found.packed in ("gzip", "zstd")
+    assert found is not None
+    assert found.packed in ("gzip", "zstd")
     assert found.unpacked_bytes == len(ROWS)
 
 
@@ -80,7 +81,11 @@ def test_an_archive_in_an_archive_is_refused(tmp_path: Path) -> None:
     [
         (zip_of("a.csv"), "ZIP", "unpack it"),
         (zip_of(), "ZIP", "unpack it"),
-        (zip_of("[Content_Types].xml", "xl/workbook.xml"), "Excel (.xlsx)", "save the sheet as CSV"),
+        (
+            zip_of("[Content_Types].xml", "xl/workbook.xml"),
+            "Excel (.xlsx)",
+            "save the sheet as CSV",
+        ),
         (zip_of("word/document.xml"), "Word (.docx)", "as JSON lines or CSV"),
         (b"PK\x03\x04 cut", "ZIP", "unpack it"),
         (b"%PDF-1.7\n", "PDF", "as JSON lines or CSV"),

@@ -104,7 +104,7 @@ def _pieces(
 
 
 def _list_pieces(filled: Iterator[dict[str, Any]], indent: int | None) -> Iterator[str]:
-    between = "," if indent is None else ",\n" + " " * indent
+    between = ", " if indent is None else ",\n" + " " * indent
     yield "[" if indent is None else "[\n" + " " * indent
     for number, values in enumerate(filled):
         text = write_json(values, indent=indent)

@@ -160,7 +160,7 @@ def _named(columns: Sequence[str] | Mapping[str, Any], reading: Reading) -> Name
     taken = set(mapped.values())
     found = named(column for column in columns if column not in taken)
     changes: dict[str, Any] = {
-        part: [column] for part, column in mapped.items() if part not in LABELS
+        part: [column] for part, column in mapped.items() if part in Named._fields
     }
     letters = [mapped[label] for label in LABELS if label in mapped]
     if letters or "options" in changes:

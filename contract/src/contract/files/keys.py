@@ -185,7 +185,7 @@ def numbers_of(value: Any) -> list[int] | None:
     """The numbers in 2, 2.0, "2", "0,2", [0, 2]."""
     if isinstance(value, list):
         found = [numbers_of(one) for one in value]
-        return [number for one in found if one for number in one] if all(found) else None
+        return [number for one in found if one for number in one] or None if all(found) else None
     if _is_number(value):
         return [int(value)] if value == int(value) else None
     if not isinstance(value, str):

@@ -10,7 +10,7 @@ from typing import Any
 
 from contract.files import flat
 from contract.files.forms import Container
-from contract.files.known import BENCHMARKS, FLAT, LINES, OURS, SHAPES
+from contract.files.known import BENCHMARKS, EMBEDDED, FLAT, LINES, OURS, SHAPES
 from contract.files.shapes import Reading, Record, Shape, ShapeError
 from contract.sentences import Sentence
 
@@ -36,7 +36,8 @@ def shape_of(first: Sequence[Record], reading: Reading, container: Container) ->
         return FLAT
     if _most(first, OURS) and any("problem" in record.values for record in first):
         return OURS
-    fitting = [shape for shape in BENCHMARKS if _most(first, shape)]
+    possible = BENCHMARKS if _most(first, FLAT) else (*BENCHMARKS, *EMBEDDED)
+    fitting = [shape for shape in possible if _most(first, shape)]
     if len(fitting) > 1:
         raise ShapeError(
             Sentence(

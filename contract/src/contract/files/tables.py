@@ -127,11 +127,12 @@ def _sample(path: Path, delimiter: str) -> Iterator[Row]:
 
 
 def _regularity(path: Path, delimiter: str) -> tuple[float, int]:
-    """The share of the first rows that are as long as the first, and its length."""
-    lengths = [len(row.cells) for row in _sample(path, delimiter)]
-    if not lengths:
+    """The share of the first rows that are as long as the first, and its cells with a text."""
+    rows = [row.cells for row in _sample(path, delimiter)]
+    if not rows:
         return 0.0, 0
-    return lengths.count(lengths[0]) / len(lengths), lengths[0]
+    lengths = [len(cells) for cells in rows]
+    return lengths.count(lengths[0]) / len(lengths), sum(map(bool, map(str.strip, rows[0])))
 
 
 def _header_of_headless(first: Sequence[str]) -> tuple[str, ...]:
