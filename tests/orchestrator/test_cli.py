@@ -94,6 +94,29 @@ def test_a_jobs_whole_life(quorum: Quorum, bench: Bench) -> None:
     assert (gone.stdout, "there is no job" in gone.stderr) == ("", True)
 
 
+def test_jobs_are_found_by_what_they_were_called(quorum: Quorum) -> None:
+    options = ("--name", "law, first try", "--metadata", "subject=法律", "--metadata", "run=a=3")
+    first = quorum("submit", "my.jsonl", *options).stdout.strip()
+    second = quorum("submit", "my.jsonl", "--metadata", "subject=法律").stdout.strip()
+    shown = quorum("show", first).stdout
+    assert "law, first try" in shown
+    assert "subject=法律, run=a=3" in shown
+
+    def found(*filters: str) -> list[str]:
+        listed = json.loads(quorum("list", "--json", *filters).stdout)
+        return [job["id"] for job in listed["data"]]
+
+    assert found("--name", "LAW") == found("--metadata", "run=a=3") == [first]
+    assert found("--status", "in_progress", "--filename", "my") == [second, first]
+    assert found("--status", "completed") == []
+    page = quorum("list", "--metadata", "subject=法律", "--limit", "1")
+    assert "law" not in page.stdout  # no column, as this page's job has no name
+    assert f"quorum list --metadata 'subject=法律' --after {second}" in page.stderr
+    assert "law, first try" in quorum("list").stdout
+    for words, given in (("write key=value", ["run"]), ("given twice", ["a=1", "--metadata=a=2"])):
+        assert words in quorum("submit", "my.jsonl", "--metadata", *given, code=WRONG_USE).stderr
+
+
 def test_the_model_is_named(quorum: Quorum) -> None:
     assert "stub" in quorum("model").stdout
     assert json.loads(quorum("model", "--json").stdout)["contract"] is None

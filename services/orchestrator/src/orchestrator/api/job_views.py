@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from contract import Sentence
 from orchestrator.api.model_watch import ModelWatch
-from orchestrator.api.schemas import ENDED, Job, Status
+from orchestrator.api.schemas import ENDED, Job, JobList, Status
 from orchestrator.api.volume import room_fault
 from orchestrator.api.work_watch import WorkWatch
 from orchestrator.coordination.waiting import (
@@ -14,7 +15,8 @@ from orchestrator.coordination.waiting import (
     waiting_for_model,
     waiting_for_room,
 )
-from orchestrator.errors import JobDamagedError, NotReadyError
+from orchestrator.errors import JobDamagedError, JobNotFoundError, NotReadyError
+from orchestrator.jobs.listing import Filters, JobFinder
 from orchestrator.jobs.progress import ProgressReader
 from orchestrator.jobs.records import EndFile, JobFile
 from orchestrator.jobs.store import JobStore
@@ -46,6 +48,7 @@ class JobViews:
         self._work = work
         self._model = model
         self._progress = ProgressReader(store)
+        self._finder = JobFinder(store)
 
     def view(self, job_id: str) -> Job:
         """The job's current state. A damaged job is shown as failed, with the reason."""
@@ -53,6 +56,22 @@ class JobViews:
             return self._view(self._store.load_whole(job_id))
         except JobDamagedError as error:
             return Job.damaged(job_id, self._readable(job_id), error.sentence)
+
+    def page(self, filters: Filters, after: str | None, limit: int) -> JobList:
+        """The newest `limit` jobs that match, of those after `after`.
+
+        The last page may say `has_more` if a job's status changed in between; the next page is then
+        empty.
+        """
+        shown: list[Job] = []
+        for job_id in self._finder.find(filters, after):
+            if len(shown) == limit:
+                return JobList(data=shown, has_more=True)
+            with suppress(JobNotFoundError):  # deleted since
+                view = self.view(job_id)
+                if not filters.statuses or view.status in filters.statuses:
+                    shown.append(view)
+        return JobList(data=shown, has_more=False)
 
     def status(self, job_id: str) -> Status:
         try:

@@ -24,13 +24,17 @@ from orchestrator.errors import InvalidRequestError, shortened
 # More than any call has. A form with more is refused while it is read.
 MOST_FORM_FIELDS = 50
 MOST_FORM_FILES = 4
-MOST_FIELD_BYTES = 4096
+# Metadata may take this much: 9,216 characters, each an escape of 12 bytes.
+MOST_FIELD_BYTES = 128 << 10
 PARAMETER = Sentence("parameter", "parameter")
 FORM_FIELD = Sentence("form-field", "form field")
 _QUERY_PARAMETER = Sentence("query-parameter", "parameter of the query")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # the same for the OpenAPI document: a text without control characters
 TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+# and for a text without line breaks and tabs either
+CONTROL_OR_BREAK = re.compile(r"[\x00-\x1f\x7f]")
+LINE = r"^[^\x00-\x1f\x7f]*$"
 
 
 class CheckedRoute(APIRoute):
@@ -88,15 +92,8 @@ def _check(
                 )
             )
     for name, value in given:
-        if isinstance(value, str) and (found := _CONTROL.search(value)):
-            raise InvalidRequestError(
-                Sentence(
-                    "control-character",
-                    "{name}: holds the control character {character!r}",
-                    name=name,
-                    character=found[0],
-                )
-            )
+        if isinstance(value, str):
+            check_characters(name, value, CONTROL)
         if value == "" and what == FORM_FIELD:
             raise InvalidRequestError(
                 Sentence(
@@ -105,6 +102,19 @@ def _check(
                     name=name,
                 )
             )
+
+
+def check_characters(name: str, value: str, refused: re.Pattern[str]) -> None:
+    """Raises InvalidRequestError if `value` holds a refused character."""
+    if found := refused.search(value):
+        raise InvalidRequestError(
+            Sentence(
+                "control-character",
+                "{name}: holds the control character {character!r}",
+                name=name,
+                character=found[0],
+            )
+        )
 
 
 def _unknown(

@@ -44,9 +44,10 @@ class RunningAccuracy(BaseModel):
 class Job(BaseModel):
     """A job.
 
-    Rates are per second; `eta_s` is in seconds; `accuracy` is set if every question has a key.
-    `note` is the reason why the job waits. A job with damaged files has failed, and `error` names
-    the file. `note_message` and `error_message` are the same sentences with code and parameters.
+    `name` and `metadata` are the sender's; they change nothing but where the job is found. Rates
+    are per second; `eta_s` is in seconds; `accuracy` is set if every question has a key. `note` is
+    the reason why the job waits. A job with damaged files has failed, and `error` names the file.
+    `note_message` and `error_message` are the same sentences with code and parameters.
     """
 
     model_config = ConfigDict(
@@ -60,6 +61,8 @@ class Job(BaseModel):
                     "note_message": None,
                     "error": None,
                     "error_message": None,
+                    "name": "law, first try",
+                    "metadata": {"subject": "law"},
                     "filename": "problems.jsonl",
                     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                     "created_at": "2026-11-23T10:15:00.123+00:00",
@@ -85,6 +88,8 @@ class Job(BaseModel):
     note_message: CodedMessage | None = None
     error: str | None
     error_message: CodedMessage | None = None
+    name: str | None = None
+    metadata: dict[str, str] = {}
     filename: str
     sha256: str
     created_at: str
@@ -117,6 +122,8 @@ class Job(BaseModel):
             note_message=coded(note),
             error=end.error if end else None,
             error_message=end.error_message if end else None,
+            name=job.name,
+            metadata=job.metadata,
             filename=job.filename,
             sha256=job.sha256,
             created_at=job.created_at,

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
@@ -30,6 +30,7 @@ from orchestrator.replies import retry_after_s
 Record = TypeVar("Record", bound=BaseModel)
 MAX_RETRIES = 4
 LONGEST_RETRY_S = 8.0
+ALL_JOBS: Mapping[str, str] = MappingProxyType({})
 MAY_PASS = (429, 502, 503, 504)
 
 
@@ -94,9 +95,13 @@ class Client:
     def show(self, job_id: str) -> Job:
         return self._parsed(Job, self._call("GET", _path(job_id)))
 
-    def list(self, limit: int, after: str | None) -> JobList:
-        asked = {"limit": str(limit)} | ({"after": after} if after else {})
-        return self._parsed(JobList, self._call("GET", "/jobs", params=asked))
+    def list(
+        self, limit: int, after: str | None, filters: Mapping[str, str | Sequence[str]] = ALL_JOBS
+    ) -> JobList:
+        """A page of jobs. `filters` has parameters of GET /jobs; empty ones are left out."""
+        asked = {"limit": str(limit), "after": after or "", **filters}
+        given = {name: value for name, value in asked.items() if value}
+        return self._parsed(JobList, self._call("GET", "/jobs", params=given))
 
     def cancel(self, job_id: str) -> Job:
         return self._parsed(Job, self._call("POST", f"{_path(job_id)}/cancel"))

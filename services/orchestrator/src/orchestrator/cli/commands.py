@@ -30,7 +30,13 @@ from orchestrator.cli.display import (
     model_table,
     report_view,
 )
-from orchestrator.cli.job_options import NO_OPTIONS, JobOptions, with_job_settings
+from orchestrator.cli.job_options import (
+    NO_OPTIONS,
+    JobOptions,
+    further,
+    pairs_as_json,
+    with_job_settings,
+)
 from orchestrator.cli.local_commands import local_app
 from orchestrator.jobs.files import replacing
 
@@ -101,13 +107,18 @@ def submit(
     save: Annotated[
         Path | None, typer.Option("--out", help="the file that --wait saves the submission in")
     ] = None,
+    name: Annotated[str | None, typer.Option(help="what the job is called in lists")] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option(help="a pair key=value to find the job by; repeatable")
+    ] = None,
     as_json: JsonOption = False,
     settings: JobOptions = NO_OPTIONS,
 ) -> None:
     """Post a problem file and print the job's id."""
     target = _target(context, as_json)
+    form = {**settings, "name": name, "metadata": pairs_as_json(metadata or [])}
     with target.client() as client:
-        job = client.submit(file, settings, idempotency_key)
+        job = client.submit(file, form, idempotency_key)
         err.print(f"{job.request_counts.total} questions accepted")
         if wait:
             save = save or Path(f"{file.stem}.submission.jsonl")
@@ -124,15 +135,29 @@ def list_jobs(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, max=100, help="jobs to list")] = 20,
     after: Annotated[str | None, typer.Option(help="list jobs older than this one")] = None,
+    name: Annotated[str, typer.Option(help="a part of the job's name")] = "",
+    filename: Annotated[str, typer.Option(help="a part of the file's name")] = "",
+    metadata: Annotated[
+        list[str] | None, typer.Option(help="a pair key=value that the job has; repeatable")
+    ] = None,
+    status: Annotated[
+        list[str] | None, typer.Option(help="completed, in_progress ...; repeatable")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first. All filters must match; of several statuses, one."""
     target = _target(context, as_json)
+    filters = {
+        "name": name,
+        "filename": filename,
+        "metadata": metadata or [],
+        "status": status or [],
+    }
     with target.client() as client:
-        jobs = client.list(limit, after)
+        jobs = client.list(limit, after, filters)
     target.show(jobs, list_table(jobs))
     if jobs.has_more:
-        err.print(f"more with: quorum list --after {jobs.data[-1].id}")
+        err.print(f"more with: quorum list {further(filters, jobs.data[-1].id)}", soft_wrap=True)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -104,6 +104,8 @@ def job_table(job: Job) -> Table:
     rows = {
         "job": job.id,
         "status": f"{job.status}: {said}" if said else job.status,
+        "name": job.name,
+        "metadata": pairs(job.metadata),
         "file": job.filename,
         "questions": f"{counts.completed} answered, {counts.failed} failed, of {counts.total}",
         "samples": f"{job.samples.drawn} drawn, {job.samples.saved} saved by stopping early",
@@ -116,6 +118,10 @@ def job_table(job: Job) -> Table:
     return _rows(rows)
 
 
+def pairs(metadata: Mapping[str, str]) -> str | None:
+    return ", ".join(f"{key}={value}" for key, value in metadata.items()) or None
+
+
 def _rows(rows: dict[str, str | None]) -> Table:
     table = Table(show_header=False, box=None)
     for name, value in rows.items():
@@ -125,11 +131,14 @@ def _rows(rows: dict[str, str | None]) -> Table:
 
 
 def list_table(jobs: JobList) -> Table:
-    table = Table(Column("job", overflow="fold"), *LISTED, box=None)  # no id is cut
+    named = any(job.name for job in jobs.data)
+    columns = ("name", *LISTED) if named else LISTED
+    table = Table(Column("job", overflow="fold"), *columns, box=None)  # no id is cut
     for job in jobs.data:
         counts = job.request_counts
         table.add_row(
             job.id,
+            *([escape(job.name or "")] if named else []),
             escape(job.filename),
             job.status,
             f"{counts.completed + counts.failed}/{counts.total}",
@@ -159,6 +168,8 @@ def report_view(report: Report) -> RenderableType:
     """The report as tables and bars."""
     facts = {
         "job": report.job,
+        "name": report.provenance.name,
+        "metadata": pairs(report.provenance.metadata),
         "file": report.provenance.filename,
         "questions": f"{report.answered} answered, {report.failed} failed, of {report.questions} "
         f"in {report.problems} problems",

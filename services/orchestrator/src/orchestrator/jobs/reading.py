@@ -30,6 +30,11 @@ class JobReader:
         self._jobs = data_dir / "jobs"
         self._said_damaged: set[str] = set()
 
+    @property
+    def folder(self) -> Path:
+        """The folder that holds the jobs' directories."""
+        return self._jobs
+
     def ids(self) -> list[str]:
         """The ids of all jobs, newest first."""
         if not self._jobs.is_dir():

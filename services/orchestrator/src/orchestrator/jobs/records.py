@@ -69,7 +69,9 @@ class ShardPlace(_Frozen):
 
 
 class JobFile(_Frozen):
-    """job.json: written once, when the job is accepted."""
+    """job.json: written once, when the job is accepted. Earlier versions wrote no `name` and no
+    `metadata`.
+    """
 
     id: str
     created_at: str
@@ -80,6 +82,8 @@ class JobFile(_Frozen):
     labelled: bool
     shards: tuple[ShardPlace, ...]
     settings: JobSettings
+    name: str | None = None
+    metadata: dict[str, str] = {}
     idempotency_key: str | None = None
 
 

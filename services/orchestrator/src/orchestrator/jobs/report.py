@@ -78,10 +78,12 @@ class MissedProblem(BaseModel):
 
 
 class Provenance(BaseModel):
-    """The origin of the answers: the file's digest, the settings, and start.json with model and
-    versions.
+    """The origin of the answers: the job's name and metadata, the file's digest, the settings, and
+    start.json with model and versions. Reports of earlier versions lack name and metadata.
     """
 
+    name: str | None = None
+    metadata: dict[str, str] = {}
     filename: str
     sha256: str
     settings: JobSettings
@@ -256,6 +258,8 @@ class ReportBuilder:
             accuracy_by_problem=_by_problem(self._clusters) if self._clusters else None,
             missed=self._missed,
             provenance=Provenance(
+                name=job.name,
+                metadata=job.metadata,
                 filename=job.filename,
                 sha256=job.sha256,
                 settings=job.settings,

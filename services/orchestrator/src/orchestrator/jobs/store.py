@@ -17,9 +17,11 @@ import logging
 import secrets
 import shutil
 import threading
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 from contract import (
@@ -49,6 +51,7 @@ from orchestrator.jobs.records import (
 
 log = logging.getLogger("quorum")
 
+NO_METADATA: Mapping[str, str] = MappingProxyType({})
 RESULTS = ("answers.jsonl", "errors.jsonl", "submission.jsonl", "report.json")
 
 
@@ -75,6 +78,8 @@ class JobStore(JobReader):
         shard_questions: int,
         idempotency_key: str | None = None,
         *,
+        name: str | None = None,
+        metadata: Mapping[str, str] = NO_METADATA,
         workers: int = 1,
     ) -> tuple[JobFile, bool]:
         """Accept a problem file as a new job. The job appears complete or not at all.
@@ -85,7 +90,8 @@ class JobStore(JobReader):
 
         Raises:
             InvalidFileError: the file has faults; nothing is kept.
-            KeyReusedError: the idempotency key was used before with another file or other settings.
+            KeyReusedError: the idempotency key was used before with another file, name, metadata or
+                settings.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%d%H%M%S%f")[:17]
         job_id = f"job_{stamp}_{secrets.token_hex(4)}"
@@ -107,6 +113,8 @@ class JobStore(JobReader):
                 labelled=labelled,
                 shards=tuple(shards),
                 settings=settings,
+                name=name,
+                metadata=dict(metadata),
                 idempotency_key=idempotency_key,
             )
             write_atomically(new / "job.json", job.model_dump_json(indent=2).encode())
@@ -136,11 +144,12 @@ class JobStore(JobReader):
             earlier = self.load(self._key_file(job.idempotency_key).read_text())
         except (FileNotFoundError, JobNotFoundError):  # no such key, or its job was deleted
             return None
-        if (earlier.sha256, earlier.settings) != (job.sha256, job.settings):
+        if _posted(earlier) != _posted(job):
             raise KeyReusedError(
                 Sentence(
                     "key-reused",
-                    "the Idempotency-Key was used for {job}, with another file or settings",
+                    "the Idempotency-Key was used for {job}, with another file, name, metadata or "
+                    "settings",
                     job=earlier.id,
                 )
             )
@@ -277,3 +286,8 @@ class JobStore(JobReader):
         except JobDamagedError:
             return True
         return False
+
+
+def _posted(job: JobFile) -> tuple[object, ...]:
+    """What a client posts. A repeated post must have the same."""
+    return job.sha256, job.name, job.metadata, job.settings

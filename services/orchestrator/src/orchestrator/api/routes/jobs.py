@@ -2,77 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from inspect import Parameter, Signature
-from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from collections.abc import Callable
+from typing import Annotated, Any
 from unicodedata import category
 
 import structlog
-from fastapi import Depends, Form, Header, Query, Response, UploadFile
+from fastapi import Depends, Header, Query, Response, UploadFile
 from fastapi.responses import FileResponse, StreamingResponse
-from pydantic import ValidationError
+from pydantic import Field
 
 from contract import Sentence
 from orchestrator.api.access import ServiceDep, guarded_router, problems
 from orchestrator.api.events import event_id, progress_events
-from orchestrator.api.parameters import reason_of
-from orchestrator.api.schemas import ENDED, Deleted, Job, JobList
-from orchestrator.errors import InvalidSettingError
+from orchestrator.api.forms import job_metadata, job_name, job_settings
+from orchestrator.api.parameters import TEXT
+from orchestrator.api.schemas import ENDED, Deleted, Job, JobList, Status
+from orchestrator.errors import InvalidRequestError, shortened
+from orchestrator.jobs.listing import Filters
 from orchestrator.jobs.reading import JOB_ID_PATTERN
 from orchestrator.jobs.records import JobSettings
 from orchestrator.jobs.report import Report
 
 MAX_KEY_LENGTH = 255
-LONGEST_NAME = 255
+LONGEST_FILENAME = 255
+LONGEST_FILTER = 600
 log = structlog.get_logger("quorum")
 
 EVENTS = "text/event-stream"
-BOUNDS = ("enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-
 
 router = guarded_router()
-
-
-def job_settings(**chosen: Any) -> JobSettings:
-    try:
-        return JobSettings.model_validate(chosen)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InvalidSettingError(
-            Sentence(
-                "invalid-setting",
-                "{name}: {reason}, is {value}",
-                name=str(first["loc"][0]),
-                reason=reason_of(first),
-                value=repr(first["input"]),
-            )
-        ) from error
-
-
-def _form_fields() -> Iterator[Parameter]:
-    """The settings as form fields. Their bounds are documented here and checked by `JobSettings`.
-
-    A field that may be None is left out of the form, because a form has no null.
-    """
-    documented = JobSettings.model_json_schema()["properties"]
-    for name, field in JobSettings.model_fields.items():
-        kind = str if get_origin(field.annotation) is Literal else field.annotation
-        kind = next((k for k in get_args(kind) if k is not NoneType), kind)
-        bounds = documented[name].get("anyOf", [documented[name]])[0]
-        kept = {key: bounds[key] for key in BOUNDS if key in bounds}
-        about = Form(description=field.description, json_schema_extra=kept)
-        form = Annotated[kind, about]  # type: ignore[valid-type]
-        yield Parameter(name, Parameter.KEYWORD_ONLY, default=field.default, annotation=form)
-
-
-job_settings.__signature__ = Signature(list(_form_fields()))  # type: ignore[attr-defined]
 
 
 @router.post("/jobs", status_code=202, responses=problems(413, 422, 507))
 def post_job(
     file: UploadFile,
     chosen: Annotated[JobSettings, Depends(job_settings)],
+    name: Annotated[str | None, Depends(job_name)],
+    metadata: Annotated[dict[str, str], Depends(job_metadata)],
     service: ServiceDep,
     response: Response,
     idempotency_key: Annotated[
@@ -81,7 +47,8 @@ def post_job(
             min_length=1,
             max_length=MAX_KEY_LENGTH,
             pattern="^[ -~]*$",
-            description="the same key, file and settings give the job that is there already",
+            description="the same key, file, name, metadata and settings give the job that is "
+            "there already",
         ),
     ] = None,
 ) -> Job:
@@ -95,6 +62,8 @@ def post_job(
         chosen,
         service.settings.shard_questions,
         idempotency_key,
+        name=name,
+        metadata=metadata,
         workers=max(service.work.workers, 1),
     )
     if is_new:
@@ -108,7 +77,16 @@ def _name_of(file: UploadFile) -> str:
     """The file's name for display: shortened, without control characters."""
     name = file.filename or "problems.jsonl"
     shown = (c if category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else "\ufffd" for c in name)
-    return "".join(shown)[-LONGEST_NAME:]
+    return "".join(shown)[-LONGEST_FILENAME:]
+
+
+Pair = Annotated[
+    str, Field(max_length=LONGEST_FILTER, json_schema_extra={"pattern": f"{TEXT[:-1]}={TEXT[1:]}"})
+]
+
+
+def _filter(about: str) -> Any:
+    return Query(description=about, max_length=LONGEST_FILTER, json_schema_extra={"pattern": TEXT})
 
 
 @router.get("/jobs")
@@ -116,12 +94,23 @@ def list_jobs(
     service: ServiceDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     after: Annotated[str | None, Query(pattern=JOB_ID_PATTERN)] = None,
+    name: Annotated[str, _filter("a part of the job's name, in any case")] = "",
+    filename: Annotated[str, _filter("a part of the file's name, in any case")] = "",
+    metadata: Annotated[list[Pair], Query(description="all of these must hold")] = [],  # noqa: B006
+    status: Annotated[list[Status], Query(description="one of these")] = [],  # noqa: B006
 ) -> JobList:
-    """Jobs, newest first. `after` is the last id of the previous page."""
-    ids = [job_id for job_id in service.store.ids() if after is None or job_id < after]
-    return JobList(
-        data=[service.views.view(job_id) for job_id in ids[:limit]], has_more=len(ids) > limit
-    )
+    """Jobs, newest first. `after` is the last id of the previous page. All filters must match."""
+    for pair in metadata:
+        if "=" not in pair:
+            raise InvalidRequestError(
+                Sentence(
+                    "no-pair",
+                    "metadata: write key=value, is {given!r}",
+                    given=shortened(pair),
+                )
+            )
+    filters = Filters(name.strip(), filename.strip(), frozenset(metadata), frozenset(status))
+    return service.views.page(filters, after, limit)
 
 
 @router.get("/jobs/{job_id}", responses=problems(404))
