@@ -18,6 +18,7 @@ from contract.contract import (
     Sampling,
 )
 from contract.files.jsonl import iter_problems, parse_problems
+from contract.label_sets import extract_labels, labels_place
 from contract.labels import extract_label, label_place
 from contract.options import LABELS, own_texts
 from contract.permuting import options_may_move
@@ -49,9 +50,11 @@ __all__ = [
     "StrictJsonError",
     "coded",
     "extract_label",
+    "extract_labels",
     "finite",
     "iter_problems",
     "label_place",
+    "labels_place",
     "options_may_move",
     "own_texts",
     "parse_problems",

@@ -51,11 +51,9 @@ def label_place(
 
 
 def _read(reply: str, options: Sequence[str], patterns: Sequence[str]) -> _Read | None:
-    _, answer = split_reasoning(without_tags_of(options, reply))
+    answer = answer_in(reply, options)
     if answer is None:
         return None
-    answer = reply[len(reply) - len(answer) :]  # with the tags that its options hold
-    answer = answer[-max(_READ_CHARS, 2 * max(map(len, options), default=0)) :]
     found = _naming_place(answer, options, patterns)
     if found is None:
         return None
@@ -72,6 +70,15 @@ def _read(reply: str, options: Sequence[str], patterns: Sequence[str]) -> _Read 
             return None
     start += len(reply) - len(answer)
     return _Read(named.label, start + named.start, start + named.end)
+
+
+def answer_in(reply: str, options: Sequence[str]) -> str | None:
+    """The end of `reply` that is read: behind its reasoning. None if that does not end."""
+    _, answer = split_reasoning(without_tags_of(options, reply))
+    if answer is None:
+        return None
+    answer = reply[len(reply) - len(answer) :]  # with the tags that its options hold
+    return answer[-max(_READ_CHARS, 2 * max(map(len, options), default=0)) :]
 
 
 def _naming_place(

@@ -33,14 +33,14 @@ _CHINESE = (
     r"结论|的|是|为|即|就|故|所以|因此|因而|显然|综上|一定|肯定|最终|最后"
 )
 # Possessive quantifiers: a reply that repeats such words is read in linear time.
-_LEAD = rf"(?:(?:\b(?:{_ENGLISH})\b|{_CHINESE})[\s,:]*+)*+"
+LEAD = rf"(?:(?:\b(?:{_ENGLISH})\b|{_CHINESE})[\s,:]*+)*+"
 _PRAISE = "✅✓✔☑👉👈👍🎯➡\ufe0f"
 _OPENING = (
     r"(?:\\[a-z]+(?=\{)|\\[(\[]|(?-i:<[a-z]{2,12}[^<>\n]{0,40}>)|"
     rf"[\s*_`\"'“‘$(\[{{<>【「『《〈〔{_PRAISE}])*+"
 )
 _NAMING = re.compile(
-    rf"{_OPENING}{_LEAD}{_OPENING}(?<![A-Za-z0-9])([A-Za-z])(?![-'’]?[A-Za-z0-9])", re.IGNORECASE
+    rf"{_OPENING}{LEAD}{_OPENING}(?<![A-Za-z0-9])([A-Za-z])(?![-'’]?[A-Za-z0-9])", re.IGNORECASE
 )
 _CLOSING = re.compile(
     rf"(?:\\[)\]]|[\s\"'”’`*_$)\]}}>】」』》〉〕{_PRAISE}]|选项|项(?!目)|(?:option|choice)\b)*+",
@@ -86,7 +86,7 @@ def lettered(text: str, labels: str, options: Mapping[str, Sequence[str]]) -> Le
     naming = _NAMING.match(text)
     if naming is None or (label := naming[1].upper()) not in labels:
         return None
-    texts = {label: [*map(_sought, spellings)] for label, spellings in options.items()}
+    texts = {label: [*map(sought_in, spellings)] for label, spellings in options.items()}
     begin = _passed(_SEPARATOR, text, _passed(_CLOSING, text, naming.end()))
     own, other = _leading(text, range(naming.end(), begin + 1), label, texts)
     if own is not None:
@@ -110,7 +110,7 @@ def _leading(
     for start in starts:
         for owner, spellings in texts.items():
             for sought in spellings:
-                end = _behind(text, start, sought)
+                end = behind(text, start, sought)
                 if end is None:
                     continue
                 if owner == label and len(sought) > longest_own:
@@ -137,13 +137,13 @@ def _passed(pattern: re.Pattern[str], text: str, start: int) -> int:
     return match.end() if match else start
 
 
-def _sought(text: str) -> str:
+def sought_in(text: str) -> str:
     """An option's text in the form to search for: without spaces, case and closing punctuation."""
     whole = squeezed(plain(text))
     return whole.rstrip(".。!,;") or whole
 
 
-def _behind(text: str, start: int, sought: str) -> int | None:
+def behind(text: str, start: int, sought: str) -> int | None:
     """The index after `sought` if `text` has it at `start`, ignoring spaces; else None."""
     at, matched = start, 0
     while matched < len(sought):
