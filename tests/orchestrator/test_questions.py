@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse
 
 from contract import PromptFormat, extract_label
 from orchestrator.jobs import questions
-from orchestrator.jobs.questions import LOW_AGREEMENT, RATE_POINTS, QuestionReader, rate_points
+from orchestrator.jobs.questions import LOW_AGREEMENT, QuestionReader
+from orchestrator.jobs.rates import RATE_POINTS, rate_points
 from orchestrator.jobs.records import Answer, JobFile, JobSettings
 from orchestrator_parts import settings_for
 from problem_files import problem_file

@@ -17,8 +17,11 @@ from orchestrator.jobs.vote import (
 )
 
 LABELS = st.one_of(st.none(), st.sampled_from("ABC"))
+# a job that asks for all right options votes over sets
+SETS = st.one_of(st.none(), st.sampled_from(("A", "C", "AC", "ABC")))
 WHOLE = st.builds(Slot, LABELS, st.just(1))
 WEIGHED = st.builds(Slot, LABELS, st.floats(-5, 0).map(weight_of))
+OF_SETS = st.builds(Slot, SETS, st.one_of(st.just(1), st.floats(-5, 0).map(weight_of)))
 
 
 def plain(labels: Sequence[str | None]) -> list[Slot]:
@@ -41,7 +44,7 @@ def vote(slots: list[Slot], k: int, *, early_stop: bool) -> list[Slot]:
     return drawn
 
 
-@pytest.mark.parametrize("slots", [WHOLE, WEIGHED])
+@pytest.mark.parametrize("slots", [WHOLE, WEIGHED, OF_SETS])
 @given(k=st.integers(1, 64), data=st.data())
 def test_stopping_early_never_changes_the_winner(
     slots: st.SearchStrategy[Slot], k: int, data: st.DataObject
@@ -75,7 +78,7 @@ def test_no_sample_is_drawn_that_cannot_change_the_winner(k: int) -> None:
         assert (needed(slots, k) == 0) == settled
 
 
-@pytest.mark.parametrize("slots", [WHOLE, WEIGHED])
+@pytest.mark.parametrize("slots", [WHOLE, WEIGHED, OF_SETS])
 @given(k=st.integers(1, 64), data=st.data())
 def test_a_round_is_the_smallest_that_could_settle_the_vote(
     slots: st.SearchStrategy[Slot], k: int, data: st.DataObject
@@ -105,6 +108,13 @@ def test_a_tie_draws_two_more_then_takes_the_label_seen_first() -> None:
     assert result(["A", "B", "B"], 2).answer == "B"
     assert result(["B", "A", None, None], 2).answer == "B"
     assert result(["A", "B", "B"], 2).tie
+
+
+def test_a_set_is_no_vote_for_its_parts() -> None:
+    found = result(["AC", "A", "C", "AC"], 4)
+    assert (found.answer, found.tally) == ("AC", {"A": 1, "AC": 2, "C": 1})
+    assert needed(["AC", "A"], 2) == 1
+    assert needed(["AC", "A", "AC"], 2) == 0
 
 
 def test_invalid_samples_do_not_vote() -> None:

@@ -20,6 +20,7 @@ from contract.contract import (
 from contract.files.jsonl import iter_problems, parse_problems
 from contract.label_sets import extract_labels, labels_place
 from contract.labels import extract_label, label_place
+from contract.multiple import asking_for_all, label_sets
 from contract.options import LABELS, own_texts
 from contract.permuting import options_may_move
 from contract.problems import FileFault, Problem, ProblemFileError, Question
@@ -48,12 +49,14 @@ __all__ = [
     "Sentence",
     "Stack",
     "StrictJsonError",
+    "asking_for_all",
     "coded",
     "extract_label",
     "extract_labels",
     "finite",
     "iter_problems",
     "label_place",
+    "label_sets",
     "labels_place",
     "options_may_move",
     "own_texts",

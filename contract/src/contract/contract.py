@@ -9,7 +9,7 @@ a prompt as the trainer did.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,6 +70,8 @@ class PromptFormat(_Frozen):
     `style` "analysis": a reply is worked steps and an answer line; "answer": the answer line alone.
     The default system prompt matches the style. If it is empty, no system message is sent. If no
     `label_patterns` are given, they find the default answer lines and `answer_line`.
+    `multiple_prompt` replaces the system prompt if all right options are asked for; without one, a
+    sentence is added instead (contract.multiple).
     """
 
     system_prompt: str = SYSTEM_PROMPT
@@ -78,6 +80,8 @@ class PromptFormat(_Frozen):
     answer_line: str = "答案是：{label}"
     style: Literal["analysis", "answer"] = "analysis"
     label_patterns: tuple[str, ...] = LABEL_PATTERNS
+    # left out of JSON if it is None, so that digests of older recipes and contracts stay
+    multiple_prompt: str | None = Field(None, exclude_if=lambda prompt: prompt is None)
 
     @model_validator(mode="before")
     @classmethod
@@ -202,8 +206,10 @@ class HeldLine(_Frozen):
         """The line for a tokenizer that never joins a label with the text before it."""
         return cls(lead=fmt.answer_line.partition("{label}")[0], label="{label}")
 
-    def choices(self, labels: str) -> dict[str, str]:
-        """The texts that may follow the lead, each with the label that it means."""
+    def choices(self, labels: Iterable[str]) -> dict[str, str]:
+        """The texts that may follow the lead, each with the label, or the set of labels ("AC"),
+        that it means.
+        """
         return {self.label.replace("{label}", label): label for label in labels}
 
 

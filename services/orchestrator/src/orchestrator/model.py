@@ -24,6 +24,7 @@ from contract import (
     Sampling,
     Sentence,
 )
+from contract.multiple import MULTIPLE_PROMPT
 from contract.published import CURRENT
 from contract.tenancy import NO_TRAINER, what_trains
 from orchestrator.errors import OtherModelServedError, WaitingForModelError
@@ -68,7 +69,7 @@ def find_model(settings: Settings) -> ServedModel:
         WaitingForModelError: no model is published (yet) under that name, or it cannot be read.
     """
     if settings.model_contract == "default":
-        fmt = PromptFormat()
+        fmt = PromptFormat(multiple_prompt=MULTIPLE_PROMPT)
         return ServedModel(settings.model_name, None, fmt, Sampling(), None, HeldLine.of(fmt))
     try:
         return ServedModel.from_contract(Contract.load(contract_dir(settings)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from orchestrator.jobs.intervals import Comparison, Estimate, compare, wilson
 from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import Answer
 from orchestrator.jobs.report import answer_by, first_draw
+from orchestrator.jobs.scoring import is_right
 from orchestrator.local.processes import StepError
 from orchestrator.local.stack import SERVER_TIMEOUT_S, LocalStack
 
@@ -114,12 +116,9 @@ def summary(
     )
     if base is not None:
         keys = [asked.question.answer for asked in all_asked(problems)]
-        forced = [answer == key for answer, key in zip(base, keys, strict=True)]
-        first = [first_draw(answer) == key for answer, key in zip(answers, keys, strict=True)]
-        single = [
-            answer_by(1, answer, "plurality") == key
-            for answer, key in zip(answers, keys, strict=True)
-        ]
+        forced = _right(base, keys)
+        first = _right(map(first_draw, answers), keys)
+        single = _right([answer_by(1, answer, "plurality") for answer in answers], keys)
         voted = [answer.right for answer in answers]
         for name, right in (
             ("base model, letter forced", forced),
@@ -146,6 +145,10 @@ def summary(
         "time", ", ".join(f"{name} {duration(seconds)}" for name, seconds in times.items())
     )
     return table
+
+
+def _right(answers: Iterable[str | None], keys: list[str | None]) -> list[bool]:
+    return [is_right(*pair, multiple=False) for pair in zip(answers, keys, strict=True)]
 
 
 def _percent(estimate: Estimate) -> str:

@@ -179,6 +179,10 @@ def report_view(report: Report) -> RenderableType:
         f"{report.accuracy_by_problem.design_effect:.2f}"
         if report.accuracy_by_problem
         else None,
+        "by option": f"F1 {f1.value:.3f}, {f1.right} right, {f1.wrong} wrong, {f1.missing} missing"
+        if (f1 := report.options_f1)
+        else None,
+        "scoring": report.scoring,
         "agreement": None if report.agreement is None else f"{report.agreement:.1%}",
         "flags": ", ".join(f"{count} {flag}" for flag, count in report.flags.items()),
         "cut": _cut(report.cut) if report.cut else None,
@@ -186,6 +190,7 @@ def report_view(report: Report) -> RenderableType:
         "tokens": ", ".join(f"{count} {name}" for name, count in report.tokens.items()),
         "time": duration(report.seconds),
         "model": report.provenance.start.model if report.provenance.start else None,
+        "prompt": report.provenance.start.prompt_note if report.provenance.start else None,
     }
     parts: list[RenderableType] = [_rows(facts)]
     if report.accuracy_by_votes:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from orchestrator.jobs.intervals import compare
 from orchestrator.jobs.report import Accuracy, accuracy
+from orchestrator.jobs.scoring import is_right
 
 
 class Verdict(NamedTuple):
@@ -17,10 +18,17 @@ class Verdict(NamedTuple):
     position: int
     answer: str | None
     key: str | None
+    multiple: bool = False
+
+    def is_right(self, key: str | None) -> bool:
+        return is_right(self.answer, key, multiple=self.multiple)
 
 
 class Changed(BaseModel):
-    """A question that the jobs answered differently, with its position in each job."""
+    """A question that the jobs answered differently, with its position in each job.
+
+    `first_right` and `second_right` are None without a key.
+    """
 
     id: str
     index: int
@@ -29,6 +37,8 @@ class Changed(BaseModel):
     second: str | None
     first_position: int
     second_position: int
+    first_right: bool | None = None
+    second_right: bool | None = None
 
 
 class JobComparison(BaseModel):
@@ -62,19 +72,7 @@ def compare_jobs(one: Verdicts, two: Verdicts) -> JobComparison:
     it.
     """
     shared = [question for question in one if question in two]
-    changed = [
-        Changed(
-            id=q[0],
-            index=q[1],
-            key=one[q].key,
-            first=one[q].answer,
-            second=two[q].answer,
-            first_position=one[q].position,
-            second_position=two[q].position,
-        )
-        for q in shared
-        if one[q].answer != two[q].answer
-    ]
+    changed = [_changed(q, one[q], two[q]) for q in shared if one[q].answer != two[q].answer]
     found = JobComparison(
         questions=len(shared),
         only_first=len(one) - len(shared),
@@ -84,8 +82,8 @@ def compare_jobs(one: Verdicts, two: Verdicts) -> JobComparison:
     )
     keys = [one[q].key or two[q].key for q in shared]
     if shared and all(keys):
-        right = [one[q].answer == key for q, key in zip(shared, keys, strict=True)]
-        right_too = [two[q].answer == key for q, key in zip(shared, keys, strict=True)]
+        right = [one[q].is_right(key) for q, key in zip(shared, keys, strict=True)]
+        right_too = [two[q].is_right(key) for q, key in zip(shared, keys, strict=True)]
         (value, low, high), p_value = compare(right, right_too)
         found.first = accuracy(sum(right), len(right))
         found.second = accuracy(sum(right_too), len(right))
@@ -93,3 +91,18 @@ def compare_jobs(one: Verdicts, two: Verdicts) -> JobComparison:
         found.gained = sum(b and not a for a, b in zip(right, right_too, strict=True))
         found.lost = sum(a and not b for a, b in zip(right, right_too, strict=True))
     return found
+
+
+def _changed(question: tuple[str, int], one: Verdict, two: Verdict) -> Changed:
+    key = one.key or two.key
+    return Changed(
+        id=question[0],
+        index=question[1],
+        key=one.key,
+        first=one.answer,
+        second=two.answer,
+        first_position=one.position,
+        second_position=two.position,
+        first_right=None if key is None else one.is_right(key),
+        second_right=None if key is None else two.is_right(key),
+    )

@@ -141,11 +141,18 @@ def submission_row(
 ) -> dict[str, Any]:
     """The posted row with its answers. A question without an answer gets null, never a guess."""
     if submission_format == "minimal":
-        questions = [{"answer": answer.answer} for answer in answers]
+        questions = [{"answer": _submitted(answer)} for answer in answers]
         return {"id": problem.row["id"], "questions": questions}
     pairs = zip(problem.row["questions"], answers, strict=True)
-    questions = [{**question, "answer": answer.answer} for question, answer in pairs]
+    questions = [{**question, "answer": _submitted(answer)} for question, answer in pairs]
     return {**problem.row, "questions": questions}
+
+
+def _submitted(answer: Answer) -> str | list[str] | None:
+    """A list of labels if the job asked for all right options."""
+    if answer.answer is None or not answer.multiple:
+        return answer.answer
+    return [*answer.answer]
 
 
 def _line(row: dict[str, Any]) -> bytes:

@@ -17,18 +17,18 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from contract import LABELS, PromptFormat, Question, iter_problems, label_place
+from contract import LABELS, PromptFormat, Question, iter_problems, label_place, labels_place
 from contract.files.jsonl import read_lines
 from orchestrator.errors import QuestionNotFoundError
 from orchestrator.jobs.comparison import Verdict
 from orchestrator.jobs.journal import journal_lines
+from orchestrator.jobs.rates import RatePoint, rate_points
 from orchestrator.jobs.records import Answer, Flag, JobFile, Sample
 from orchestrator.jobs.report import AnswerSums, Sums
 from orchestrator.jobs.store import JobStore
 
 SHORT_CHARS = 140
 LOW_AGREEMENT = 2 / 3
-RATE_POINTS = 40
 KEPT_JOBS = 4
 # An index takes about 450 bytes a question.
 KEPT_QUESTIONS = 1_000_000
@@ -42,7 +42,8 @@ Order = Literal["position", "agreement"]
 
 class QuestionRow(BaseModel):
     """A question's short form. `position` counts from 0 in the posted file; `id` and `index` name
-    the problem's row and the question in it. `text` is the question's beginning.
+    the problem's row and the question in it. `text` is the question's beginning. Several labels are
+    written together ("AC"). `right` is None while the question is open, and without a key.
     """
 
     position: int
@@ -52,6 +53,7 @@ class QuestionRow(BaseModel):
     state: Literal["answered", "cut", "failed", "open"]
     answer: str | None
     key: str | None
+    right: bool | None
     agreement: float | None
     flags: tuple[Flag, ...]
 
@@ -80,13 +82,6 @@ class QuestionDetail(BaseModel):
     places: list[tuple[int, int] | None]
 
 
-class RatePoint(BaseModel):
-    """Questions per second around a time, given in seconds since the first answer."""
-
-    elapsed_s: float
-    questions_per_s: float
-
-
 class Figures(BaseModel):
     """The sums over the answers so far, and the rate at which they came."""
 
@@ -105,6 +100,7 @@ class _Entry:
     key: str | None
     answered: bool = False
     answer: str | None = None
+    right: bool = False
     agreement: float | None = None
     flags: tuple[Flag, ...] = ()
     shard: int = 0
@@ -122,14 +118,15 @@ class _Entry:
             state=state,
             answer=self.answer,
             key=self.key,
+            right=self.right if self.answered and self.key is not None else None,
             agreement=self.agreement,
             flags=self.flags,
         )
 
 
 FILTERS: dict[Show, Callable[[_Entry], bool]] = {
-    "wrong": lambda e: e.answered and e.key is not None and e.answer != e.key,
-    "right": lambda e: e.answer is not None and e.answer == e.key,
+    "wrong": lambda e: e.answered and e.key is not None and not e.right,
+    "right": lambda e: e.right,
     "tie": lambda e: "tie" in e.flags,
     "forced": lambda e: "forced" in e.flags,
     "resampled": lambda e: "resampled" in e.flags,
@@ -187,7 +184,7 @@ class QuestionIndex:
             self._offsets[shard] = begin
 
     def _take(self, entry: _Entry, answer: Answer, shard: int, offset: int) -> None:
-        entry.answered = True
+        entry.answered, entry.right = True, answer.right
         entry.answer, entry.agreement, entry.flags = answer.answer, answer.agreement, answer.flags
         entry.shard, entry.answer_offset = shard, offset
         self._sums.count(answer)
@@ -239,7 +236,7 @@ class QuestionIndex:
     def verdicts(self) -> dict[tuple[str, int], Verdict]:
         """The answers so far, by the problem's id and the question's index."""
         return {
-            (e.id, e.index): Verdict(e.position, e.answer, e.key)
+            (e.id, e.index): Verdict(e.position, e.answer, e.key, self.job.settings.multiple)
             for e in self._entries
             if e.answered
         }
@@ -260,6 +257,7 @@ class QuestionIndex:
         answer = self._answer(entry) if entry.answered else None
         patterns = self._format().label_patterns
         samples = answer.samples if answer else ()
+        place = labels_place if self.job.settings.multiple else label_place
         return QuestionDetail(
             row=entry.row(),
             problem=problem.text,
@@ -267,7 +265,7 @@ class QuestionIndex:
             options=list(question.options),
             answer=answer,
             places=[
-                label_place(s.text, _options_seen(question, s), patterns) if s.label else None
+                place(s.text, _options_seen(question, s), patterns) if s.label else None
                 for s in samples
             ],
         )
@@ -295,26 +293,6 @@ def _options_seen(question: Question, sample: Sample) -> list[str]:
     if sorted(order) != [*question.labels]:
         order = question.labels
     return [question.options[LABELS.index(label)] for label in order]
-
-
-def rate_points(finished_at: list[float], now_s: float | None) -> list[RatePoint]:
-    """Answers per second over `RATE_POINTS` equal spans, from the first answer to `now_s`, or to
-    the last answer. Empty for fewer than two answers.
-    """
-    if len(finished_at) < 2:
-        return []
-    begin = min(finished_at)
-    end = max(max(finished_at), now_s or 0.0)
-    span_s = (end - begin) / RATE_POINTS
-    if span_s <= 0:
-        return []
-    counts = [0] * RATE_POINTS
-    for moment in finished_at:
-        counts[min(int((moment - begin) / span_s), RATE_POINTS - 1)] += 1
-    return [
-        RatePoint(elapsed_s=round((i + 0.5) * span_s, 3), questions_per_s=round(n / span_s, 4))
-        for i, n in enumerate(counts)
-    ]
 
 
 class QuestionReader:

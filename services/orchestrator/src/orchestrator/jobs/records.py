@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from typing_extensions import TypedDict  # pydantic requires this one on Python 3.11
 
 from contract import CodedMessage
+from orchestrator.jobs.scoring import is_right
 
-Flag = Literal["tie", "early_stop", "resampled", "forced", "unpermuted", "cut"]
+Flag = Literal["tie", "early_stop", "resampled", "forced", "unpermuted", "cut", "one_label"]
 Priority = Literal["high", "normal", "low"]
 Weighing = Literal["plurality", "weighted"]
 MAIN_VOTER = "main"
@@ -52,6 +53,7 @@ class JobSettings(_Frozen):
         description="each sample sees the options in another order, unless an option speaks of "
         "another",
     )
+    multiple: bool = Field(False, description="ask for all right options; the vote is over sets")
     priority: Priority = Field("normal", description="high, normal or low")
     submission_format: Literal["full", "minimal"] = Field("full", description="full or minimal")
     allow_partial: bool = Field(
@@ -129,7 +131,8 @@ class VoterRecord(_Frozen):
 
 class StartFile(_Frozen):
     """start.json: the model, sampling values and versions of a job. The first shard writes it,
-    once. Earlier versions wrote no `voters` and no `extra_body`.
+    once. Earlier versions wrote no `voters` and no `extra_body`. `prompt_note` says how the prompt
+    differs from the model's format.
     """
 
     started_at: str
@@ -141,6 +144,8 @@ class StartFile(_Frozen):
     versions: dict[str, str]
     voters: tuple[VoterRecord, ...] = ()
     extra_body: dict[str, JsonValue] = {}
+    prompt_note: str | None = None
+    prompt_note_message: CodedMessage | None = None
 
 
 class EndFile(_Frozen):
@@ -160,10 +165,11 @@ class Sample(_Frozen):
     """One completion.
 
     `slot` is its place in the vote, `attempt` counts the redraws of an invalid sample, `voter` is
-    the voter's name. `label` is a label of the question as posted. `order` is set if options were
-    permuted: its first letter is the label of the option that this sample saw as A, and so on.
-    `logprob` is the mean over its tokens, in nats, if votes are weighted by it. `reasoning` is the
-    part that the server sent apart from the text; no label is read from it.
+    the voter's name. `label` is a label of the question as posted, or several in order ("AC").
+    `order` is set if options were permuted: its first letter is the label of the option that this
+    sample saw as A, and so on. `logprob` is the mean over its tokens, in nats, if votes are
+    weighted by it. `reasoning` is the part that the server sent apart from the text; no label is
+    read from it.
     """
 
     slot: int = Field(ge=0, lt=MOST_SLOTS)
@@ -183,14 +189,16 @@ class Answer(_Frozen):
     """A line of a journal and of answers.jsonl: the result of a question that is done.
 
     `id` and `index` name the problem's row and the question in it; `key` is the answer in the file.
+    `multiple`: all right options were asked for, and the answer is their labels in order: "AC".
     `at_once`: all samples were asked for together, although early stopping is on. Earlier versions
-    wrote no `error_message` and no `at_once`.
+    wrote no `error_message`, no `at_once` and no `multiple`.
     """
 
     id: str
     index: int
     answer: str | None
     key: str | None = None
+    multiple: bool = False
     agreement: float | None = Field(None, ge=0, le=1)
     tally: dict[str, int | float] = {}
     flags: tuple[Flag, ...] = ()
@@ -210,8 +218,8 @@ class Answer(_Frozen):
 
     @property
     def right(self) -> bool:
-        """The answer equals the key. False if there is no answer or no key."""
-        return self.answer is not None and self.answer == self.key
+        """False if there is no answer or no key."""
+        return is_right(self.answer, self.key, multiple=self.multiple)
 
     @property
     def forced(self) -> bool:

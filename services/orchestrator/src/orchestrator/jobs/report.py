@@ -11,10 +11,11 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from contract import Problem
+from contract import CodedMessage, Problem, coded
 from orchestrator.jobs.cutting import CutSamples, CutSums
 from orchestrator.jobs.intervals import clustered, wilson
 from orchestrator.jobs.records import Answer, JobFile, JobSettings, StartFile, Weighing
+from orchestrator.jobs.scoring import AS_SETS, KeySums, OptionsF1, is_right
 from orchestrator.jobs.vote import Slot, draws_needed, outcome, slot_of
 
 # Upper edges of the levels of agreement; each edge belongs to the level below it.
@@ -93,7 +94,9 @@ class Provenance(BaseModel):
 class Sums(BaseModel):
     """Sums over the answers of a finished or running job.
 
-    Accuracies are set if every question has a key. `tokens` counts a prompt once per request.
+    Accuracies are set if every question has a key, and so is `options_f1` if the job asked for all
+    right options. `several_right` counts the questions whose key has several; `scoring` says what
+    counted as right if that needs saying. `tokens` counts a prompt once per request.
     """
 
     answered: int
@@ -102,6 +105,10 @@ class Sums(BaseModel):
     accuracy_by_votes: list[VotesAccuracy]
     # of one sample without redraws; reports of earlier versions lack it
     accuracy_first_draw: Accuracy | None = None
+    options_f1: OptionsF1 | None = None
+    several_right: int = 0
+    scoring: str | None = None
+    scoring_message: CodedMessage | None = None
     # None if no sample was cut; reports of earlier versions lack it
     cut: CutSamples | None = None
     agreement: float | None
@@ -137,6 +144,8 @@ class AnswerSums:
 
     def __init__(self, job: JobFile) -> None:
         self._labelled = job.labelled
+        self._multiple = job.settings.multiple
+        self._key_sums = KeySums()
         k = job.settings.samples
         self._weighing = job.settings.vote
         self._votes = sorted({*range(1, k + 1, 2), k})
@@ -148,6 +157,8 @@ class AnswerSums:
         self._flags: Counter[str] = Counter(
             tie=0, forced=0, resampled=0, early_stop=0, unpermuted=0, cut=0
         )
+        if self._multiple:
+            self._flags["one_label"] = 0
         self._at_once = 0
         self._samples: Counter[str] = Counter(drawn=0, saved=0, invalid=0)
         self._tokens: Counter[str] = Counter(prompt=0, completion=0)
@@ -159,6 +170,7 @@ class AnswerSums:
         right = answer.right
         self._flags.update(answer.flags)
         self._cut.count(answer)
+        self._key_sums.count(answer.answer, answer.key)
         self._at_once += answer.at_once
         self._samples["drawn"] += len(answer.samples)
         self._samples["saved"] += answer.samples_saved
@@ -174,10 +186,14 @@ class AnswerSums:
             level = next(i for i, edge in enumerate(LEVELS) if answer.agreement <= edge)
             self._levels[level][0] += 1
             self._levels[level][1] += right
-        self._right_first += first_draw(answer) == answer.key
+        self._right_first += self._is_right(first_draw(answer), answer)
         for votes in self._votes[:-1]:
-            self._right_by_votes[votes] += answer_by(votes, answer, self._weighing) == answer.key
+            voted = answer_by(votes, answer, self._weighing)
+            self._right_by_votes[votes] += self._is_right(voted, answer)
         self._right_by_votes[self._votes[-1]] += right
+
+    def _is_right(self, label: str | None, answer: Answer) -> bool:
+        return is_right(label, answer.key, multiple=self._multiple)
 
     def sums(self, start: StartFile | None) -> Sums:
         """The sums so far; `start` holds the samples' token limit."""
@@ -185,6 +201,9 @@ class AnswerSums:
         labels = {label: n for label, n in sorted(self._labels.items()) if label != "none"}
         total = failed + sum(labels.values())
         labelled = self._labelled and total > 0
+        scoring = AS_SETS if self._multiple and labelled else None
+        if not self._multiple:
+            scoring = self._key_sums.any_of_several(total)
         edges = zip((0.0, *LEVELS), LEVELS, self._levels, strict=False)
         return Sums(
             answered=total - failed,
@@ -197,6 +216,10 @@ class AnswerSums:
             if labelled
             else [],
             accuracy_first_draw=accuracy(self._right_first, total) if labelled else None,
+            options_f1=self._key_sums.options_f1() if self._multiple and labelled else None,
+            several_right=self._key_sums.several,
+            scoring=scoring,
+            scoring_message=coded(scoring),
             cut=self._cut.found(start.max_tokens if start else None),
             agreement=self._agreement_sum / self._voted if self._voted else None,
             agreement_levels=[
@@ -232,7 +255,7 @@ class ReportBuilder:
         for answer in answers:
             self._sums.count(answer)
         if self._job.labelled and answers:
-            wrong = [a for a in answers if a.answer != a.key]
+            wrong = [a for a in answers if not a.right]
             self._clusters.append((len(answers) - len(wrong), len(answers)))
             if wrong:
                 missed = [

@@ -6,6 +6,8 @@ depends only on its own seeds, never on the time when it is drawn. So a vote may
 further slot could change its winner: the winner is that of all k slots. Two more slots exist to
 break ties.
 
+A label may be a set, if all right options are asked for: "AC" is one label then, other than "A".
+
 A slot has one vote, or less if votes are weighted by the probability of the reply
 (self-consistency, Wang et al. 2023, section 2, equation 1: the weighted sum with normalized
 probabilities).

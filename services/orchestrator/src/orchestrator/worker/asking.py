@@ -22,6 +22,12 @@ from orchestrator.worker.failures import RequestFailedError
 TOP_LOGPROBS = 20
 _NO_WAY_TO_HOLD = Sentence("no-way-to-hold", "this server knows no way to hold a reply to labels")
 
+_NO_WAY_TO_SETS = Sentence(
+    "no-way-to-hold-sets",
+    "this server cannot hold a reply to several labels: it knows no structured_outputs and no "
+    "guided_choice",
+)
+
 Result = TypeVar("Result")
 
 
@@ -71,7 +77,7 @@ class Server:
     async def choose(
         self, messages: list[Message], lead: str, choices: Mapping[str, str], seed: int
     ) -> Completion:
-        """The label after `lead` in a greedy reply that begins with `lead`.
+        """The label, or set of labels, after `lead` in a greedy reply that begins with `lead`.
 
         `choices` maps the texts that may follow to their labels.
 
@@ -118,8 +124,10 @@ class Server:
         self, messages: list[Message], choices: Mapping[str, str], seed: int
     ) -> Completion | None:
         """The label with the highest log-probability among the likeliest next tokens; None if no
-        label is among them.
+        label is among them. The next token says nothing about a set: it may be its first label.
         """
+        if any(len(label) > 1 for label in choices.values()):
+            raise RequestFailedError(_NO_WAY_TO_SETS)
         asked = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         completion = await self._continue(messages, seed, asked, max_tokens=1)
         first = completion.likeliest.items()

@@ -15,7 +15,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
-from contract import LABELS, Message, Question, extract_label, options_may_move
+from contract import (
+    LABELS,
+    Message,
+    Question,
+    asking_for_all,
+    extract_label,
+    extract_labels,
+    options_may_move,
+)
 from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.records import MAIN_VOTER, JobSettings, Sample, SamplingValues
 from orchestrator.jobs.vote import Slot, draws_needed
@@ -36,8 +44,10 @@ class Voter(NamedTuple):
 
 def job_voters(settings: JobSettings, model: ServedModel) -> tuple[Voter, ...]:
     """A job's voters: one, with the client's sampling values, or the contract's if the client chose
-    none.
+    none. Its format asks for all right options if the client wants them.
     """
+    if settings.multiple:
+        model = replace(model, format=asking_for_all(model.format).format)
     defaults = model.sampling
     sampling = SamplingValues(
         temperature=(
@@ -119,12 +129,13 @@ class Plan:
         return Ask(voter, messages, order, seed, slot, attempt)
 
     def read(self, reply: Completion, ask: Ask) -> Sample:
-        """The sample from a reply. Its label is one of the question as posted."""
+        """The sample from a reply. Its label is one of the question as posted, or several."""
         question = permuted(self.asked.question, ask.order)
         patterns = ask.voter.model.format.label_patterns
-        label = extract_label(reply.text, question.options, patterns)
+        extract = extract_labels if self.settings.multiple else extract_label
+        label = extract(reply.text, question.options, patterns)
         if label is not None and ask.order is not None:
-            label = LABELS[ask.order[LABELS.index(label)]]
+            label = "".join(sorted(LABELS[ask.order[LABELS.index(one)]] for one in label))
         return Sample(
             slot=ask.slot,
             attempt=ask.attempt,

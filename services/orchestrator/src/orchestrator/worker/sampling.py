@@ -10,7 +10,8 @@ from functools import cached_property
 
 import structlog
 
-from contract import Sentence, coded
+from contract import Sentence, coded, label_sets
+from contract.multiple import MOST_FOR_SETS
 from orchestrator.errors import WaitingForModelError
 from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.cutting import was_cut
@@ -78,6 +79,7 @@ class Sampler:
             index=asked.index,
             answer=result.answer or vote.forced,
             key=asked.question.answer,
+            multiple=self.settings.multiple,
             agreement=result.agreement,
             tally=result.tally,
             flags=vote.flags(tie=result.tie, early_stop=saved > 0),
@@ -144,13 +146,14 @@ class _Vote:
         return outcome(self.slots, self.plan.settings.samples)
 
     async def force(self) -> Sentence | None:
-        """Take the label of one reply restricted to the question's labels. Returns the error if
-        that fails.
+        """Take the label of one reply restricted to the question's labels, or to sets of them.
+        Returns the error if that fails.
         """
         await self._keep_drawn()
         ask = self.plan.held(len(self.slots))
         held = ask.voter.model.held
-        choices = held.choices(self.plan.asked.question.labels)
+        labels = self.plan.asked.question.labels
+        choices = held.choices(label_sets(labels) if self._votes_on_sets else labels)
         try:
             reply = await self.server.choose(ask.messages, held.lead, choices, ask.seed)
         except RequestFailedError as failure:
@@ -168,10 +171,19 @@ class _Vote:
             "early_stop": early_stop,
             "resampled": any(sample.attempt for sample in self.samples),
             "forced": self.forced is not None,
+            "one_label": self.forced is not None
+            and self.plan.settings.multiple
+            and not self._votes_on_sets,
             "cut": any(was_cut(sample) for sample in self.samples),
             "unpermuted": self.plan.settings.permute_options and not self.plan.permutes,
         }
         return tuple(name for name, is_set in flags.items() if is_set)
+
+    @property
+    def _votes_on_sets(self) -> bool:
+        """True if several labels are asked for, and a reply can be restricted to sets of them."""
+        labels = self.plan.asked.question.labels
+        return self.plan.settings.multiple and len(labels) <= MOST_FOR_SETS
 
     async def _settle(self, sample: Sample) -> list[Sample]:
         """A slot's attempts: an invalid sample is redrawn, up to the limit."""

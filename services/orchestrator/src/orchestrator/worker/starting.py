@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from openai import AsyncOpenAI
 
-from contract import CONTRACT_FILE
+from contract import CONTRACT_FILE, PromptFormat, Sentence, asking_for_all, coded
 from orchestrator.coordination.waiting import Word, waiting_for_model
 from orchestrator.errors import (
     JobCancelledError,
@@ -18,7 +18,7 @@ from orchestrator.errors import (
     WaitingForModelError,
     WorkerStoppingError,
 )
-from orchestrator.jobs.records import JobFile, StartFile, VoterRecord
+from orchestrator.jobs.records import JobFile, JobSettings, StartFile, VoterRecord
 from orchestrator.jobs.store import JobStore, now
 from orchestrator.model import ServedModel, check_server, contract_dir, find_model, server_version
 from orchestrator.settings import Settings
@@ -85,6 +85,7 @@ async def _start_file(
         "python": platform.python_version(),
         "server": await server_version(client),
     }
+    note = prompt_note(job.settings, model.format)
     return StartFile(
         started_at=now(),
         model=model.name,
@@ -94,5 +95,19 @@ async def _start_file(
             VoterRecord(name=v.name, model=v.model.name, sampling=v.sampling) for v in voters
         ),
         extra_body=settings.extra_body,
+        prompt_note=note,
+        prompt_note_message=coded(note),
         **voters[0].sampling,
+    )
+
+
+def prompt_note(settings: JobSettings, fmt: PromptFormat) -> Sentence | None:
+    """How the job's prompt differs from the model's format; None if it does not."""
+    added = asking_for_all(fmt).added if settings.multiple else None
+    if added is None:
+        return None
+    return Sentence(
+        "prompt-asks-for-all",
+        "the model's format asks for one option; this sentence was added to its prompt: {added}",
+        added=added,
     )

@@ -22,7 +22,10 @@ def list_questions(
     job_id: str,
     service: ServiceDep,
     show: Annotated[list[Show], Query(description="all of these must hold")] = [],  # noqa: B006
-    label: Annotated[str | None, Query(description="answered so", pattern="^[A-Z]$")] = None,
+    label: Annotated[
+        str | None,
+        Query(description="answered so: a label, or several (AC)", pattern="^[A-Z]{1,26}$"),
+    ] = None,
     text: Annotated[
         str,
         Query(
