@@ -24,6 +24,17 @@ SPLIT = [
     ("<thinking>想</thinking>答", "想", "答"),
     ("<seed:think>想</seed:think>答", "想", "答"),
     ("[THINK]想[/THINK]答", "想", "答"),
+    ("<reasoning>想</reasoning>答", "想", "答"),
+    ("<scratchpad>想</scratchpad>答", "想", "答"),
+    ("◁think▷想◁/think▷答", "想", "答"),
+    ("◁think▷想", "想", None),
+    ("<|begin_of_thought|>想<|end_of_thought|>答", "想", "答"),
+    (
+        "<|channel|>analysis<|message|>想<|end|><|start|>assistant<|channel|>final<|message|>答",
+        "想<|end|><|start|>assistant",
+        "答",
+    ),
+    ("<|channel|>analysis<|message|>想", "想", None),
     ("若 x<think 则", "", "若 x<think 则"),
     ("", "", ""),
 ]

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from contract.alone import ALONE, stands_alone
 from contract.naming import named_option
 from contract.plain import PlainLines, plain
 from contract.reasoning import split_reasoning, without_tags_of
@@ -88,7 +89,12 @@ def _naming_place(
     and marks around it; and the text of the match before it if only a joint is between the two.
     """
     lines = PlainLines(answer)
-    matches = [match for pattern in patterns for match in re.finditer(pattern, lines.plain)]
+    matches = [
+        match
+        for pattern in patterns
+        for match in re.finditer(pattern, lines.plain)
+        if ALONE not in match.re.groupindex or stands_alone(lines.plain, *match.span(1), options)
+    ]
     if not matches:
         return None
     naming = max(matches, key=lambda match: match.start(1))

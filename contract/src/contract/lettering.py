@@ -50,7 +50,8 @@ _SEPARATOR = re.compile(r"[\s\\.:,;!?、=/|(\[{<【「『《〈〔“‘\"'$\-�
 _NOT = r"(?:不|错|非|没|无|未|假|(?:not|wrong|incorrect|false|never)\b)"
 _EXPLAINED = re.compile(
     rf"(?:is|was)\b(?!\s*{_NOT})|(?:because|since|due to|rather than)\b|[是为](?!{_NOT})|正确|"
-    r"对(?!应|于)|成立|符合|最|更|必然|一定|因|由于|而[不非]|即",
+    r"对(?!应|于)|成立|符合|最|更|必然|一定|因|由于|而[不非]|即|"
+    r"作为(?:正确|本题|我|最)\w{0,4}?(?:答案|选择|选项|猜测)",
     re.IGNORECASE,
 )
 # the reply calls the letter wrong or takes it back, in a separate clause: "A（错），B（对）",
@@ -65,9 +66,9 @@ _WRONG = re.compile(
 _EQUATED = re.compile(r"\s*[=<>]\s*-?\d")
 _SHARE = re.compile(r"\d+(?:\.\d+)?\s*%?")
 _JOINT = re.compile(
-    r"[\s,]*(?:[、/&+;|]|和|与|或者|或|及|跟|以及|还是|"
+    r"[\s,]*(?:(?:[、/&+;|]|和|与|或者|或|及|跟|以及|还是|"
     r"也(?:许|可能|可以|是)+|或许是?|可能是?|应该?[是为选]|改[为选]|而是|"
-    r"(?:and|or|maybe|perhaps|possibly)\b)?\s*",
+    r"(?:and|or|maybe|perhaps|possibly)\b)\s*){0,3}",
     re.IGNORECASE,
 )
 # another letter, unless it is a word ("a", "I think") or the reply calls it wrong

@@ -9,9 +9,13 @@ import re
 from collections.abc import Iterable
 
 # Tags by model: DeepSeek, Qwen, GLM and Hunyuan write <think>, Seed-OSS <seed:think>, Magistral
-# [THINK], others <thinking> or <thought>.
+# [THINK], Kimi ◁think▷, OpenThinker <|begin_of_thought|>, gpt-oss its channels. Models that are
+# asked for tags write <thinking>, <thought>, <reasoning> or <scratchpad>.
 _TAG = re.compile(
-    r"<(?P<close>/)?(?:seed:)?(?:think|thinking|thought)>|\[(?P<close_bracket>/)?THINK\]",
+    r"<(?P<close>/)?(?:seed:)?(?:think|thinking|thought|reasoning|scratchpad)>|"
+    r"\[(?P<close_bracket>/)?THINK\]|◁(?P<close_triangle>/)?think▷|"
+    r"<\|(?:begin|(?P<close_end>end))_of_thought\|>|"
+    r"<\|channel\|>(?:analysis|commentary|(?P<close_final>final))<\|message\|>",
     re.IGNORECASE,
 )
 
@@ -27,7 +31,7 @@ def split_reasoning(reply: str) -> tuple[str, str | None]:
     if not tags:
         return "", reply
     last = tags[-1]
-    closed = bool(last["close"] or last["close_bracket"])
+    closed = any(last.groups())
     reasoning = _TAG.sub("", reply[: last.start()] if closed else reply).strip()
     return reasoning, reply[last.end() :] if closed else None
 
