@@ -129,10 +129,24 @@ class VoterRecord(_Frozen):
     sampling: SamplingValues
 
 
+class Adapted(_Frozen):
+    """A parameter that the endpoint at `url` refused. It is left out, or sent as `instead`; with
+    `value`, only where it has this value. `note` says what that means for the job.
+    """
+
+    parameter: str
+    instead: str | None = None
+    value: float | None = None
+    url: str
+    note: str
+    note_message: CodedMessage | None = None
+
+
 class StartFile(_Frozen):
-    """start.json: the model, sampling values and versions of a job. The first shard writes it,
-    once. Earlier versions wrote no `voters` and no `extra_body`. `prompt_note` says how the prompt
-    differs from the model's format.
+    """start.json: the model, sampling values and versions of a job, written by the first shard.
+
+    `adapted` is what the endpoint refused since. `prompt_note` says how the prompt differs from the
+    model's format. Earlier versions wrote no `voters`, `extra_body`, `adapted` and `prompt_note`.
     """
 
     started_at: str
@@ -146,6 +160,7 @@ class StartFile(_Frozen):
     extra_body: dict[str, JsonValue] = {}
     prompt_note: str | None = None
     prompt_note_message: CodedMessage | None = None
+    adapted: tuple[Adapted, ...] = ()
 
 
 class EndFile(_Frozen):

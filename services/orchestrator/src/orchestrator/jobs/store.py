@@ -17,7 +17,7 @@ import logging
 import secrets
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +42,7 @@ from orchestrator.jobs.accepting import copy_hashed, cut_into_shards
 from orchestrator.jobs.files import replacing, write_atomically, write_once
 from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import (
+    Adapted,
     Counts,
     EndFile,
     JobFile,
@@ -181,6 +182,21 @@ class JobStore(JobReader):
         """Write start.json, unless another shard was first."""
         data = start.model_dump_json(indent=2).encode()
         write_once(self.directory(job_id) / "start.json", data)
+
+    def add_adapted(self, job_id: str, entries: Iterable[Adapted]) -> None:
+        """Add to start.json what the endpoint refuses, unless it is there.
+
+        If two workers add at once, one addition may be lost. Each adds its own again at the end of
+        its shards.
+        """
+        start = self.started(job_id)
+        if start is None:
+            return
+        added = tuple(entry for entry in entries if entry not in start.adapted)
+        if added:
+            start = start.model_copy(update={"adapted": start.adapted + added})
+            data = start.model_dump_json(indent=2).encode()
+            write_atomically(self.directory(job_id) / "start.json", data)
 
     def writing_result(self, job_id: str, name: str) -> AbstractContextManager[BinaryIO]:
         """Yield a file to write one of `RESULTS` in pieces. It appears complete if the body

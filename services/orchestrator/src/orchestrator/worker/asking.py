@@ -2,7 +2,7 @@
 
 The first requests show the server's abilities: if it draws several samples in one request, and how
 it can restrict a reply to given choices. All sampling values are sent, so a server's defaults have
-no effect.
+no effect, except for a parameter that it refuses.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from orchestrator.replies import Completion
 from orchestrator.worker.connections import Body, Connections
 from orchestrator.worker.endpoint import Endpoint, Limits
 from orchestrator.worker.failures import RequestFailedError
+from orchestrator.worker.learning import Learned
 
 TOP_LOGPROBS = 20
 _NO_WAY_TO_HOLD = Sentence("no-way-to-hold", "this server knows no way to hold a reply to labels")
@@ -40,12 +41,19 @@ class Server:
         model: ServedModel,
         meter: Meter,
         limits: Limits | None = None,
+        learned: Learned | None = None,
         *,
         log_prompts: bool = False,
     ) -> None:
         self.model = model
-        limits = limits or Limits()
-        self.endpoint = Endpoint(connections, model.name, meter, limits, log_prompts=log_prompts)
+        self.endpoint = Endpoint(
+            connections,
+            model.name,
+            meter,
+            limits or Limits(),
+            learned or Learned(),
+            log_prompts=log_prompts,
+        )
         self._ways_to_hold = [self._structured_outputs, self._guided_choice, self._likeliest]
 
     async def draw(
@@ -65,7 +73,7 @@ class Server:
         if count > 1 and self.endpoint.draws_several:
             drawn = (await self.endpoint.complete({**body, "n": count, "seed": seed}))[:count]
             if len(drawn) < count:
-                self.endpoint.draws_several = False
+                self.endpoint.draw_singly()
         rest = (
             self.endpoint.complete({**body, "n": 1, "seed": seed + i})
             for i in range(len(drawn), count)

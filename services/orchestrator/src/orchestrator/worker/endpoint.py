@@ -1,8 +1,9 @@
 """Requests to the model server, each repeated until it is answered or given up.
 
-If the server is away or unfit, requests wait for it. A request is given up if the server refuses
-it, or if it keeps failing while the server answers others. Then its question fails with the
-server's own words.
+If the server is away or unfit, requests wait for it. A parameter that it refuses is left out or
+renamed where that can be done (`orchestrator.adapting`). A request is given up if the server
+refuses it all the same, or if it keeps failing while the server answers others. Then its question
+fails with the server's own words.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import NamedTuple
 import structlog
 
 from contract import Sentence
+from orchestrator.adapting import SINGLY, names_logprobs
 from orchestrator.coordination.metering import Meter
 from orchestrator.coordination.waiting import waiting_for_model
 from orchestrator.errors import OtherModelServedError
@@ -29,8 +31,10 @@ from orchestrator.replies import (
 )
 from orchestrator.worker.connections import Body, Connections, NoReplyError, Reply
 from orchestrator.worker.failures import (
+    NOT_ALLOWED_TO,
     NOT_FOUND,
     RATE_LIMIT,
+    REFUSED,
     Failure,
     RequestFailedError,
     answers_with,
@@ -38,6 +42,7 @@ from orchestrator.worker.failures import (
     refused_for_good,
     with_redirect,
 )
+from orchestrator.worker.learning import Learned
 
 log = structlog.get_logger("quorum")
 
@@ -64,7 +69,7 @@ class Endpoint:
     """The chat endpoint of the model server, used by one shard.
 
     `waits` holds, for each request that failed and is being repeated, its start time and the
-    reason.
+    reason. `learned` is shared with the worker's other shards of the job.
     """
 
     def __init__(
@@ -73,11 +78,13 @@ class Endpoint:
         model: str,
         meter: Meter,
         limits: Limits,
+        learned: Learned,
         *,
         log_prompts: bool = False,
     ) -> None:
         self.model = model
-        self.draws_several = True  # until a reply shows that it does not
+        self.draws_several = SINGLY not in learned.known  # until a reply shows that it does not
+        self._learned = learned
         self.waits: dict[object, tuple[float, Sentence]] = {}
         self.replied_at = time.monotonic()
         self._open = 0
@@ -102,12 +109,11 @@ class Endpoint:
             while True:
                 tries += 1
                 tried_at = time.monotonic()
-                got = await self._try(body)
+                got = await self._adapting(body)
                 if isinstance(got, Failure) and body["n"] > 1 and got.asks_for_less(tries):
-                    one = await self._try({**body, "n": 1})
-                    if not isinstance(one, Failure) and self.draws_several:
-                        self.draws_several = False
-                        log.warning("samples are drawn singly: n > 1 fails", reason=got.reason)
+                    one = await self._adapting({**body, "n": 1})
+                    if not isinstance(one, Failure):
+                        self.draw_singly(got)
                     got = one
                 if not isinstance(got, Failure):
                     return got
@@ -125,6 +131,32 @@ class Endpoint:
                 self._meter.add("quorum_request_retries")
                 await asyncio.sleep(max(pause_s, got.retry_after_s or 0))
                 pause_s = min(2 * pause_s, LONGEST_WAIT_S)
+
+    def draw_singly(self, because: Failure | None = None) -> None:
+        """Ask for one sample a request from now on: for the whole job, or for this shard alone if
+        the failure may pass.
+        """
+        if not self.draws_several:
+            return
+        self.draws_several = False
+        if because is None or because.is_refusal:
+            self._learned.add(SINGLY, because.reason if because else "it ignores n")
+        else:
+            log.warning("samples are drawn singly: n > 1 fails", reason=because.reason)
+
+    async def _adapting(self, body: Body) -> list[Completion] | Failure:
+        """One try, repeated at once for each parameter that is found to be left out or renamed.
+
+        It ends, because each parameter is adapted once.
+        """
+        while True:
+            sent = self._learned.adapted(body)
+            got = await self._try(sent)
+            if isinstance(got, Failure) and got.may_be_inability:
+                self._learned.learn(sent, got.body, got.reason)
+                if self._learned.adapted(body) != sent:  # by this or by another request
+                    continue
+            return got
 
     @contextmanager
     def _one_wait(self) -> Iterator[object]:
@@ -180,7 +212,7 @@ class Endpoint:
             return True
         smallest = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 1, "n": 1, "seed": 0}
         asked = {"messages": [{"role": "user", "content": "?"}], **smallest}
-        return not isinstance(await self._try(asked), Failure)
+        return not isinstance(await self._adapting(asked), Failure)
 
     async def _try(self, body: Body) -> list[Completion] | Failure:
         asked = {"model": self.model, **body, **self._connections.extra_body}
@@ -194,7 +226,7 @@ class Endpoint:
             return await self._refused(reply)
         except UnusableReplyError as error:
             reason = Sentence("unusable-reply", "the model server: {reason}", reason=error.sentence)
-            return Failure(with_redirect(reason, reply), error.code or 200)
+            return Failure(with_redirect(reason, reply), error.code or 200, body=reply.body)
         except TimeoutError:
             return Failure(self._no_whole_reply(), None)
         except NoReplyError as error:
@@ -231,7 +263,10 @@ class Endpoint:
             )
         else:
             reason = answers_with(reply.status, reply.body, reply.url)
-        return Failure(with_redirect(reason, reply), reply.status, retry_after_s(reply.headers))
+        about_logprobs = reply.status == NOT_ALLOWED_TO and names_logprobs(reply.body)
+        status = REFUSED if about_logprobs else reply.status
+        wait_s = retry_after_s(reply.headers)
+        return Failure(with_redirect(reason, reply), status, wait_s, reply.body)
 
     def _no_whole_reply(self) -> Sentence:
         return Sentence(

@@ -11,7 +11,9 @@ from orchestrator.worker.connections import Reply
 # Client errors that may pass: key, balance, permission, conflict, request timeout, a failed
 # generation (text-generation-inference's 424), rate limits; also the answers of a wrong address.
 PASSING = (401, 402, 403, 404, 405, 408, 409, 424, 425, 429)
+REFUSED = 400
 NOT_AUTHORIZED = 401
+NOT_ALLOWED_TO = 403
 NOT_FOUND = 404
 NOT_ALLOWED = 405
 RATE_LIMIT = 429
@@ -29,11 +31,14 @@ class RequestFailedError(Exception):
 
 
 class Failure(NamedTuple):
-    """The reason why one try got no completion. `status` is None if no reply came."""
+    """The reason why one try got no completion. `status` is None if no reply came; `body` is the
+    reply's.
+    """
 
     reason: Sentence
     status: int | None
     retry_after_s: float | None = None
+    body: bytes = b""
 
     @property
     def is_refusal(self) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from openai import AsyncOpenAI
 
+from orchestrator.adapting import SYSTEM
 from orchestrator.coordination.connection import AsyncConnection, Connection, CoordinationError
 from orchestrator.coordination.leases import LeaseLostError, hold_lease, lease_key
 from orchestrator.coordination.metering import Meter
@@ -35,6 +36,7 @@ from orchestrator.settings import Settings
 from orchestrator.worker.asking import Server
 from orchestrator.worker.connections import Connections
 from orchestrator.worker.endpoint import Limits
+from orchestrator.worker.learning import Learned
 from orchestrator.worker.pace import Pace
 from orchestrator.worker.sampling import Sampler
 from orchestrator.worker.starting import ready_model
@@ -75,6 +77,8 @@ class Stay:
         self._scheduler = Scheduler(store, connection)
         self._worker = running_worker()
         self._begun: set[int] = set()
+        fixed = () if settings.model_contract == "default" else (SYSTEM,)
+        self._learned = Learned(fixed, self._try_to_keep_learned)
 
     async def answer(self, shard: int) -> None:
         """Answer `shard` and the shards after it.
@@ -142,16 +146,28 @@ class Stay:
                 raise JobCancelledError
             word = Word(self._connection, job.id, shard)
             model = await ready_model(settings, store, job, self._client, word, self._stops)
+            started = store.started(job.id)
+            self._learned.know(started.adapted if started else (), self._to_server.url)
             turn = self._turn(shard, journal, model, all_asked)
             self._begun.add(shard)
             if await turn.take():
                 word.say(None)
+                self._keep_learned()  # again: another worker may have written start.json meanwhile
                 journal.sync()
                 lease.check()
                 store.mark_done(job.id, shard, turn.counting.counts())
                 log.info("shard done")
             else:
                 log.info("shard gave way to others")
+
+    def _try_to_keep_learned(self) -> None:
+        try:
+            self._keep_learned()
+        except (QuorumError, OSError) as error:  # it is tried again at the end of the shard
+            log.warning("start.json does not have it yet", reason=str(error))
+
+    def _keep_learned(self) -> None:
+        self._store.add_adapted(self._job.id, self._learned.record(self._to_server.url))
 
     def _turn(
         self, shard: int, journal: Journal, model: ServedModel, all_asked: asyncio.Event
@@ -174,6 +190,7 @@ class Stay:
             model,
             self._meter,
             Limits(settings.give_up_tries, settings.give_up_after_s),
+            self._learned,
             log_prompts=settings.log_prompts,
         )
         return Turn(

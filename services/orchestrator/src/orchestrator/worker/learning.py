@@ -1,0 +1,122 @@
+"""What an endpoint refuses, found out once for all shards of a worker's stay at a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+
+import structlog
+
+from contract import Sentence
+from orchestrator.adapting import HINTS, SINGLY, SYSTEM, Adaptation, adapted, learned
+from orchestrator.jobs.records import Adapted
+from orchestrator.worker.connections import Body
+
+log = structlog.get_logger("quorum")
+
+
+class Learned:
+    """`fixed` holds parameters that are never changed: `SYSTEM` for a trained model, whose prompt
+    must be as in training. `keep` is called with each new adaptation.
+    """
+
+    def __init__(
+        self,
+        fixed: Collection[str] = (),
+        keep: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.known: tuple[Adaptation, ...] = ()
+        self._fixed = fixed
+        self._keep = keep
+
+    def adapted(self, body: Body) -> Body:
+        return adapted(body, self.known)
+
+    def know(self, entries: Iterable[Adapted], url: str) -> None:
+        """Take over what start.json has of the endpoint at `url`."""
+        for entry in entries:
+            adaptation = Adaptation(entry.parameter, entry.instead, entry.value)
+            if entry.url == url and adaptation not in self.known:
+                self.known += (adaptation,)
+
+    def record(self, url: str) -> list[Adapted]:
+        """What is known, as start.json has it."""
+        return [
+            Adapted(
+                parameter=adaptation.parameter,
+                instead=adaptation.instead,
+                value=adaptation.value,
+                url=url,
+                note=note(adaptation),
+                note_message=note(adaptation).message(),
+            )
+            for adaptation in self.known
+        ]
+
+    def learn(self, sent: Body, refusal: bytes, words: str) -> None:
+        """Find out what the endpoint refused of `sent`, if that can be told and changed."""
+        found = learned(sent, refusal, self._fixed)
+        if found is not None:
+            self.add(found, words)
+
+    def add(self, adaptation: Adaptation, words: str = "") -> None:
+        if adaptation not in self.known:
+            self.known += (adaptation,)
+            log.warning(note(adaptation), parameter=adaptation.parameter, words=words)
+            self._keep()
+
+
+def note(adaptation: Adaptation) -> Sentence:
+    """What an adaptation means for a job."""
+    name = adaptation.parameter
+    if adaptation == SINGLY:
+        return Sentence(
+            "sent-singly",
+            "the endpoint draws one sample a request; each is asked for by itself",
+        )
+    if name == SYSTEM:
+        return Sentence(
+            "sent-without-system",
+            "the endpoint takes no system role; its text stands at the beginning of the question",
+        )
+    if adaptation.instead is not None:
+        return Sentence(
+            "sent-renamed",
+            "the endpoint refuses {parameter}; its value is sent as {instead}",
+            parameter=name,
+            instead=adaptation.instead,
+        )
+    if adaptation.value is not None:
+        return Sentence(
+            "sent-without-value",
+            "the endpoint refuses {parameter}={value:g}; it is left out there, and the endpoint's "
+            "default holds",
+            parameter=name,
+            value=adaptation.value,
+        )
+    return _left_out(name)
+
+
+def _left_out(name: str) -> Sentence:
+    if name in ("seed", "random_seed"):
+        return Sentence(
+            "sent-without-seed",
+            "the endpoint refuses {parameter}; it is left out, so the job cannot be repeated with "
+            "the same samples",
+            parameter=name,
+        )
+    if name in ("temperature", "top_p"):
+        return Sentence(
+            "sent-without-sampling",
+            "the endpoint refuses {parameter}; it is left out, and samples are drawn with the "
+            "endpoint's default",
+            parameter=name,
+        )
+    if name in HINTS:
+        return Sentence(
+            "sent-without-hint",
+            "the endpoint refuses {parameter}; it is left out, and THINKING may have no effect",
+            parameter=name,
+        )
+    return Sentence(
+        "sent-without", "the endpoint refuses {parameter}; it is left out", parameter=name
+    )

@@ -1,0 +1,347 @@
+"""What an endpoint refuses is found out once, and left out or renamed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from contract import parse_problems
+from makers import MAKERS, echoed, has_system, openai_error
+from orchestrator.adapting import Adaptation, adapted, learned
+from orchestrator.coordination.metering import Meter
+from orchestrator.jobs.asked import Asked
+from orchestrator.jobs.records import Answer, JobSettings
+from orchestrator.model import find_model
+from orchestrator.settings import Settings
+from orchestrator.worker.asking import Server
+from orchestrator.worker.connections import connections
+from orchestrator.worker.learning import Learned
+from orchestrator.worker.sampling import Sampler
+from problem_files import problem_file
+from stub_server import StubServer
+from workers import Bench
+
+BODY: dict[str, Any] = {
+    "model": "m",
+    "messages": [
+        {"role": "system", "content": "Answer the question."},
+        {"role": "user", "content": "Does a seed grow? Is temperature not supported?"},
+    ],
+    "temperature": 0.7,
+    "top_p": 1.0,
+    "max_tokens": 512,
+    "n": 1,
+    "seed": 7,
+}
+HELD: dict[str, Any] = {
+    "add_generation_prompt": False,
+    "continue_final_message": True,
+    "logprobs": True,
+}
+HINTS: dict[str, Any] = {
+    "reasoning_effort": "none",
+    "chat_template_kwargs": {"enable_thinking": False},
+}
+
+
+def refused(message: str, param: Any = None, **added: Any) -> tuple[bytes, dict[str, Any]]:
+    error = {"message": message, "type": "invalid_request_error", "param": param}
+    return json.dumps({"error": error}).encode(), added
+
+
+def raw(found: object, **added: Any) -> tuple[bytes, dict[str, Any]]:
+    text = found if isinstance(found, str) else json.dumps(found)
+    return text.encode(), added
+
+
+def extra(*names: str) -> list[dict[str, Any]]:
+    return [{"type": "extra_forbidden", "loc": ["body", name], "input": 0} for name in names]
+
+
+REFUSALS = [
+    # max_tokens
+    (
+        refused("'max_tokens' is not supported here. Use 'max_completion_tokens'.", "max_tokens"),
+        Adaptation("max_tokens", "max_completion_tokens"),
+    ),
+    (
+        refused("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
+        Adaptation("max_tokens", "max_completion_tokens"),
+    ),
+    # temperature and top_p
+    (
+        refused("Unsupported value: only the default (1) value is supported.", "temperature"),
+        Adaptation("temperature"),
+    ),
+    (refused("'temperature' is not supported with this model."), Adaptation("temperature")),
+    (refused("Model incompatible request argument: temperature"), Adaptation("temperature")),
+    (refused("`temperature` is deprecated for this model."), Adaptation("temperature")),
+    (refused("invalid temperature: only 1 is allowed for this model"), Adaptation("temperature")),
+    (
+        refused("`temperature` must be strictly positive", temperature=0.0),
+        Adaptation("temperature", value=0.0),
+    ),
+    (refused("'top_p' is not supported with this model", "top_p"), Adaptation("top_p")),
+    (refused("`temperature` and `top_p` cannot both be specified"), Adaptation("top_p")),
+    (raw({"error": "`top_p` must be > 0.0 and < 1.0"}), Adaptation("top_p", value=1.0)),
+    # seed
+    (raw({"message": {"detail": extra("seed")}}), Adaptation("seed", "random_seed")),
+    (raw({"error": {"details": extra("seed")}}), Adaptation("seed", "random_seed")),
+    (raw({"detail": extra("random_seed")}, random_seed=7), Adaptation("random_seed")),
+    (raw([{"error": {"message": 'Unknown name "seed": Cannot find field.'}}]), Adaptation("seed")),
+    (refused("Unrecognized request argument supplied: seed"), Adaptation("seed")),
+    (raw({"error": {"message": "property 'seed' is unsupported"}}), Adaptation("seed")),
+    (raw("unsupported parameter: seed"), Adaptation("seed")),
+    (raw({"error": {"message": "不支持参数 seed"}}), Adaptation("seed")),
+    (
+        raw({"error": {"message": 'Upstream: {"error": {"message": "unknown", "param": "seed"}}'}}),
+        Adaptation("seed"),
+    ),
+    (
+        raw(
+            {"object": "error", "message": "[{'type': 'extra_forbidden', 'loc': ('body', 'seed')}]"}
+        ),
+        Adaptation("seed", "random_seed"),
+    ),
+    # n
+    (raw({"detail": extra("n")}), Adaptation("n")),
+    (refused("property 'n' is unsupported"), Adaptation("n")),
+    # the system role
+    (
+        refused("'messages[0].role' does not support 'system' here.", "messages[0].role"),
+        Adaptation("system"),
+    ),
+    (refused("Developer instruction is not enabled for models/gemma-3"), Adaptation("system")),
+    (raw({"message": "System role not supported"}), Adaptation("system")),
+    (raw({"message": "Only user and assistant roles are supported!"}), Adaptation("system")),
+    (refused('messages: Unexpected role "system". Use the parameter.'), Adaptation("system")),
+    (
+        raw({"message": "Conversation roles must alternate user/assistant/user/assistant/..."}),
+        Adaptation("system"),
+    ),
+    # replies that go on, and thinking
+    (
+        refused("Unrecognized arguments supplied: add_generation_prompt, logprobs", **HELD),
+        Adaptation("add_generation_prompt"),
+    ),
+    (refused("unknown field continue_final_message", **HELD), Adaptation("continue_final_message")),
+    (
+        refused("'reasoning_effort' must be one of low, high", "reasoning_effort", **HINTS),
+        Adaptation("reasoning_effort"),
+    ),
+    (refused("no parameter reasoningEffort here", **HINTS), Adaptation("reasoning_effort")),
+    (
+        refused("Unknown parameter: 'chat_template_kwargs'.", **HINTS),
+        Adaptation("chat_template_kwargs"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("refusal", "expected"), REFUSALS)
+def test_a_refusal_names_what_to_change(
+    refusal: tuple[bytes, dict[str, Any]], expected: Adaptation
+) -> None:
+    words, added = refusal
+    assert learned({**BODY, **added}, words) == expected
+
+
+KEPT = [
+    # a length that the user can change
+    refused("max_tokens is too large: 99999. This model supports at most 4096", "max_tokens"),
+    refused("'max_tokens' or 'max_completion_tokens' is too large: 4096. The context length is 99"),
+    refused("This model's maximum context length is 4096 tokens, which is not enough"),
+    refused("Could not finish because max_tokens was reached. Higher max_tokens is not allowed"),
+    # a value that the user chose
+    refused("temperature: Input should be less than or equal to 1.5", "temperature"),
+    refused("`top_p` must be > 0.0 and < 1.0", top_p=2.0),
+    refused("n: at most 8", "n", n=9),
+    refused("'n' is not supported", "n", n=2),
+    # what the request is nothing without
+    refused("`logprobs` is not supported with this model", **HELD),
+    refused("unknown field structured_outputs", structured_outputs={}),
+    refused("The model `m` does not support this", "model"),
+    # nothing of ours
+    refused("Your prompt was refused by a filter"),
+    refused("unsupported parameter: top_k"),
+    raw({"error": {"message": "System message must be at the beginning."}}),
+    raw(""),
+    raw("null"),
+    raw("{" * 5000),
+    raw(b"\xff\xfe".decode("latin-1")),
+]
+
+
+@pytest.mark.parametrize("refusal", KEPT)
+def test_a_refusal_of_something_else_changes_nothing(
+    refusal: tuple[bytes, dict[str, Any]],
+) -> None:
+    words, added = refusal
+    assert learned({**BODY, **added}, words) is None
+
+
+def test_the_words_of_a_question_are_not_the_servers() -> None:
+    assert learned(BODY, echoed(BODY)) is None
+    quoting = refused(f"Not allowed: {BODY['messages'][1]['content']}")[0]
+    assert learned(BODY, quoting) is None
+
+
+def test_a_trained_model_keeps_its_system_role() -> None:
+    refusal = raw({"message": "System role not supported"})[0]
+    assert learned(BODY, refusal, fixed=("system",)) is None
+
+
+def test_only_a_refused_value_is_left_out() -> None:
+    without_1 = [Adaptation("top_p", value=1.0)]
+    assert "top_p" not in adapted(BODY, without_1)
+    assert adapted({**BODY, "top_p": 0.9}, without_1)["top_p"] == 0.9
+
+
+def test_several_samples_are_never_asked_for_without_n() -> None:
+    assert "n" not in adapted(BODY, [Adaptation("n")])
+    assert adapted({**BODY, "n": 2}, [Adaptation("n")])["n"] == 2
+
+
+def test_the_systems_text_goes_before_the_question() -> None:
+    (message,) = adapted(BODY, [Adaptation("system")])["messages"]
+    assert message["role"] == "user"
+    assert message["content"].startswith("Answer the question.\n\nDoes a seed grow?")
+    plain = {**BODY, "messages": [message]}
+    assert adapted(plain, [Adaptation("system")]) == plain
+
+
+def ask(settings: Settings, known: Learned, count: int = 3, **chosen: Any) -> list[Answer]:
+    """The answers to `count` questions, asked one after the other."""
+
+    async def run() -> list[Answer]:
+        async with connections(settings) as to_server:
+            server = Server(to_server, find_model(settings), Meter(), learned=known)
+            sampler = Sampler(server, JobSettings(**chosen))
+            problems = parse_problems(problem_file(count, 1))
+            return [await sampler.answer(Asked(problem, 0)) for problem in problems]
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_questions_are_answered_whatever_a_maker_refuses(
+    settings: Settings, server: StubServer, name: str
+) -> None:
+    maker = MAKERS[name]
+    server.reply = lambda prompt, seed: "答案是：B"
+    server.fail = maker.refuses
+    known = Learned()
+    assert [answer.answer for answer in ask(settings, known)] == ["B"] * 3
+    assert {a.parameter: a.instead for a in known.known} == maker.learned
+
+
+def test_a_refused_parameter_is_asked_about_once(settings: Settings, server: StubServer) -> None:
+    server.reply = lambda prompt, seed: "答案是：B"
+    server.fail = MAKERS["Mistral"].refuses
+    known = Learned()
+    ask(settings, known)
+    assert ["seed" in body for body in server.requests].count(True) == 1
+    server.requests.clear()
+    ask(settings, known)  # another shard of the same stay
+    assert len(server.requests) == 3
+    assert all("random_seed" in body for body in server.requests)
+
+
+def test_a_server_that_refuses_everything_is_asked_a_few_times(
+    settings: Settings, server: StubServer
+) -> None:
+    """Each parameter is adapted once, so it ends."""
+
+    def refuses(body: dict[str, Any]) -> Response:
+        name = next((n for n in ("seed", "top_p", "temperature") if n in body), "max_tokens")
+        return openai_error(f"'{name}' is not supported, and neither is anything else", name)
+
+    server.fail = refuses
+    (answer,) = ask(settings, Learned(), 1)
+    assert "the server refused it" in (answer.error or "")
+    assert len(server.requests) < 10
+
+
+def test_logprobs_that_are_not_allowed_fail_at_once(settings: Settings, server: StubServer) -> None:
+    """OpenAI answers 403, which otherwise is waited out."""
+    server.reply = lambda prompt, seed: "不知道。"
+    server.fail = MAKERS["OpenAI, reasoning"].refuses
+    (answer,) = ask(settings, Learned(), 1, max_resamples=0)
+    assert "not allowed to request logprobs" in (answer.error or "")
+
+
+def strict(body: dict[str, Any]) -> Response | None:
+    """Refuses seed, max_tokens, temperature, n and the system role, one after the other."""
+    for name in ("seed", "max_tokens", "temperature", "n"):
+        if name in body:
+            return openai_error(f"Unsupported parameter: '{name}' is not supported.", name)
+    return openai_error("System role not supported") if has_system(body) else None
+
+
+def test_a_job_on_a_strict_endpoint_completes_and_says_what_it_left_out(
+    bench: Bench, server: StubServer
+) -> None:
+    server.fail = strict
+    server.reply = lambda prompt, seed: "答案是：A"
+    job = bench.post(problem_file(20))  # 40 questions in five shards
+    bench.start_worker()
+    bench.wait(job)
+    assert {answer.answer for answer in bench.answers(job).values()} == {"A"}
+    start = bench.store.started(job.id)
+    assert start is not None
+    left_out = {(entry.parameter, entry.instead) for entry in start.adapted}
+    renamed = ("max_tokens", "max_completion_tokens")
+    assert left_out == {
+        ("seed", None),
+        renamed,
+        ("temperature", None),
+        ("n", "n"),
+        ("n", None),
+        ("system", None),
+    }
+    assert {entry.url for entry in start.adapted} == {f"{server.url}/"}
+    report = json.loads(bench.read(job, "report.json"))
+    notes = {e["parameter"]: e["note"] for e in report["provenance"]["start"]["adapted"]}
+    assert "cannot be repeated" in notes["seed"]
+    assert "endpoint's default" in notes["temperature"]
+    # four questions are asked at once, so each parameter is refused four times at the most
+    assert sum("seed" in body for body in server.requests) <= 4
+
+
+def test_another_worker_takes_over_what_is_known(bench: Bench, server: StubServer) -> None:
+    server.fail = strict
+    server.reply = lambda prompt, seed: "答案是：A"
+    job = bench.post(problem_file(20), JobSettings(samples=1))
+    bench.start_worker()
+    bench.wait_for_answers(job, 8)
+    bench.stop_workers()
+    server.requests.clear()
+    bench.start_worker()
+    bench.wait(job, scan=True)
+    assert not any("seed" in body for body in server.requests)
+
+
+def test_what_an_error_names_is_left_out_for_that_endpoint_alone() -> None:
+    known = Learned()
+    known.add(Adaptation("seed"))
+    entries = known.record("http://one/v1/")
+    other, same = Learned(), Learned()
+    other.know(entries, "http://two/v1/")
+    same.know(entries, "http://one/v1/")
+    assert (other.known, same.known) == ((), (Adaptation("seed"),))
+
+
+def test_a_refused_field_of_extra_body_stays_a_refusal(
+    settings: Settings, server: StubServer
+) -> None:
+    """Who set it wants it."""
+    chosen = settings.model_copy(update={"extra_body": {"reasoning_effort": "low"}})
+    refusal = JSONResponse({"error": {"message": "unknown parameter: reasoning_effort"}}, 400)
+    server.fail = lambda body: refusal
+    known = Learned()
+    (answer,) = ask(chosen, known, 1)
+    assert "reasoning_effort" in (answer.error or "")
+    assert known.known == ()
