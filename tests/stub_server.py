@@ -76,6 +76,7 @@ class StubServer:
     def server(self) -> uvicorn.Server:
         routes = [
             Route("/v1/models", self._models),
+            Route("/models", self._not_here),
             Route("/tokenize", self._tokenize, methods=["POST"]),
             Route("/v1/chat/completions", self._complete, methods=["POST"]),
         ]
@@ -93,6 +94,9 @@ class StubServer:
             return self.instead[request.url.path]
         entry = {"id": self.served, "object": "model", "created": 0, "owned_by": "stub"}
         return JSONResponse({"object": "list", "data": [entry]})
+
+    async def _not_here(self, request: Request) -> Response:
+        return self.instead.get(request.url.path, JSONResponse({"detail": "Not Found"}, 404))
 
     async def _tokenize(self, request: Request) -> Response:
         if request.url.path in self.instead:
@@ -152,6 +156,10 @@ class StubServer:
         likely = -0.1 if "A" in text else -1.0
         top = [{"token": token, "logprob": likely, "bytes": None} for token in (text, " B")]
         return {"token": text, "logprob": likely, "bytes": None, "top_logprobs": top}
+
+
+def openai_refusal(message: str, status: int) -> Response:
+    return JSONResponse({"error": {"message": message}}, status)
 
 
 def _free_port() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,9 @@ from contract import (
 from contract.multiple import MULTIPLE_PROMPT
 from contract.published import CURRENT
 from contract.tenancy import NO_TRAINER, what_trains
-from orchestrator.errors import OtherModelServedError, WaitingForModelError
+from orchestrator.addresses import beyond_the_container, in_container
+from orchestrator.errors import WaitingForModelError
+from orchestrator.listing import SHOWN_CHARS, check_is_listed
 from orchestrator.proxies import proxy_options
 from orchestrator.replies import server_answers
 from orchestrator.settings import Settings
@@ -134,14 +135,6 @@ async def _limit(response: httpx2.Response) -> None:
         response.stream = _LimitedBody(response.stream)
 
 
-class _Entry(BaseModel):
-    id: str
-
-
-class _Listing(BaseModel):
-    data: list[_Entry]
-
-
 class _Tokens(BaseModel):
     tokens: list[int]
 
@@ -154,9 +147,6 @@ PASSING = (
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 )
-NO_SUCH_CALL = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
-SHOWN_CHARS = 80
-SHOWN_NAMES = 5
 _CLIENTS_WORDS: dict[str, str] = {
     sentence: sentence
     for sentence in (
@@ -180,9 +170,7 @@ async def check_server(client: AsyncOpenAI, model: ServedModel) -> str | None:
     """
     url = str(client.base_url)
     try:
-        listed = await _listed(client)
-        if model.name not in listed and (listed or not await _answers_to(client, model.name)):
-            raise OtherModelServedError(_not_served(url, listed, model), listed)
+        await check_is_listed(client, model.name, is_published=model.digest is not None)
         return None if model.probe is None else await _check_probe(client, model, model.probe)
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
         raise WaitingForModelError(
@@ -199,88 +187,20 @@ async def check_server(client: AsyncOpenAI, model: ServedModel) -> str | None:
             server_answers(error.status_code, error.response.content)
         ) from error
     except openai.APIError as error:
-        raise WaitingForModelError(
-            Sentence(
-                "server-away",
-                "the model server at {url} does not answer: {error}",
-                url=url,
-                error=in_words(error),
-            )
-        ) from error
+        away = Sentence(
+            "server-away",
+            "the model server at {url} does not answer: {error}",
+            url=url,
+            error=in_words(error),
+        )
+        if model.digest is None and isinstance(error, openai.APIConnectionError):
+            away = beyond_the_container(url, away, contained=in_container())
+        raise WaitingForModelError(away) from error
 
 
 def in_words(error: openai.APIError) -> str:
     """An error's text. The client's own two texts get a code."""
     return _CLIENTS_WORDS.get(str(error), str(error))
-
-
-def _not_served(url: str, listed: list[str], model: ServedModel) -> Sentence:
-    if not listed:
-        return Sentence(
-            "lists-no-models",
-            "the model server at {url} lists no models and takes no chat request for {model}: look "
-            "at MODEL_NAME, and at INFERENCE_URL, which mostly ends in /v1",
-            url=url,
-            model=model.name,
-        )
-    near = get_close_matches(model.name, listed, SHOWN_NAMES, cutoff=0)
-    names = ", ".join(near)
-    if len(listed) > len(near):
-        others = len(listed) - len(near)
-        names = Sentence("and-others", "{names} and {others} others", names=names, others=others)
-    if model.digest is None:
-        return Sentence(
-            "serves-other-models",
-            "the model server at {url} serves {names}, not {model}: set MODEL_NAME to a name that "
-            "it lists",
-            url=url,
-            names=names,
-            model=model.name,
-        )
-    return Sentence(
-        "serves-other-weights",
-        "the model server at {url} serves {names}, not {model} yet: it takes up what is published "
-        "once no job asks for other weights; or set MODEL_NAME",
-        url=url,
-        names=names,
-        model=model.name,
-    )
-
-
-async def _listed(client: AsyncOpenAI) -> list[str]:
-    """The model names that the server lists; empty if it has no list."""
-    try:
-        reply = await client.get("/models", cast_to=httpx2.Response)
-    except openai.APIStatusError as error:
-        if error.status_code in NO_SUCH_CALL:
-            return []
-        raise
-    try:
-        return [entry.id for entry in _Listing.model_validate_json(reply.content).data]
-    except ValidationError as error:
-        shown = reply.text[:SHOWN_CHARS].strip()
-        raise WaitingForModelError(
-            Sentence(
-                "no-list-of-models",
-                "the model server at {url} does not answer /models with a list of models but with "
-                "{shown!r}; INFERENCE_URL must be an OpenAI API, which ends in /v1",
-                url=str(client.base_url),
-                shown=shown,
-            )
-        ) from error
-
-
-async def _answers_to(client: AsyncOpenAI, name: str) -> bool:
-    """True if a server that lists no models (transformers' own) accepts a request for this one."""
-    try:
-        await client.chat.completions.create(
-            model=name, messages=[{"role": "user", "content": "?"}], max_tokens=1
-        )
-    except openai.APIStatusError as error:
-        if error.status_code in (400, 404):
-            return False
-        raise
-    return True
 
 
 async def server_version(client: AsyncOpenAI) -> str:
