@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from contract import PromptFormat
+from contract.files.chats import NO_CHAT
 from problem_files import problem_file
 from trainer.data.examples import UNREADABLE, Examples, load_examples
 from trainer.errors import TrainerError
@@ -132,7 +133,7 @@ def test_rows_of_other_types_are_left_out_with_their_reason(tmp_path: Path) -> N
     (tmp_path / "ana.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
     loaded = load(str(tmp_path / "ana.json"))
     assert len(loaded.rows) == 2
-    assert loaded.dropped == {"no instruction and output": 4}
+    assert loaded.dropped == {"no instruction and output": 2, str(NO_CHAT): 2}
 
 
 def test_an_answer_that_ends_an_analysis_is_not_trained_twice(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ _OTHER_ROLE = Sentence(
     "other-role", "a turn of another role than system, user (human) and assistant (gpt)"
 )
 _NO_USER_TURN = Sentence("no-user-turn", "no turn of the user")
-_NO_REPLY = Sentence("no-reply", "no reply to the last turn of the user")
+_NO_REPLY = Sentence("chat-without-reply", "no reply to the last turn of the user")
 
 
 class Chat(NamedTuple):

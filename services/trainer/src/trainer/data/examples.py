@@ -1,39 +1,31 @@
-"""Training rows from labelled files: the competition's JSONL, and an.json / ana.json in instruction
-form.
-
-An instruction row already holds a prompt. The prompt is taken apart into problem, question and
-options, so that the row is trained under the same contract as all others and is not wrapped in a
-second prompt.
+"""Training rows from labelled files: problems with their keys, and chats (instruction rows,
+ShareGPT, messages) as they are trained elsewhere. The content says which a file is, not its name.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from contract import (
-    LABELS,
     Problem,
     ProblemFileError,
     PromptFormat,
     Question,
     Sentence,
-    StrictJsonError,
     extract_label,
     parse_problems,
-    read_json,
 )
+from contract.files.shapes import Record, RowFaultsError
 from trainer.data.analyses import analysis_in
-from trainer.data.prompt_parts import own_form, take_apart
+from trainer.data.chat_rows import labelled
+from trainer.data.prompt_parts import own_form
+from trainer.data.records import RowsUnreadableError, chats_in
 from trainer.errors import TrainerError
 from trainer.recipe import DataFile
-
-_BARE_LABEL = re.compile(r"\s*([A-Z])\s*[.．。]?\s*")
 
 UNREADABLE = Sentence(
     "analysis-hides-answer",
@@ -43,10 +35,6 @@ _NO_ANSWER = Sentence("no-answer-given", "no answer given")
 _SEVERAL_RIGHT = Sentence(
     "several-right", "several right answers; training teaches a reply with one"
 )
-_NO_INSTRUCTION = Sentence("no-instruction", "no instruction and output")
-_NO_PARTS = Sentence("no-problem-found", "no problem and question found in the instruction")
-_NO_OPTIONS = Sentence("no-options-found", "no options found in the instruction")
-_NO_OPTION_NAMED = Sentence("output-names-no-option", "the output names none of the options")
 
 
 @dataclass(frozen=True)
@@ -103,8 +91,7 @@ def load_examples(files: Sequence[DataFile], fmt: PromptFormat) -> Examples:
         except OSError as error:
             raise TrainerError(f"cannot read the training file {path}: {error.strerror}") from error
         digest.update(hashlib.sha256(data).digest() + repr(data_file.weight).encode())
-        read = _read_instructions if path.suffix == ".json" else _read_problems
-        found, forms, left_out = read(data, path, fmt)
+        found, forms, left_out = _read(data, path, fmt)
         kept = _readable(found, fmt, left_out)
         rows += [replace(example, weight=data_file.weight) for example in kept]
         recognized += Counter({f"{path.name}: {form}": n for form, n in forms.items()})
@@ -135,10 +122,19 @@ def _readable(examples: list[Example], fmt: PromptFormat, dropped: Counter[str])
     return kept
 
 
-_Read = tuple[list[Example], Counter[str], Counter[str]]
+_Found = tuple[list[Example], Counter[str], Counter[str]]
 
 
-def _read_problems(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
+def _read(data: bytes, path: Path, fmt: PromptFormat) -> _Found:
+    """The file's examples, its rows by form, and the rows left out by reason."""
+    try:
+        chats = chats_in(data)
+    except RowsUnreadableError as error:
+        raise TrainerError(f"{path}: {error}") from error
+    return _read_problems(data, path, fmt) if chats is None else _read_chats(chats, path, fmt)
+
+
+def _read_problems(data: bytes, path: Path, fmt: PromptFormat) -> _Found:
     try:
         problems = parse_problems(data)
     except ProblemFileError as error:
@@ -178,54 +174,19 @@ def _without_answer_line(example: Example, patterns: Sequence[str]) -> Example:
     return replace(example, question=cut, problem=replace(problem, questions=questions))
 
 
-def _read_instructions(data: bytes, path: Path, fmt: PromptFormat) -> _Read:
-    try:
-        entries = read_json(data.removeprefix(b"\xef\xbb\xbf"))
-    except StrictJsonError as error:
-        raise TrainerError(f"{path}: {error}") from error
-    if not isinstance(entries, list):
-        raise TrainerError(
-            f"{path} must be a list of rows with instruction and output; if it is JSONL, name it "
-            ".jsonl"
-        )
-    own = own_form(fmt)
+def _read_chats(records: Sequence[Record], path: Path, fmt: PromptFormat) -> _Found:
+    own, patterns = own_form(fmt), _patterns(fmt)
     rows, forms, dropped = [], Counter[str](), Counter[str]()
-    for number, entry in enumerate(entries, start=1):
+    for record in records:
+        try:
+            found = labelled(record.values, own, patterns)
+        except RowFaultsError as error:
+            dropped[error.faults[0][1]] += 1
+            continue
         source = Sentence(
-            "from-instruction-file", "{file}, row {number}", file=path.name, number=number
+            "from-instruction-file", "{file}, row {number}", file=path.name, number=record.number
         )
-        example, form = _from_instruction(entry, source, own, _patterns(fmt))
-        if example:
-            rows.append(example)
-            forms[form] += 1
-        else:
-            dropped[form] += 1
+        problem = Problem(source, found.problem, (found.question,), {})
+        rows.append(Example(problem, found.question, found.label, source))
+        forms[found.form] += 1
     return rows, forms, dropped
-
-
-def _from_instruction(
-    entry: Any, source: Sentence, own: re.Pattern[str], patterns: Sequence[str]
-) -> tuple[Example | None, str]:
-    """The example in an instruction row, and the row's form; or None, and why there is no example.
-
-    The row's own prompt is dropped: the contract's takes its place.
-    """
-    entry = entry if isinstance(entry, dict) else {}
-    instruction, output, more = entry.get("instruction"), entry.get("output"), entry.get("input")
-    if not (
-        isinstance(instruction, str) and isinstance(output, str) and isinstance(more, str | None)
-    ):
-        return None, _NO_INSTRUCTION
-    parts = take_apart(f"{instruction.rstrip()}\n{more or ''}".rstrip(), own)
-    if parts is None:
-        return None, _NO_PARTS
-    if not parts.question or not parts.options:
-        return None, _NO_OPTIONS
-    bare = _BARE_LABEL.fullmatch(output)
-    label = bare[1] if bare else extract_label(output, parts.options, patterns)
-    if label is None or label not in LABELS[: len(parts.options)]:
-        return None, _NO_OPTION_NAMED
-    analysis = analysis_in(output, label, parts.options, patterns)
-    question = Question(parts.question, parts.options, label, analysis)
-    problem = Problem(source, parts.problem, (question,), {})
-    return Example(problem, question, label, source), parts.form

@@ -1,20 +1,24 @@
 """Takes a prompt apart into the problem, question and options that it was made from.
 
-Two forms are known: the competition's (### 题目, ### 问题) and the recipe's own template. A request
-after the options ("请逐步分析", "Answer:") belongs to none of the three parts.
+Two templates are known: the competition's (### 题目, ### 问题) and the recipe's own. A request
+after the options ("请逐步分析", "Answer:") belongs to none of the three parts. A prompt with one of
+our system prompts was made from the recipe's template as it is, so no request follows.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from contract import LABELS, PromptFormat
+from contract.contract import ANSWER_SYSTEM_PROMPT, SYSTEM_PROMPT
 
 _COMPETITION = re.compile(
     r"#+\s*题目\s*[:：]\s*\n(?P<problem>.*?)\n#+\s*问题\s*[:：]\s*\n(?P<question>.*)\Z", re.DOTALL
 )
-_OPTION = re.compile(r"^([A-Z])\s*[.．、:：]\s?(.*)$")
+_OWN_TEMPLATE = "this recipe's own template taken out"
+_OPTION = re.compile(r"^(?P<label>[A-Z])\s*[.．、:：]\s?(?P<text>.*)$")
 # A line that belongs to no option: a heading, a rule, or words that ask for the answer.
 _REQUEST = re.compile(
     r"\s*(?:(?:#{2,}|={3,}|-{3,}|\*{3,}|(?:\\n)+\s*$)|"
@@ -50,54 +54,106 @@ _REQUEST_BEHIND = re.compile(
 
 
 class Parts(NamedTuple):
-    """The parts of a prompt; `form` names the form that it had."""
+    """The parts of a prompt; `template` names the template that it was made from."""
 
     problem: str
     question: str
     options: tuple[str, ...]
-    form: str
+    template: str
 
 
-def own_form(fmt: PromptFormat) -> re.Pattern[str]:
-    """The pattern of prompts made from `fmt`'s own template, with a group for each part."""
-    template = re.escape(fmt.user_template)
+@dataclass(frozen=True)
+class OwnForm:
+    """How prompts of a recipe's format look: patterns with a group for each part, for the whole
+    template and for one option's line; and the system prompts that may stand before them.
+    """
+
+    whole: re.Pattern[str]
+    option: re.Pattern[str]
+    system_prompts: tuple[str, ...]
+
+
+def own_form(fmt: PromptFormat) -> OwnForm:
+    template = re.escape(fmt.user_template.rstrip())
     for part in ("problem", "question", "options"):
         template = template.replace(re.escape("{" + part + "}"), f"(?P<{part}>.+?)")
-    return re.compile(template + r"\s*\Z", re.DOTALL)
+    # the data may have settled another style than the recipe's, which has another default
+    prompts = (fmt.system_prompt, SYSTEM_PROMPT, ANSWER_SYSTEM_PROMPT)
+    return OwnForm(
+        re.compile(template + r"\s*\Z", re.DOTALL),
+        _option_pattern(fmt.option_line),
+        tuple(dict.fromkeys(prompt for prompt in prompts if prompt)),
+    )
 
 
-def take_apart(prompt: str, own: re.Pattern[str]) -> Parts | None:
-    """The parts of `prompt`; None if it has none of the known forms."""
-    if parts := _COMPETITION.search(prompt):
-        form = "instruction, competition's template (### 题目, ### 问题) taken out"
-        text = parts["question"]
-    elif parts := own.search(prompt):
-        form = "instruction, this recipe's own template taken out"
-        text = parts["question"] + "\n" + parts["options"]
+def _option_pattern(option_line: str) -> re.Pattern[str]:
+    if not all(option_line.count(part) == 1 for part in ("{label}", "{text}")):
+        return _OPTION
+    pattern = re.escape(option_line).replace(re.escape("{label}"), "(?P<label>[A-Z])")
+    return re.compile(pattern.replace(re.escape("{text}"), "(?P<text>.*)"))
+
+
+def take_apart(prompt: str, own: OwnForm, system: str = "") -> Parts | None:
+    """The parts of `prompt`, which came with the system prompt `system`; None if it was made from
+    none of the known templates.
+    """
+    if parts := _made_by_us(prompt, own, system):
+        return parts
+    if found := _COMPETITION.search(prompt):
+        template = "competition's template (### 题目, ### 问题) taken out"
+        text = found["question"]
+    elif found := own.whole.search(prompt):
+        template = _OWN_TEMPLATE
+        text = found["question"] + "\n" + found["options"]
     else:
         return None
     question, options = _split_options(text)
-    return Parts(parts["problem"].strip(), question, tuple(options), form)
+    return Parts(found["problem"].strip(), question, tuple(options), template)
+
+
+def _made_by_us(prompt: str, own: OwnForm, system: str) -> Parts | None:
+    """The parts of a prompt with one of our system prompts, before it or in its first lines."""
+    before = next((one for one in own.system_prompts if prompt.startswith(f"{one}\n")), None)
+    if before is None and system not in own.system_prompts:
+        return None
+    found = own.whole.match(prompt.removeprefix(before or "").lstrip())
+    options = _options(_lines(found["options"]), own.option) if found else []
+    if not found or not options:
+        return None
+    texts = ("\n".join(option).strip() for option in options)
+    return Parts(found["problem"].strip(), found["question"].strip(), tuple(texts), _OWN_TEMPLATE)
 
 
 def _split_options(text: str) -> tuple[str, list[str]]:
     """Split a text into the question and the options, which begin with "A. ", "B. " and so on; an
     option may have further lines.
     """
-    lines = text.splitlines()
+    lines = _lines(text)
     starts = [i for i, line in enumerate(lines) if (m := _OPTION.match(line)) and m[1] == "A"]
     if not starts:
         return text.strip(), []
-    options: list[list[str]] = []
-    for line in lines[starts[-1] :]:
-        match = _OPTION.match(line)
-        if match and len(options) < len(LABELS) and match[1] == LABELS[len(options)]:
-            options.append([match[2]])
-        else:
-            options[-1].append(line)
+    options = _options(lines[starts[-1] :], _OPTION)
     options[-1] = _without_request(options)
     question = "\n".join(lines[: starts[-1]]).strip()
     return question, ["\n".join(option).strip() for option in options]
+
+
+def _options(lines: list[str], pattern: re.Pattern[str]) -> list[list[str]]:
+    """Each option's lines, without its label. Empty if the first line is no option A."""
+    options: list[list[str]] = []
+    for line in lines:
+        match = pattern.match(line)
+        if match and len(options) < len(LABELS) and match["label"] == LABELS[len(options)]:
+            options.append([match["text"]])
+        elif not options:
+            return []
+        else:
+            options[-1].append(line)
+    return options
+
+
+def _lines(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").split("\n")
 
 
 def _without_request(options: list[list[str]]) -> list[str]:
