@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from contract.settings import WRONG_SETTINGS, read_settings
+from trainer.data.chat_forms import ChatForm
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 log = logging.getLogger("trainer")
@@ -24,6 +25,12 @@ TrainOption = Annotated[
 ]
 BaseOption = Annotated[
     str | None, typer.Option(help="a folder or hub id to use instead of the recipe's base")
+]
+WriteOption = Annotated[
+    list[ChatForm] | None,
+    typer.Option(
+        "--write", help="write the rows in this form too, for training elsewhere; may be repeated"
+    ),
 ]
 
 
@@ -54,6 +61,7 @@ def prepare(
     out: Annotated[
         Path, typer.Option(help="the folder to write the report, its picture and the rows to")
     ],
+    write: WriteOption = None,
     train: TrainOption = None,
     base: BaseOption = None,
 ) -> None:
@@ -65,11 +73,13 @@ def prepare(
     from trainer.data.preparing import prepare as prepare_data
     from trainer.data.preparing import write_examples
     from trainer.data.report import print_report, save_report
+    from trainer.data.writing import write_forms
     from trainer.pipeline import render_all
     from trainer.recipe import load_recipe
     from trainer.settings import Settings
 
-    prepared = prepare_data(load_recipe(recipe, train, base))
+    asked = load_recipe(recipe, train, base)
+    prepared = prepare_data(asked)
     loaded = prepared.recipe
     folder = find_base(loaded.base, read_settings(Settings).model_source)
     first = prepared.train[0]
@@ -78,6 +88,8 @@ def prepare(
     save_report(prepared.report, out)
     write_examples(rows.examples, out / "train.jsonl")
     write_examples(held_out.examples, out / "validation.jsonl")
+    sides = {"train": rows.examples, "validation": held_out.examples}
+    write_forms(sides, write or [], asked, loaded, out)
     print_report(prepared.report, Console())
     log.info("rows, data.json and data.png are in %s", out)
 
