@@ -41,7 +41,7 @@ def test_a_problem_file_gives_one_example_a_labelled_question(tmp_path: Path) ->
 
 def test_a_question_with_several_right_answers_is_left_out_and_counted(tmp_path: Path) -> None:
     question = {"question": "哪些？", "options": ["甲", "乙", "丙"]}
-    answers = (["A", "C"], ["B"], [], "C")
+    answers: tuple[object, ...] = (["A", "C"], ["B"], [], "C")
     row = {"id": "1", "questions": [{**question, "answer": answer} for answer in answers]}
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")

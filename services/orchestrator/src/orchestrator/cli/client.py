@@ -188,9 +188,7 @@ def _refusal(response: httpx2.Response) -> ApiError:
         return ApiError(f"{response.status_code}: {response.text[:500]}")
     details = response.json()
     faults = [
-        str(
-            FileFault(fault["line"], fault["place"], fault["reason"], fault.get("unit", "line"))
-        )
+        str(FileFault(fault["line"], fault["place"], fault["reason"], fault.get("unit", "line")))
         for fault in details.get("errors", ())
     ]
     unsaid = details.get("error_count", len(faults)) - len(faults)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from contract import PromptFormat, write_json
+from contract import Message, PromptFormat, write_json
 from trainer.data.chat_forms import ChatForm
 from trainer.data.examples import Example
 from trainer.errors import TrainerError
@@ -92,7 +92,7 @@ def chat_row(example: Example, fmt: PromptFormat, form: ChatForm) -> dict[str, A
     if form is ChatForm.ANA:
         prompt = "\n\n".join(message["content"] for message in (*system, user))
         return _instruction(prompt, reply)
-    turns = [*system, user, {"role": "assistant", "content": reply}]
+    turns: list[Message] = [*system, user, {"role": "assistant", "content": reply}]
     if form is ChatForm.MESSAGES:
         return {"messages": turns}
     return {
