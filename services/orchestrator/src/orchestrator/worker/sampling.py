@@ -60,19 +60,7 @@ class Sampler:
         """
         began = time.monotonic()
         vote = _Vote(self.server, Plan(asked, self.settings, self.voters), earlier, keep)
-        result, error = Outcome(None, None, {}, tie=False), None
-        try:
-            result = await vote.hold(at_once=at_once)
-            if result.answer is None:
-                error = await vote.force()
-        except RequestFailedError as failure:
-            error = failure.sentence
-        except WaitingForModelError:
-            raise
-        except _NotKeptError as error_of_keep:
-            raise error_of_keep.reason from None
-        except Exception as fault:  # noqa: BLE001 # any error fails only this question
-            error = self._name(fault, asked)
+        result, error = await self._result_of(vote, asked, at_once=at_once)
         saved = 0 if error else max(0, self.settings.samples - len(vote.slots))
         return Answer(
             id=asked.problem.id,
@@ -92,6 +80,23 @@ class Sampler:
             error=error,
             error_message=coded(error),
         )
+
+    async def _result_of(
+        self, vote: _Vote, asked: Asked, *, at_once: bool
+    ) -> tuple[Outcome, Sentence | None]:
+        """The vote's outcome, and the reason if the question has no answer."""
+        result = Outcome(None, None, {}, tie=False)
+        try:
+            result = await vote.hold(at_once=at_once)
+            return result, await vote.force() if result.answer is None else None
+        except RequestFailedError as failure:
+            return result, failure.sentence
+        except WaitingForModelError:
+            raise
+        except _NotKeptError as error_of_keep:
+            raise error_of_keep.reason from None
+        except Exception as fault:  # noqa: BLE001 # any error fails only this question
+            return result, self._name(fault, asked)
 
     def _name(self, fault: Exception, asked: Asked) -> Sentence:
         """A sentence about an unexpected error. Its traceback is logged once per place and kind."""
