@@ -21,6 +21,7 @@ from contract.files.shapes import Record
 from contract.files.tables import Row, column_names, first_cells, table_line, table_rows
 from contract.strict_json import write_json
 
+FILLING = ".filling-"
 _BOM = "\ufeff"
 
 
@@ -29,8 +30,11 @@ def write_filled(
     recognized: Recognized,
     answers: Iterator[Sequence[str | None]],
     target: BinaryIO,
+    *,
+    scratch: Path | None = None,
 ) -> None:
-    """Write `source` to `target` with `answers` in place of its keys. A packed file comes unpacked.
+    """Write `source` to `target` with `answers` in place of its keys. A packed file comes unpacked,
+    in a folder `FILLING`* of `scratch`, which is removed (default: the system's temporary folder).
 
     `answers` has an entry a record, in order: the labels of each of its questions, or None for one
     without an answer.
@@ -38,7 +42,7 @@ def write_filled(
     Raises:
         ProblemFileError: `source` is not the file that was recognized.
     """
-    with TemporaryDirectory() as name:
+    with TemporaryDirectory(prefix=FILLING, dir=scratch) as name:
         folder = Path(name)
         contents = open_file(
             source,
