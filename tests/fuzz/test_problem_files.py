@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from contract import Problem, ProblemFileError, parse_problems, write_json
 from contract.files.jsonl import MAX_FAULTS_KEPT, iter_problems, read_lines
 from damage import FUZZED, damaged
-from orchestrator.jobs.finishing import submission_row
 from orchestrator.jobs.records import Answer
+from orchestrator.jobs.submission import submission_row
 
 TEXTS = st.text(min_size=1, max_size=12)
 JSON: st.SearchStrategy[Any] = st.recursive(

@@ -117,6 +117,32 @@ def test_jobs_are_found_by_what_they_were_called(quorum: Quorum) -> None:
         assert words in quorum("submit", "my.jsonl", "--metadata", *given, code=WRONG_USE).stderr
 
 
+def test_a_csv_file_is_posted_and_comes_back_as_one(quorum: Quorum, bench: Bench) -> None:
+    table = "Stem,A,B,Right One\none?,x,y,A\ntwo?,x,y,B\n"
+    (quorum.folder / "mmlu.csv").write_text(table)
+    mapped = ("--map", "question=Stem", "--map", "answer=Right One")
+    bench.start_worker()
+    posted = quorum("submit", "mmlu.csv", *mapped, "--submission-format", "csv", "--wait")
+    assert "read as flat rows (CSV)" in posted.stderr
+    assert "2 questions accepted" in posted.stderr
+    rows = (quorum.folder / "mmlu.submission.csv").read_text().splitlines()
+    assert rows[0] == "id,index,answer,confidence"
+    assert len(rows) == 3
+    job_id = json.loads(quorum("list", "--json").stdout)["data"][0]["id"]
+    assert "flat rows (CSV)" in quorum("show", job_id).stdout
+    assert quorum("download", job_id, "--what", "file").stdout == table
+    (quorum.folder / "saved").mkdir()
+    for what in ("file", "submission", "report"):
+        quorum("download", job_id, "--what", what, "--out", "saved")
+    assert {path.name for path in (quorum.folder / "saved").iterdir()} == {
+        "mmlu.csv",
+        f"{job_id}-submission.csv",
+        f"{job_id}-report.json",
+    }
+    refused = quorum("submit", "mmlu.csv", "--shape", "arc", code=REFUSED)
+    assert "arc" in refused.stderr
+
+
 def test_the_model_is_named(quorum: Quorum) -> None:
     assert "stub" in quorum("model").stdout
     assert json.loads(quorum("model", "--json").stdout)["contract"] is None

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from orchestrator.api.app import STOP_S, create_app
 from orchestrator.api.job_views import JobViews
-from orchestrator.jobs import store
+from orchestrator.jobs import accepting
 from orchestrator.local.stack import free_port
 from orchestrator.settings import ApiSettings, Settings
 from problem_files import problem_file
@@ -172,7 +172,7 @@ def test_a_full_volume_refuses_a_file_and_keeps_nothing(
         target.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store, "copy_hashed", full)
+    monkeypatch.setattr(accepting, "copy_hashed", full)
     with TestClient(create_app(settings), base_url="http://localhost") as client:
         reply = client.post("/jobs", files={"file": ("f", problem_file(1))})
     assert reply.status_code == 507
@@ -296,6 +296,7 @@ def test_an_endless_line_is_refused_before_it_fills_the_memory(api: httpx2.Clien
     text = "is longer than 16 MiB; write one problem a line"
     assert reply.json()["errors"][0] == {
         "line": 2,
+        "unit": "line",
         "place": "",
         "reason": text,
         "reason_message": {"code": "line-too-long", "text": text, "params": {"limit": 16}},

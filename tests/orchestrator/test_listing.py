@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from orchestrator.api.forms import job_metadata
+from orchestrator.api.forms import pairs_of
 from orchestrator.errors import InvalidSettingError
 from orchestrator.jobs.listing import Filters, JobFinder
 from orchestrator.jobs.reading import JobReader
@@ -70,7 +70,7 @@ def test_the_largest_metadata_is_taken_however_it_is_escaped(api: httpx2.Client)
 )
 def test_metadata_is_refused_by_the_pair_that_is_wrong(given: str, words: str) -> None:
     with pytest.raises(InvalidSettingError) as refused:
-        job_metadata(given)
+        pairs_of(given)
     assert str(refused.value).startswith("metadata")
     assert words in str(refused.value)
 
@@ -99,7 +99,7 @@ def test_a_key_stands_for_name_and_metadata_too(api: httpx2.Client) -> None:
     for changed in ({"name": "b"}, {"metadata": '{"k": "w"}'}):
         refused = posted(**form | changed)
         assert (refused.status_code, refused.json()["type"]) == (422, "/problems/key-reused")
-        assert "another file, name, metadata or settings" in refused.json()["detail"]
+        assert "another file, name, metadata, reading or settings" in refused.json()["detail"]
 
 
 def test_filters_are_joined_and_paged(api: httpx2.Client) -> None:

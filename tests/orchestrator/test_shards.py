@@ -137,7 +137,7 @@ def test_a_killed_workers_shard_is_enqueued_by_the_next_scan(
 def test_another_worker_finishes_the_job_of_a_dead_one(bench: Bench, server: StubServer) -> None:
     job = bench.post(problem_file(2))
     finishing = lease_key(job.id, "finish")
-    with lockable(bench.store.posted(job.id)) as lock:  # not taken: a dead one's lock is free
+    with lockable(bench.store.rows(job.id)) as lock:  # not taken: a dead one's lock is free
         bench.redis.set(finishing, f"0123456789abcdef@{lock.place()}", ex=600)
     bench.start_worker()
     bench.wait(job)

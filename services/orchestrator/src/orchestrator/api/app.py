@@ -128,7 +128,7 @@ def describe(app: FastAPI, *, has_key: bool) -> dict[str, Any]:
 
     Adds the schema of problem details, because no call returns it as JSON; the calls that take a
     new job's id; that no key is needed if none is set; and that forms have no further fields. Takes
-    null from parameters: the HTTP query and headers have none.
+    null from parameters and form fields: queries, headers and forms have none.
     """
     if app.openapi_schema is not None:
         return app.openapi_schema
@@ -139,6 +139,8 @@ def describe(app: FastAPI, *, has_key: bool) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     for form in (schema for name, schema in schemas.items() if name.startswith("Body_")):
         form["additionalProperties"] = False
+        for field in form["properties"].values():
+            _take_null_from(field)
     schemas.update(found["$defs"])
     calls = {
         call["operationId"]: (path, call)
@@ -154,6 +156,10 @@ def describe(app: FastAPI, *, has_key: bool) -> dict[str, Any]:
         if "security" in call and not has_key:
             call["security"].append({})
         for parameter in call.get("parameters", ()):
-            for kind in parameter["schema"].pop("anyOf", ()):
-                parameter["schema"] |= kind if kind != {"type": "null"} else {}
+            _take_null_from(parameter["schema"])
     return document
+
+
+def _take_null_from(schema: dict[str, Any]) -> None:
+    for kind in schema.pop("anyOf", ()):
+        schema |= kind if kind != {"type": "null"} else {}

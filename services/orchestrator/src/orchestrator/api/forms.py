@@ -1,19 +1,32 @@
-"""The form of POST /jobs, field by field: the settings, and the job's name and metadata."""
+"""The form of POST /jobs, field by field: the settings, the job's name and metadata, and how the
+file is to be read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from inspect import Parameter, Signature
 from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 from fastapi import Form
 from pydantic import ValidationError
 
 from contract import Sentence, StrictJsonError, read_json
-from orchestrator.api.parameters import CONTROL, CONTROL_OR_BREAK, LINE, check_characters, reason_of
+from contract.files.encodings import ENCODINGS
+from contract.files.known import SHAPES
+from contract.files.shapes import Reading
+from orchestrator.api.parameters import (
+    CONTROL,
+    CONTROL_OR_BREAK,
+    LINE,
+    TEXT,
+    check_characters,
+    reason_of,
+)
 from orchestrator.errors import InvalidSettingError, shortened
-from orchestrator.jobs.records import JobSettings
+from orchestrator.jobs.records import JobSettings, Particulars
+from orchestrator.mapping import parse_columns
 
 LONGEST_NAME = 200
 # The limits of OpenAI's API.
@@ -56,30 +69,80 @@ def _form_fields() -> Iterator[Parameter]:
 job_settings.__signature__ = Signature(list(_form_fields()))  # type: ignore[attr-defined]
 
 
-def job_name(
-    name: Annotated[
-        str,
-        Form(
-            description="what the job is called in lists",
-            max_length=LONGEST_NAME,
-            json_schema_extra={"pattern": LINE},
-        ),
-    ] = "",
-) -> str | None:
-    check_characters("name", name, CONTROL_OR_BREAK)
-    return name.strip() or None
+_Name = Annotated[
+    str | None,
+    Form(
+        description="what the job is called in lists",
+        min_length=1,
+        max_length=LONGEST_NAME,
+        json_schema_extra={"pattern": LINE},
+    ),
+]
+_Metadata = Annotated[
+    str | None,
+    Form(
+        description=f"a JSON object of texts to find the job by: {MOST_PAIRS} pairs at most, "
+        f"keys of up to {LONGEST_KEY} and values of up to {LONGEST_VALUE} characters",
+        min_length=1,
+        json_schema_extra={"contentMediaType": "application/json"},
+    ),
+]
+_Shape = Annotated[
+    str | None,
+    Form(
+        description="what the file's records are, if that is not recognized",
+        json_schema_extra={"enum": [*SHAPES]},
+    ),
+]
+_Encoding = Annotated[
+    str | None,
+    Form(
+        description="the file's encoding, if it is not UTF-8",
+        json_schema_extra={"enum": [*ENCODINGS]},
+    ),
+]
+_Columns = Annotated[
+    str | None,
+    Form(
+        description="which columns of flat rows hold what, as in question=题干 answer=正确答案",
+        min_length=1,
+        json_schema_extra={"pattern": TEXT},
+    ),
+]
+_IndexBase = Annotated[
+    int | None,
+    Form(description="the number of the first option, if answers are numbers", ge=0, le=1),
+]
 
 
-def job_metadata(
-    metadata: Annotated[
-        str,
-        Form(
-            description=f"a JSON object of texts to find the job by: {MOST_PAIRS} pairs at most, "
-            f"keys of up to {LONGEST_KEY} and values of up to {LONGEST_VALUE} characters",
-            json_schema_extra={"contentMediaType": "application/json"},
+def particulars(
+    name: _Name = None,
+    metadata: _Metadata = None,
+    shape: _Shape = None,
+    encoding: _Encoding = None,
+    columns: _Columns = None,
+    index_base: _IndexBase = None,
+) -> Particulars:
+    """What a client tells of its file, besides the settings.
+
+    Raises:
+        InvalidRequestError, InvalidSettingError: naming the field that cannot be taken, and the
+            pair of metadata.
+    """
+    check_characters("name", name or "", CONTROL_OR_BREAK)
+    return Particulars(
+        name=(name or "").strip() or None,
+        metadata=pairs_of(metadata or "{}"),
+        reading=Reading(
+            shape=shape,
+            encoding=encoding,
+            columns=parse_columns(columns or ""),
+            index_base=cast(Literal[0, 1] | None, index_base),
         ),
-    ] = "{}",
-) -> dict[str, str]:
+    )
+
+
+def pairs_of(metadata: str) -> dict[str, str]:
     """The pairs in the form field.
 
     Raises:

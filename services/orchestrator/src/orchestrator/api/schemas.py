@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from contract import CodedMessage, Contract, FileFault, Sentence, coded
 from contract.problems import FaultUnit
 from orchestrator.jobs.records import Counts, EndFile, JobFile, JobSettings
+from orchestrator.jobs.submission import submission_file
 
 # The statuses of the OpenAI Batch API.
 Status = Literal[
@@ -47,7 +48,9 @@ class Job(BaseModel):
     `name` and `metadata` are the sender's; they change nothing but where the job is found. Rates
     are per second; `eta_s` is in seconds; `accuracy` is set if every question has a key. `note` is
     the reason why the job waits. A job with damaged files has failed, and `error` names the file.
-    `note_message` and `error_message` are the same sentences with code and parameters.
+    `recognized` says what a file of another shape than ours was read as. `note_message`,
+    `error_message` and `recognized_message` are the same sentences with code and parameters.
+    `submission_file` is the name of the submission; its suffix tells the format.
     """
 
     model_config = ConfigDict(
@@ -64,6 +67,10 @@ class Job(BaseModel):
                     "name": "law, first try",
                     "metadata": {"subject": "law"},
                     "filename": "problems.jsonl",
+                    "recognized": "read as flat rows (CSV): the question is question, the options "
+                    "are A, B, C, D",
+                    "recognized_message": None,
+                    "submission_file": "submission.jsonl",
                     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                     "created_at": "2026-11-23T10:15:00.123+00:00",
                     "started_at": "2026-11-23T10:15:00.456+00:00",
@@ -91,6 +98,9 @@ class Job(BaseModel):
     name: str | None = None
     metadata: dict[str, str] = {}
     filename: str
+    recognized: str | None = None
+    recognized_message: CodedMessage | None = None
+    submission_file: str = "submission.jsonl"
     sha256: str
     created_at: str
     started_at: str | None
@@ -125,6 +135,9 @@ class Job(BaseModel):
             name=job.name,
             metadata=job.metadata,
             filename=job.filename,
+            recognized=job.recognized.statement.text if job.recognized else None,
+            recognized_message=job.recognized.statement if job.recognized else None,
+            submission_file=submission_file(job).name,
             sha256=job.sha256,
             created_at=job.created_at,
             started_at=started_at,

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from email.message import Message
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
@@ -23,6 +24,7 @@ from pydantic import BaseModel, ValidationError
 from contract import FileFault
 from orchestrator.api.schemas import Deleted, Job, JobList, Model
 from orchestrator.jobs.comparison import JobComparison
+from orchestrator.jobs.files import replacing
 from orchestrator.jobs.report import Report
 from orchestrator.proxies import proxy_fault, proxy_options
 from orchestrator.replies import retry_after_s
@@ -123,6 +125,17 @@ class Client:
         with self._stream(f"{_path(job_id)}/{what}") as reply:
             for piece in reply.iter_bytes():
                 target.write(piece)
+
+    def save(self, job_id: str, what: str, folder: Path) -> Path:
+        """Write one of a job's files into a folder, under the name that the API gives it."""
+        with self._stream(f"{_path(job_id)}/{what}") as reply:
+            told = Message()
+            told["content-disposition"] = reply.headers.get("content-disposition", "")
+            path = folder / (Path(told.get_filename() or "").name or f"{job_id}-{what}")
+            with replacing(path) as file:
+                for piece in reply.iter_bytes():
+                    file.write(piece)
+        return path
 
     def compare(self, first: str, second: str) -> JobComparison:
         found = self._call("GET", f"{_path(first)}/comparison", params={"to": second})

@@ -30,13 +30,7 @@ from orchestrator.cli.display import (
     model_table,
     report_view,
 )
-from orchestrator.cli.job_options import (
-    NO_OPTIONS,
-    JobOptions,
-    further,
-    pairs_as_json,
-    with_job_settings,
-)
+from orchestrator.cli.job_options import NO_FIELDS, FormFields, bare_name, further, with_form_fields
 from orchestrator.cli.local_commands import local_app
 from orchestrator.jobs.files import replacing
 
@@ -72,6 +66,7 @@ class Download(StrEnum):
     answers = "answers"
     errors = "errors"
     report = "report"
+    file = "file"
 
 
 JobId = Annotated[str, typer.Argument(help="the job's id, job_...")]
@@ -94,10 +89,10 @@ def connect(
 
 
 @app.command()
-@with_job_settings
+@with_form_fields
 def submit(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="the problem file (JSONL)")],
+    file: Annotated[Path, typer.Argument(help="a file with questions: JSON, CSV, Parquet ...")],
     wait: Annotated[
         bool, typer.Option("--wait", help="follow the job and save its submission at the end")
     ] = False,
@@ -107,22 +102,18 @@ def submit(
     save: Annotated[
         Path | None, typer.Option("--out", help="the file that --wait saves the submission in")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="what the job is called in lists")] = None,
-    metadata: Annotated[
-        list[str] | None, typer.Option(help="a pair key=value to find the job by; repeatable")
-    ] = None,
     as_json: JsonOption = False,
-    settings: JobOptions = NO_OPTIONS,
+    form: FormFields = NO_FIELDS,
 ) -> None:
-    """Post a problem file and print the job's id."""
+    """Post a file with questions and print the job's id."""
     target = _target(context, as_json)
-    form = {**settings, "name": name, "metadata": pairs_as_json(metadata or [])}
     with target.client() as client:
         job = client.submit(file, form, idempotency_key)
+        if job.recognized:
+            err.print(job.recognized, markup=False, soft_wrap=True)
         err.print(f"{job.request_counts.total} questions accepted")
         if wait:
-            save = save or Path(f"{file.stem}.submission.jsonl")
-            _wait(target, client, job, save)
+            _wait(target, client, job, save or Path(f"{bare_name(file)}.{job.submission_file}"))
         elif as_json:
             print(job.model_dump_json())
         else:
@@ -232,13 +223,17 @@ def download(
     job: JobId,
     what: Annotated[Download, typer.Option(help="the file to fetch")] = Download.submission,
     save: Annotated[
-        Path | None, typer.Option("--out", help="the file to save it in; default: standard output")
+        Path | None,
+        typer.Option("--out", help="the file to save it in, or a folder; default: standard output"),
     ] = None,
 ) -> None:
-    """Fetch a job's submission, answers, errors or report."""
+    """Fetch a job's submission, answers, errors or report, or the file that was posted."""
     with _target(context).client() as client:
         if save is None:
             client.download(job, what, sys.stdout.buffer)
+        elif save.is_dir():
+            path = client.save(job, what, save)
+            err.print(f"saved: {path}", markup=False, soft_wrap=True)
         else:
             with replacing(save) as file:
                 client.download(job, what, file)

@@ -107,6 +107,7 @@ def job_table(job: Job) -> Table:
         "name": job.name,
         "metadata": pairs(job.metadata),
         "file": job.filename,
+        "shape": job.recognized,
         "questions": f"{counts.completed} answered, {counts.failed} failed, of {counts.total}",
         "samples": f"{job.samples.drawn} drawn, {job.samples.saved} saved by stopping early",
         "agreement": None if job.agreement is None else f"{job.agreement:.1%}",
@@ -171,6 +172,7 @@ def report_view(report: Report) -> RenderableType:
         "name": report.provenance.name,
         "metadata": pairs(report.provenance.metadata),
         "file": report.provenance.filename,
+        "shape": report.provenance.read_as.text if report.provenance.read_as else None,
         "questions": f"{report.answered} answered, {report.failed} failed, of {report.questions} "
         f"in {report.problems} problems",
         "accuracy": percent(report.accuracy) if report.accuracy else None,

@@ -1,4 +1,4 @@
-"""The options of `quorum submit`, one per job setting, and pairs given on the command line."""
+"""The options of `quorum submit`, one per field of the form, and words of the command line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import inspect
 import shlex
 import types
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
@@ -14,31 +15,49 @@ import typer
 from contract import write_json
 from orchestrator.jobs.records import JobSettings
 
-JobOptions = Mapping[str, Any]
-NO_OPTIONS: JobOptions = types.MappingProxyType({})
+FormFields = Mapping[str, Any]
+NO_FIELDS: FormFields = types.MappingProxyType({})
+# The further fields of the form, with the options that they are made of.
+FURTHER = {
+    "name": Annotated[str | None, typer.Option(help="what the job is called in lists")],
+    "metadata": Annotated[
+        list[str] | None, typer.Option(help="a pair key=value to find the job by; repeatable")
+    ],
+    "shape": Annotated[
+        str | None, typer.Option(help="what the file's records are, if that is not recognized")
+    ],
+    "encoding": Annotated[str | None, typer.Option(help="the file's encoding, if it is not UTF-8")],
+    "columns": Annotated[
+        list[str] | None,
+        typer.Option("--map", help="a column for a part, as in question=Stem; repeatable"),
+    ],
+    "index_base": Annotated[
+        int | None,
+        typer.Option(min=0, max=1, help="the number of the first option, if answers are numbers"),
+    ],
+}
 
 
-def with_job_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the settings to a command as options. The command gets the given ones in `settings`."""
+def with_form_fields(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the form's fields to a command as options. The command gets the given ones in `form`."""
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        settings = {name: given.pop(name) for name in JobSettings.model_fields}
-        chosen = {name: value for name, value in settings.items() if value is not None}
-        command(**given, settings=chosen)
+        form = {name: given.pop(name) for name in (*JobSettings.model_fields, *FURTHER)}
+        form["metadata"] = pairs_as_json(form["metadata"] or ())
+        form["columns"] = " ".join(form["columns"] or ()) or None
+        chosen = {name: value for name, value in form.items() if value is not None}
+        command(**given, form=chosen)
 
     signature = inspect.signature(command, eval_str=True)
-    own = [found for name, found in signature.parameters.items() if name != "settings"]
-    options = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                _kind(field.annotation) | None, typer.Option(help=field.description)
-            ],
-        )
+    own = [found for name, found in signature.parameters.items() if name != "form"]
+    kinds = {
+        name: Annotated[_kind(field.annotation) | None, typer.Option(help=field.description)]
         for name, field in JobSettings.model_fields.items()
+    }
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in (FURTHER | kinds).items()
     ]
     named = [found.replace(kind=inspect.Parameter.KEYWORD_ONLY) for found in own]
     run.__signature__ = signature.replace(parameters=[*named, *options])  # type: ignore[attr-defined]
@@ -79,3 +98,8 @@ def further(filters: Mapping[str, str | Sequence[str]], last: str) -> str:
         for one in [value] if isinstance(value, str) else value:
             words += [f"--{name}", one] if one else []
     return shlex.join([*words, "--after", last])
+
+
+def bare_name(file: Path) -> str:
+    """A file's name without its suffix, and without that of its packing."""
+    return Path(file.name.removesuffix(".gz").removesuffix(".zst")).stem

@@ -91,7 +91,7 @@ def rq_id(job_id: str, shard: int) -> str:
 def finish_alone(connection: Redis, store: JobStore, job: JobFile) -> None:
     """Finish a job unless another process is finishing it. Doing it twice only costs time."""
     key = lease_key(job.id, "finish")
-    with hold_at_once(connection, key, store.posted(job.id)) as is_ours:
+    with hold_at_once(connection, key, store.rows(job.id)) as is_ours:
         if is_ours:
             finish(store, job)
 
@@ -151,7 +151,7 @@ class Scheduler:
         if not open_shards:
             # the last shard's worker finishes the job; if it died, another run of that shard does
             finishing = lease_key(job.id, "finish")
-            if holder_of(self.connection, finishing, self._store.posted(job.id)) is Held.ALIVE:
+            if holder_of(self.connection, finishing, self._store.rows(job.id)) is Held.ALIVE:
                 return 0
             open_shards = [len(job.shards) - 1]
         stalled = self._stalled(job, open_shards, seen if seen is not None else {})

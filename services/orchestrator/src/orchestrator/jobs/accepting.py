@@ -1,18 +1,61 @@
-"""Copies a posted file, checks it and cuts it into shards. The whole file is never in memory."""
+"""Takes a posted file in: copies it, makes our rows of it, checks them and cuts them into shards.
+The whole file is never in memory.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import math
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from contract import iter_problems
+from contract import ProblemFileError, iter_problems
+from contract.files.converting import Recognized, convert
 from contract.files.jsonl import read_lines
+from contract.files.shapes import Reading
+from orchestrator.errors import InvalidFileError
+from orchestrator.jobs.reading import POSTED_FILE, ROWS_FILE
 from orchestrator.jobs.records import ShardPlace
 
 # A worker needs about as long to take up a smaller shard as to answer it.
 FEWEST_QUESTIONS = 25
+
+
+class Taken(NamedTuple):
+    """A file that was taken in. `recognized` is None if it holds our own rows, and so is kept as
+    `ROWS_FILE` alone. `labelled`: every question has a key.
+    """
+
+    sha256: str
+    recognized: Recognized | None
+    shards: list[ShardPlace]
+    labelled: bool
+
+
+def take_in(
+    file: BinaryIO,
+    folder: Path,
+    reading: Reading,
+    *,
+    most_bytes: int,
+    shard_questions: int,
+    workers: int,
+) -> Taken:
+    """Write `file` and its rows into a job's folder. It may unpack to `most_bytes`.
+
+    Raises:
+        InvalidFileError: the file has faults. Each names a line or row of the file as posted.
+    """
+    posted, rows = folder / POSTED_FILE, folder / ROWS_FILE
+    sha256 = copy_hashed(file, posted)
+    try:
+        recognized = convert(posted, rows, reading, most_bytes=most_bytes)
+        if recognized is None:
+            posted.rename(rows)
+        shards, labelled = cut_into_shards(rows, shard_questions, workers)
+    except ProblemFileError as error:
+        raise InvalidFileError(error) from error
+    return Taken(sha256, recognized, shards, labelled)
 
 
 def copy_hashed(source: BinaryIO, target: Path) -> str:

@@ -12,12 +12,18 @@ from typing import Any, Literal
 
 import structlog
 
-from contract import Problem, Sentence, coded, write_json
+from contract import Sentence, coded
 from orchestrator.jobs.asked import all_asked
 from orchestrator.jobs.counting import Counting
 from orchestrator.jobs.records import Answer, Counts, EndFile, JobFile
 from orchestrator.jobs.report import Report, ReportBuilder
 from orchestrator.jobs.store import JobStore, now
+from orchestrator.jobs.submission import (
+    SubmissionWriter,
+    json_line,
+    submission_fault,
+    submission_file,
+)
 
 log = structlog.get_logger("quorum")
 
@@ -73,7 +79,8 @@ def _status(store: JobStore, job: JobFile) -> tuple[EndStatus, Sentence | None]:
     done = [store.done_counts(job.id, shard) or Counts() for shard in range(len(job.shards))]
     failed = sum(counts.failed for counts in done)
     if not failed or job.settings.allow_partial:
-        return "completed", None
+        fault = submission_fault(store, job)
+        return ("failed", fault) if fault else ("completed", None)
     return "failed", Sentence(
         "questions-without-answer",
         "{failed} of {total} questions have no answer; errors.jsonl says why",
@@ -100,11 +107,11 @@ def _write_results(
             files.enter_context(store.writing_result(job.id, name))
             for name in ("answers.jsonl", "errors.jsonl")
         )
-        submission_file = (
-            files.enter_context(store.writing_result(job.id, "submission.jsonl"))
-            if with_submission
-            else None
-        )
+        submission = None
+        if with_submission:
+            name = submission_file(job).name
+            file = files.enter_context(store.writing_result(job.id, name))
+            submission = SubmissionWriter(store, job, file)
         for shard in range(len(job.shards)):
             answers, counting = store.answers(job, shard), Counting()
             for problem in store.problems(job, shard):
@@ -116,12 +123,13 @@ def _write_results(
                     counting.add(answer)
                     answers_file.write(answer.model_dump_json().encode() + b"\n")
                     if answer.failed:
-                        errors_file.write(_line(error_row(answer)))
+                        errors_file.write(json_line(error_row(answer)))
                 report.add(problem, journaled)
-                if submission_file is not None:
-                    row = submission_row(problem, journaled, job.settings.submission_format)
-                    submission_file.write(_line(row))
+                if submission is not None:
+                    submission.add(problem, journaled)
             counts += counting.counts()
+        if submission is not None:
+            submission.finish()
     return counts, report.build()
 
 
@@ -134,26 +142,3 @@ def error_row(answer: Answer) -> dict[str, Any]:
         "error": answer.error,
         "error_message": message.model_dump() if message else None,
     }
-
-
-def submission_row(
-    problem: Problem, answers: list[Answer], submission_format: str
-) -> dict[str, Any]:
-    """The posted row with its answers. A question without an answer gets null, never a guess."""
-    if submission_format == "minimal":
-        questions = [{"answer": _submitted(answer)} for answer in answers]
-        return {"id": problem.row["id"], "questions": questions}
-    pairs = zip(problem.row["questions"], answers, strict=True)
-    questions = [{**question, "answer": _submitted(answer)} for question, answer in pairs]
-    return {**problem.row, "questions": questions}
-
-
-def _submitted(answer: Answer) -> str | list[str] | None:
-    """A list of labels if the job asked for all right options."""
-    if answer.answer is None or not answer.multiple:
-        return answer.answer
-    return [*answer.answer]
-
-
-def _line(row: dict[str, Any]) -> bytes:
-    return write_json(row).encode() + b"\n"

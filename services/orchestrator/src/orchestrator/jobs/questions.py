@@ -152,7 +152,7 @@ class QuestionIndex:
         self._offsets = [0] * len(self.job.shards)
         self._searches: OrderedDict[str, frozenset[int]] = OrderedDict()
         self._entries: list[_Entry] = []
-        with self.store.posted(self.job.id).open("rb") as file:
+        with self.store.rows(self.job.id).open("rb") as file:
             for problem in iter_problems(read_lines(file)):
                 for index, question in enumerate(problem.questions):
                     entry = _Entry(
@@ -224,7 +224,7 @@ class QuestionIndex:
 
     def _search(self, text: str) -> Iterator[int]:
         entries = iter(self._entries)
-        with self.store.posted(self.job.id).open("rb") as file:
+        with self.store.rows(self.job.id).open("rb") as file:
             for problem in iter_problems(file):
                 of_all = text in f"{problem.id}\n{problem.text}".casefold()
                 for question in problem.questions:
@@ -250,7 +250,7 @@ class QuestionIndex:
         if not 0 <= position < len(self._entries):
             raise QuestionNotFoundError(position, len(self._entries))
         entry = self._entries[position]
-        with self.store.posted(self.job.id).open("rb") as file:
+        with self.store.rows(self.job.id).open("rb") as file:
             file.seek(entry.line_offset)
             problem = next(iter_problems(islice(file, 1), first_line=entry.line))
         question = problem.questions[entry.index]

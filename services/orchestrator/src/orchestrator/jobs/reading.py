@@ -19,6 +19,10 @@ from orchestrator.jobs.records import Answer, Counts, Drawn, EndFile, JobFile, S
 log = logging.getLogger("quorum")
 
 JOB_ID_PATTERN = r"^job_[0-9]{17}_[0-9a-f]{8}$"
+# Our own rows. They are the posted file itself if that holds such rows, and made of it if not.
+ROWS_FILE = "problems.jsonl"
+# The posted file, byte for byte, if it is of another shape.
+POSTED_FILE = "posted"
 _JOB_ID = re.compile(JOB_ID_PATTERN)
 _MISSING = Sentence("file-missing", "is missing")
 
@@ -92,19 +96,30 @@ class JobReader:
         self.started(job_id)
         if self.end(job_id) is None:
             self.pinned(job_id)
-            posted = self.posted(job_id)
-            if not posted.is_file():
-                raise JobDamagedError(posted, _MISSING)
+            for path in (self.posted(job), self.rows(job_id)):
+                if not path.is_file():
+                    raise JobDamagedError(path, _MISSING)
         return job
 
-    def posted(self, job_id: str) -> Path:
-        """The posted file, byte for byte."""
-        return self.directory(job_id) / "problems.jsonl"
+    def rows(self, job_id: str) -> Path:
+        """The file of the job's problems, in our own rows."""
+        return self.directory(job_id) / ROWS_FILE
+
+    def posted(self, job: JobFile) -> Path:
+        """The posted file, byte for byte.
+
+        Raises:
+            JobNotFoundError, JobDamagedError: it is not there.
+        """
+        path = self.directory(job.id) / (POSTED_FILE if job.recognized else ROWS_FILE)
+        if not path.is_file():
+            raise JobDamagedError(path, _MISSING)
+        return path
 
     def problems(self, job: JobFile, shard: int) -> list[Problem]:
         """The problems of one shard, in the file's order."""
         place = job.shards[shard]
-        with self.posted(job.id).open("rb") as file:
+        with self.rows(job.id).open("rb") as file:
             file.seek(place.offset)
             return list(
                 islice(

@@ -11,11 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from typing_extensions import TypedDict  # pydantic requires this one on Python 3.11
 
 from contract import CodedMessage
+from contract.files.converting import Recognized
+from contract.files.shapes import Reading
 from orchestrator.jobs.scoring import is_right
 
 Flag = Literal["tie", "early_stop", "resampled", "forced", "unpermuted", "cut", "one_label"]
 Priority = Literal["high", "normal", "low"]
+SubmissionFormat = Literal["full", "minimal", "csv", "posted"]
 Weighing = Literal["plurality", "weighted"]
+AS_IT_IS = Reading()
 MAIN_VOTER = "main"
 
 
@@ -55,10 +59,20 @@ class JobSettings(_Frozen):
     )
     multiple: bool = Field(False, description="ask for all right options; the vote is over sets")
     priority: Priority = Field("normal", description="high, normal or low")
-    submission_format: Literal["full", "minimal"] = Field("full", description="full or minimal")
+    submission_format: SubmissionFormat = Field(
+        "full", description="full, minimal, csv or posted (the posted file with answers in it)"
+    )
     allow_partial: bool = Field(
         False, description="make a submission also when questions have no answer"
     )
+
+
+class Particulars(_Frozen):
+    """What a sender tells of a file, besides the settings: how to read it, and the job's name."""
+
+    name: str | None = None
+    metadata: dict[str, str] = {}
+    reading: Reading = AS_IT_IS
 
 
 class ShardPlace(_Frozen):
@@ -71,8 +85,11 @@ class ShardPlace(_Frozen):
 
 
 class JobFile(_Frozen):
-    """job.json: written once, when the job is accepted. Earlier versions wrote no `name` and no
-    `metadata`.
+    """job.json: written once, when the job is accepted.
+
+    `sha256` is that of the posted file. `reading` is how its sender wanted it to be read,
+    `recognized` what it was read as; None for our own rows. Earlier versions wrote neither, and no
+    `name` and `metadata`.
     """
 
     id: str
@@ -86,6 +103,8 @@ class JobFile(_Frozen):
     settings: JobSettings
     name: str | None = None
     metadata: dict[str, str] = {}
+    reading: Reading = AS_IT_IS
+    recognized: Recognized | None = None
     idempotency_key: str | None = None
 
 

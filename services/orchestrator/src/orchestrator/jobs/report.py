@@ -79,14 +79,16 @@ class MissedProblem(BaseModel):
 
 
 class Provenance(BaseModel):
-    """The origin of the answers: the job's name and metadata, the file's digest, the settings, and
-    start.json with model and versions. Reports of earlier versions lack name and metadata.
+    """The origin of the answers: the job's name and metadata, the file's digest and what it was
+    read as, the settings, and start.json with model and versions. Reports of earlier versions lack
+    the name, the metadata and `read_as`.
     """
 
     name: str | None = None
     metadata: dict[str, str] = {}
     filename: str
     sha256: str
+    read_as: CodedMessage | None = None
     settings: JobSettings
     start: StartFile | None
 
@@ -285,6 +287,7 @@ class ReportBuilder:
                 metadata=job.metadata,
                 filename=job.filename,
                 sha256=job.sha256,
+                read_as=job.recognized.statement if job.recognized else None,
                 settings=job.settings,
                 start=self._start,
             ),

@@ -1,13 +1,14 @@
 """The job directories. Each holds all data of a job, and is enough to move it to another machine.
 
-jobs/<id>/problems.jsonl   the posted file, byte for byte
+jobs/<id>/problems.jsonl   its problems in our own rows; the posted file, if that holds such rows
+          posted           the posted file, byte for byte, if it is of another shape
           job.json         its settings, and the position of each shard's problems in the file
           contract.json, start.json   its model, sampling values and versions, once it has started
           shards/0000.jsonl ...       one journal of answers and open votes per shard
           shards/0000.done ...        a shard's counts, once all of its questions are journaled
           cancel           the request to cancel it
-          answers.jsonl, errors.jsonl, submission.jsonl, report.json, end.json   at the end,
-                           end.json last
+          answers.jsonl, errors.jsonl, submission.jsonl (or another suffix, by its format),
+          report.json, end.json   at the end, end.json last
 """
 
 from __future__ import annotations
@@ -17,28 +18,26 @@ import logging
 import secrets
 import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import BinaryIO
 
 from contract import (
     CONTRACT_FILE,
     Contract,
-    ProblemFileError,
     Sentence,
 )
+from contract.files.filling import FILLING
 from contract.published import sync
 from orchestrator.errors import (
-    InvalidFileError,
     JobDamagedError,
     JobNotFoundError,
     KeyReusedError,
     StateError,
 )
-from orchestrator.jobs.accepting import copy_hashed, cut_into_shards
+from orchestrator.jobs.accepting import Taken, take_in
 from orchestrator.jobs.files import replacing, write_atomically, write_once
 from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import (
@@ -47,13 +46,17 @@ from orchestrator.jobs.records import (
     EndFile,
     JobFile,
     JobSettings,
+    Particulars,
     StartFile,
 )
 
 log = logging.getLogger("quorum")
 
-NO_METADATA: Mapping[str, str] = MappingProxyType({})
-RESULTS = ("answers.jsonl", "errors.jsonl", "submission.jsonl", "report.json")
+NOTHING_TOLD = Particulars()
+# What a file may unpack to; MAX_UPLOAD_MIB's default.
+MOST_BYTES = 200 << 20
+# The results. Those of a submission have a suffix by its format (`submission`).
+RESULTS = ("answers.jsonl", "errors.jsonl", "submission.*", "report.json")
 
 
 def now() -> str:
@@ -78,10 +81,10 @@ class JobStore(JobReader):
         settings: JobSettings,
         shard_questions: int,
         idempotency_key: str | None = None,
+        particulars: Particulars = NOTHING_TOLD,
         *,
-        name: str | None = None,
-        metadata: Mapping[str, str] = NO_METADATA,
         workers: int = 1,
+        most_bytes: int = MOST_BYTES,
     ) -> tuple[JobFile, bool]:
         """Accept a problem file as a new job. The job appears complete or not at all.
 
@@ -91,33 +94,22 @@ class JobStore(JobReader):
 
         Raises:
             InvalidFileError: the file has faults; nothing is kept.
-            KeyReusedError: the idempotency key was used before with another file, name, metadata or
-                settings.
+            KeyReusedError: the idempotency key was used before with something else.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%d%H%M%S%f")[:17]
         job_id = f"job_{stamp}_{secrets.token_hex(4)}"
         new = self._jobs / f".new-{job_id}"
         (new / "shards").mkdir(parents=True)
         try:
-            sha256 = copy_hashed(file, new / "problems.jsonl")
-            try:
-                shards, labelled = cut_into_shards(new / "problems.jsonl", shard_questions, workers)
-            except ProblemFileError as error:
-                raise InvalidFileError(error) from error
-            job = JobFile(
-                id=job_id,
-                created_at=now(),
-                filename=filename,
-                sha256=sha256,
-                problems=sum(shard.problems for shard in shards),
-                questions=sum(shard.questions for shard in shards),
-                labelled=labelled,
-                shards=tuple(shards),
-                settings=settings,
-                name=name,
-                metadata=dict(metadata),
-                idempotency_key=idempotency_key,
+            taken = take_in(
+                file,
+                new,
+                particulars.reading,
+                most_bytes=most_bytes,
+                shard_questions=shard_questions,
+                workers=workers,
             )
+            job = _job_file(job_id, filename, settings, idempotency_key, particulars, taken)
             write_atomically(new / "job.json", job.model_dump_json(indent=2).encode())
             earlier = self._put_in_place(job, new)
             return earlier or job, earlier is None
@@ -145,12 +137,12 @@ class JobStore(JobReader):
             earlier = self.load(self._key_file(job.idempotency_key).read_text())
         except (FileNotFoundError, JobNotFoundError):  # no such key, or its job was deleted
             return None
-        if _posted(earlier) != _posted(job):
+        if _sent(earlier) != _sent(job):
             raise KeyReusedError(
                 Sentence(
                     "key-reused",
-                    "the Idempotency-Key was used for {job}, with another file, name, metadata or "
-                    "settings",
+                    "the Idempotency-Key was used for {job}, with another file, name, metadata, "
+                    "reading or settings",
                     job=earlier.id,
                 )
             )
@@ -199,7 +191,7 @@ class JobStore(JobReader):
             write_atomically(self.directory(job_id) / "start.json", data)
 
     def writing_result(self, job_id: str, name: str) -> AbstractContextManager[BinaryIO]:
-        """Yield a file to write one of `RESULTS` in pieces. It appears complete if the body
+        """Yield a file to write a result in pieces. It appears complete if the body
         succeeds.
         """
         return replacing(self.directory(job_id) / name)
@@ -220,6 +212,8 @@ class JobStore(JobReader):
         for pattern in (*(f".{name}.*" for name in written_once), "shards/.*.done.*"):
             for path in directory.glob(pattern):
                 path.unlink(missing_ok=True)
+        for path in directory.glob(f"{FILLING}*"):
+            shutil.rmtree(path, ignore_errors=True)
         write_atomically(directory / "end.json", status.model_dump_json().encode())
 
     def cancel(self, job_id: str) -> None:
@@ -276,8 +270,9 @@ class JobStore(JobReader):
                 )
                 self.mark_open(job_id, shard)
                 write_atomically(self.journal(job_id, shard), lines)
-        for name in (*RESULTS, "cancel", "end.json"):
-            (directory / name).unlink(missing_ok=True)
+        results = [path for name in RESULTS for path in directory.glob(name)]
+        for path in (*results, directory / "cancel", directory / "end.json"):
+            path.unlink(missing_ok=True)
         sync(directory)
 
     def delete(self, job_id: str) -> None:
@@ -304,6 +299,32 @@ class JobStore(JobReader):
         return False
 
 
-def _posted(job: JobFile) -> tuple[object, ...]:
-    """What a client posts. A repeated post must have the same."""
-    return job.sha256, job.name, job.metadata, job.settings
+def _job_file(
+    job_id: str,
+    filename: str,
+    settings: JobSettings,
+    idempotency_key: str | None,
+    told: Particulars,
+    taken: Taken,
+) -> JobFile:
+    return JobFile(
+        id=job_id,
+        created_at=now(),
+        filename=filename,
+        sha256=taken.sha256,
+        problems=sum(shard.problems for shard in taken.shards),
+        questions=sum(shard.questions for shard in taken.shards),
+        labelled=taken.labelled,
+        shards=tuple(taken.shards),
+        settings=settings,
+        name=told.name,
+        metadata=told.metadata,
+        reading=told.reading,
+        recognized=taken.recognized,
+        idempotency_key=idempotency_key,
+    )
+
+
+def _sent(job: JobFile) -> tuple[object, ...]:
+    """What a sender chose. A repeated post must have the same."""
+    return job.sha256, job.reading, job.name, job.metadata, job.settings

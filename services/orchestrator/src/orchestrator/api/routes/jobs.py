@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 from unicodedata import category
@@ -14,14 +15,16 @@ from pydantic import Field
 from contract import Sentence
 from orchestrator.api.access import ServiceDep, guarded_router, problems
 from orchestrator.api.events import event_id, progress_events
-from orchestrator.api.forms import job_metadata, job_name, job_settings
+from orchestrator.api.forms import job_settings, particulars
 from orchestrator.api.parameters import TEXT
 from orchestrator.api.schemas import ENDED, Deleted, Job, JobList, Status
+from orchestrator.api.service import Service
 from orchestrator.errors import InvalidRequestError, shortened
 from orchestrator.jobs.listing import Filters
-from orchestrator.jobs.reading import JOB_ID_PATTERN
-from orchestrator.jobs.records import JobSettings
+from orchestrator.jobs.reading import JOB_ID_PATTERN, ROWS_FILE
+from orchestrator.jobs.records import JobSettings, Particulars
 from orchestrator.jobs.report import Report
+from orchestrator.jobs.submission import submission_file
 
 MAX_KEY_LENGTH = 255
 LONGEST_FILENAME = 255
@@ -29,6 +32,7 @@ LONGEST_FILTER = 600
 log = structlog.get_logger("quorum")
 
 EVENTS = "text/event-stream"
+PARTIAL: dict[int | str, dict[str, Any]] = {206: {"description": "The range that was asked for"}}
 
 router = guarded_router()
 
@@ -37,8 +41,7 @@ router = guarded_router()
 def post_job(
     file: UploadFile,
     chosen: Annotated[JobSettings, Depends(job_settings)],
-    name: Annotated[str | None, Depends(job_name)],
-    metadata: Annotated[dict[str, str], Depends(job_metadata)],
+    told: Annotated[Particulars, Depends(particulars)],
     service: ServiceDep,
     response: Response,
     idempotency_key: Annotated[
@@ -47,14 +50,14 @@ def post_job(
             min_length=1,
             max_length=MAX_KEY_LENGTH,
             pattern="^[ -~]*$",
-            description="the same key, file, name, metadata and settings give the job that is "
-            "there already",
+            description="the same key, file and form fields give the job that is there already",
         ),
     ] = None,
 ) -> Job:
-    """Accept a problem file as a new job.
+    """Accept a file with questions as a new job.
 
-    The whole file is checked first. A file with faults creates no job.
+    The whole file is checked first. A file with faults creates no job. A file of another shape than
+    our own rows is converted; `recognized` says what it was read as.
     """
     job, is_new = service.store.create(
         file.file,
@@ -62,9 +65,9 @@ def post_job(
         chosen,
         service.settings.shard_questions,
         idempotency_key,
-        name=name,
-        metadata=metadata,
+        told,
         workers=max(service.work.workers, 1),
+        most_bytes=service.settings.max_upload_mib << 20,
     )
     if is_new:
         log.info("job accepted", job=job.id, questions=job.questions, filename=job.filename)
@@ -170,10 +173,39 @@ def delete_job(job_id: str, service: ServiceDep) -> Deleted:
     return Deleted(id=job_id)
 
 
+@router.get(
+    "/jobs/{job_id}/file",
+    response_class=FileResponse,
+    responses={**problems(404, 416), **PARTIAL},
+)
+def get_file(job_id: str, service: ServiceDep) -> FileResponse:
+    """The posted file, byte for byte, under its own name."""
+    job = service.store.load(job_id)
+    name = re.split(r"[/\\]", job.filename)[-1] or ROWS_FILE
+    # never its own type: a browser must not show what somebody posted as a page of ours
+    return FileResponse(
+        service.store.posted(job), media_type="application/octet-stream", filename=name
+    )
+
+
+@router.get(
+    "/jobs/{job_id}/submission",
+    response_class=FileResponse,
+    responses={**problems(404, 409, 416), **PARTIAL},
+)
+def get_submission(job_id: str, service: ServiceDep) -> FileResponse:
+    """The questions with their answers, in the format that the job was posted with."""
+    return _result(job_id, service, *submission_file(service.store.load(job_id)))
+
+
+def _result(job_id: str, service: Service, name: str, media_type: str) -> FileResponse:
+    path = service.views.result(job_id, name)
+    return FileResponse(path, media_type=media_type, filename=f"{job_id}-{name}")
+
+
 def _add_download(what: str, name: str, media_type: str, summary: str) -> None:
     def get(job_id: str, service: ServiceDep) -> FileResponse:
-        path = service.views.result(job_id, name)
-        return FileResponse(path, media_type=media_type, filename=f"{job_id}-{name}")
+        return _result(job_id, service, name, media_type)
 
     endpoint: Callable[..., FileResponse] = get
     router.add_api_route(
@@ -184,14 +216,13 @@ def _add_download(what: str, name: str, media_type: str, summary: str) -> None:
         response_class=FileResponse,
         responses={
             **problems(404, 409, 416),
-            206: {"description": "The range that was asked for"},
+            **PARTIAL,
             **({200: {"model": Report}} if what == "report" else {}),
         },
     )
 
 
 JSONL = "application/jsonl"
-_add_download("submission", "submission.jsonl", JSONL, "The rows as posted, each answered.")
 _add_download(
     "answers",
     "answers.jsonl",

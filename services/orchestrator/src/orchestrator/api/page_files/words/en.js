@@ -75,6 +75,8 @@ export const en = {
   "setting.submission_format.why": "what the result's rows hold",
   "setting.full": "rows as posted, answered",
   "setting.minimal": "ids and answers",
+  "setting.csv": "one row a question (CSV)",
+  "setting.posted": "the posted file with answers",
   "setting.early_stop": "Stop early",
   "setting.early_stop.why": "once no sample left could change the answer",
   "setting.permute_options": "Permute options",

@@ -75,6 +75,8 @@ export const zh = {
   "setting.submission_format.why": "结果每行包含的内容",
   "setting.full": "原有各行加答案",
   "setting.minimal": "仅编号和答案",
+  "setting.csv": "每题一行（CSV）",
+  "setting.posted": "填好答案的原文件",
   "setting.early_stop": "提前停止",
   "setting.early_stop.why": "当剩余样本不可能改变答案时",
   "setting.permute_options": "打乱选项",
