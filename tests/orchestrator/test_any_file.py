@@ -49,7 +49,7 @@ def parquet_of(folder: Path, rows: Sequence[dict[str, Any]]) -> bytes:
 def parquet_rows(folder: Path, data: bytes) -> list[dict[str, Any]]:
     table = folder / "read.parquet"
     table.write_bytes(data)
-    found = duckdb.sql(f"SELECT * FROM read_parquet('{table}')")
+    found = duckdb.read_parquet(str(table))
     return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
 
 

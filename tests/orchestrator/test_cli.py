@@ -120,7 +120,7 @@ def test_jobs_are_found_by_what_they_were_called(quorum: Quorum) -> None:
 def test_a_csv_file_is_posted_and_comes_back_as_one(quorum: Quorum, bench: Bench) -> None:
     table = "Stem,A,B,Right One\none?,x,y,A\ntwo?,x,y,B\n"
     (quorum.folder / "mmlu.csv").write_text(table)
-    mapped = ("--map", "question=Stem", "--map", "answer=Right One")
+    mapped = ("--map", "question=Stem", "answer=Right One")
     bench.start_worker()
     posted = quorum("submit", "mmlu.csv", *mapped, "--submission-format", "csv", "--wait")
     assert "read as flat rows (CSV)" in posted.stderr
@@ -141,6 +141,8 @@ def test_a_csv_file_is_posted_and_comes_back_as_one(quorum: Quorum, bench: Bench
     }
     refused = quorum("submit", "mmlu.csv", "--shape", "arc", code=REFUSED)
     assert "arc" in refused.stderr
+    wrong = quorum("submit", "mmlu.csv", "more.csv", code=WRONG_USE)
+    assert "'more.csv' is no NAME=COLUMN" in wrong.stderr
 
 
 def test_the_model_is_named(quorum: Quorum) -> None:

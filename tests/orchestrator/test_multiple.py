@@ -17,11 +17,11 @@ from contract.multiple import MULTIPLE_PROMPT
 from orchestrator.coordination.metering import Meter
 from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.comparison import Verdict, compare_jobs
-from orchestrator.jobs.finishing import submission_row
 from orchestrator.jobs.questions import QuestionReader
 from orchestrator.jobs.records import Answer, JobSettings, StartFile
 from orchestrator.jobs.report import Report
 from orchestrator.jobs.scoring import AS_SETS, KeySums, is_right
+from orchestrator.jobs.submission import submission_row
 from orchestrator.model import ServedModel, find_model
 from orchestrator.replies import Completion
 from orchestrator.settings import Settings

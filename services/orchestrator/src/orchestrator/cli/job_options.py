@@ -19,6 +19,10 @@ FormFields = Mapping[str, Any]
 NO_FIELDS: FormFields = types.MappingProxyType({})
 # The further fields of the form, with the options that they are made of.
 FURTHER = {
+    "more": Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=COLUMN]...", help="more columns for --map"),
+    ],
     "name": Annotated[str | None, typer.Option(help="what the job is called in lists")],
     "metadata": Annotated[
         list[str] | None, typer.Option(help="a pair key=value to find the job by; repeatable")
@@ -29,7 +33,11 @@ FURTHER = {
     "encoding": Annotated[str | None, typer.Option(help="the file's encoding, if it is not UTF-8")],
     "columns": Annotated[
         list[str] | None,
-        typer.Option("--map", help="a column for a part, as in question=Stem; repeatable"),
+        typer.Option(
+            "--map",
+            metavar="NAME=COLUMN",
+            help="a column that holds question, options, A, B, answer, problem, id or analysis",
+        ),
     ],
     "index_base": Annotated[
         int | None,
@@ -45,7 +53,7 @@ def with_form_fields(command: Callable[..., None]) -> Callable[..., None]:
     def run(**given: Any) -> None:
         form = {name: given.pop(name) for name in (*JobSettings.model_fields, *FURTHER)}
         form["metadata"] = pairs_as_json(form["metadata"] or ())
-        form["columns"] = " ".join(form["columns"] or ()) or None
+        form["columns"] = _columns(form["columns"] or (), form.pop("more") or ())
         chosen = {name: value for name, value in form.items() if value is not None}
         command(**given, form=chosen)
 
@@ -89,6 +97,20 @@ def pairs_as_json(given: Sequence[str]) -> str | None:
             raise typer.BadParameter(f"{key!r} is given twice", param_hint="--metadata")
         pairs[key] = value
     return write_json(pairs) if pairs else None
+
+
+def _columns(mapped: Sequence[str], more: Sequence[str]) -> str | None:
+    """The words of --map, of which some may follow without it, as the form field.
+
+    Raises:
+        typer.BadParameter: a word is no pair.
+    """
+    for word in (*mapped, *more):
+        if "=" not in word:
+            raise typer.BadParameter(
+                f"{word!r} is no NAME=COLUMN, such as question=Text", param_hint="--map"
+            )
+    return " ".join((*mapped, *more)) or None
 
 
 def further(filters: Mapping[str, str | Sequence[str]], last: str) -> str:
