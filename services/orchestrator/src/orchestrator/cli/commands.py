@@ -1,8 +1,9 @@
-"""`quorum`: post problem files, watch jobs, fetch results; and local mode.
+"""`quorum`: post problem files, watch jobs, fetch results; convert files; and local mode.
 
 Data goes to standard output, everything else to standard error. Exit codes: 0 success; 1 the job
 ended without a submission, a step of local mode failed, or doctor found the host unfit; 2 wrong
-command; 3 the API refused the request; 4 the API does not answer; 130 Ctrl-C.
+command; 3 the API refused the request, or would refuse the file; 4 the API does not answer; 130
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from orchestrator.cli.display import (
     model_table,
     report_view,
 )
+from orchestrator.cli.file_commands import check_file, convert_file
 from orchestrator.cli.job_options import NO_FIELDS, FormFields, bare_name, further, with_form_fields
 from orchestrator.cli.local_commands import local_app
 from orchestrator.jobs.files import replacing
@@ -38,6 +40,8 @@ ENDED_BADLY, REFUSED, UNREACHABLE, INTERRUPTED = 1, 3, 4, 130
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(local_app, name="local")
+app.command("convert")(convert_file)
+app.command("check")(check_file)
 
 out = Console()
 err = Console(stderr=True)

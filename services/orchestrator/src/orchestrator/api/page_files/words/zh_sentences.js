@@ -191,6 +191,7 @@ export const sentences = {
   "questions-without-answer": "{total} 题中有 {failed} 题没有答案；原因见“错误”文件",
   "ragged-row": "有 {cells} 个单元格，第一行有 {names} 个；含有 {delimiter} 的文本请加引号",
   "read-as": "按 {shape} 读取（{form}）：{how}",
+  "read-as-ours": "Quorum 自己的 JSON 行：原样读取",
   "read-from": "题目取自 {question}，选项取自 {options}",
   "record-misfit": "有 {names}；文件按 {shape} 读取，应有：{about}",
   "recovery-scan": "恢复扫描",
