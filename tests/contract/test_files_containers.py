@@ -41,6 +41,8 @@ def pretty(rows: list[dict[str, Any]]) -> bytes:
         (json_lines(FLAT).replace(b"\n", b"\r\n\r\n"), "json-lines", "JSON lines"),
         (as_json(FLAT), "json-array", "a JSON array"),
         (as_json(FLAT, 4), "json-array", "a JSON array"),
+        (b"[\n" + b",\n".join(map(as_json, FLAT)) + b"\n]\n", "json-array", "a JSON array"),
+        (b"[" + b",\n".join(map(as_json, FLAT)) + b"]", "json-array", "a JSON array"),
         (b"  \n" + pretty(FLAT), "json-objects", "JSON objects"),
         (as_json({"about": "x", "data": FLAT}), "json-object", "the list data of a JSON object"),
         (as_json({"examples": FLAT}, 2), "json-object", "the list examples of a JSON object"),

@@ -89,7 +89,9 @@ def _text_contents(path: Path) -> Contents:
 
 
 def _is_json_lines(path: Path) -> bool:
-    """True if a line near the begin is an object by itself, and is not the only one."""
+    """True if a line near the begin is an object by itself, and is not the only one. In an array
+    with a row on each line, that may be its last row.
+    """
     seen = whole = 0
     with path.open("rb") as file:
         while seen < _LINES_TRIED and (line := file.readline(MAX_LINE_BYTES)):
@@ -97,8 +99,21 @@ def _is_json_lines(path: Path) -> bool:
             if not line.strip():
                 continue
             seen += 1
+            if seen == 1 and _opens_array(line):
+                return False
             whole += line.startswith(b"{") and _is_object(line)
     return whole > 0 and seen > 1
+
+
+def _opens_array(line: bytes) -> bool:
+    """True if a line begins an array that goes on below."""
+    if not line.lstrip().startswith(b"["):
+        return False
+    try:
+        read_json(line)
+    except StrictJsonError:
+        return True
+    return False
 
 
 def _is_object(line: bytes) -> bool:

@@ -9,17 +9,12 @@ import gzip
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
 from contract.problems import refused_file
 from contract.sentences import Sentence
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 Packing = Literal["gzip", "zstd"]
 
@@ -110,8 +105,9 @@ def unpack(source: Path, target: Path, packing: Packing, most_bytes: int) -> Non
 
 
 def _pieces(source: Path, packing: Packing) -> Iterator[bytes]:
+    opened, damage = _opener(packing)
     try:
-        with source.open("rb") as packed, _opened(packed, packing) as file:
+        with source.open("rb") as packed, opened(packed) as file:
             while piece := file.read(_PIECE_BYTES):
                 yield piece
     except EOFError:
@@ -119,7 +115,7 @@ def _pieces(source: Path, packing: Packing) -> Iterator[bytes]:
             "archive-cut", "the {packing} file is cut off; send it again", packing=packing
         )
         raise refused_file(reason) from None
-    except (gzip.BadGzipFile, zlib.error, zstd.ZstdError) as error:
+    except damage as error:
         reason = Sentence(
             "archive-damaged",
             "the {packing} file is damaged ({error}); pack it again",
@@ -129,8 +125,17 @@ def _pieces(source: Path, packing: Packing) -> Iterator[bytes]:
         raise refused_file(reason) from None
 
 
-def _opened(packed: BinaryIO, packing: Packing) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(packed) if packing == "gzip" else zstd.open(packed))
+def _opener(
+    packing: Packing,
+) -> tuple[Callable[[BinaryIO], BinaryIO], tuple[type[Exception], ...]]:
+    """What opens such a file, and the errors of a damaged one. The trainer has no zstd."""
+    if packing == "gzip":
+        return cast(Callable[[BinaryIO], BinaryIO], gzip.open), (gzip.BadGzipFile, zlib.error)
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return cast(Callable[[BinaryIO], BinaryIO], zstd.open), (zstd.ZstdError,)
 
 
 def _kind_of_zip(path: Path) -> tuple[str, Sentence]:
