@@ -144,7 +144,7 @@ class PromptFormat(_Frozen):
                 for label, text in lines
             ),
         }
-        template = self.user_template if problem.text else _without_problem(self.user_template)
+        template = self.user_template if problem.text else without_problem(self.user_template)
         # in one pass, so that a placeholder in the problem's own text is not replaced
         user: Message = {
             "role": "user",
@@ -167,7 +167,8 @@ class PromptFormat(_Frozen):
         return _is_found(self.answer_line, self.label_patterns)
 
 
-def _without_problem(template: str) -> str:
+def without_problem(template: str) -> str:
+    """A user template without the paragraphs that hold only the problem."""
     paragraphs = _BLANK_LINES.split(template)
     return "\n\n".join(part for part in paragraphs if _PLACEHOLDER.findall(part) != ["problem"])
 

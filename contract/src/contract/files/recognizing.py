@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contract.files import flat
+from contract.files.chats import chat_shape
 from contract.files.forms import Container
 from contract.files.known import BENCHMARKS, EMBEDDED, FLAT, LINES, OURS, SHAPES
 from contract.files.shapes import Reading, Record, Shape, ShapeError
@@ -111,12 +112,7 @@ def _why_none(record: Record) -> Sentence:
 
 
 def _is_for_training(values: Mapping[str, Any]) -> bool:
-    keys = values.keys()
-    return (
-        keys >= {"instruction", "output"}
-        or keys >= {"prompt", "completion"}
-        or any(isinstance(values.get(name), list) for name in ("conversations", "messages"))
-    )
+    return chat_shape(values) is not None or values.keys() >= {"prompt", "completion"}
 
 
 def _names(values: Mapping[str, Any]) -> str:
