@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contract import PromptFormat, write_json
+from contract import Problem, PromptFormat, Question, write_json
 from contract.contract import ANSWER_SYSTEM_PROMPT, SYSTEM_PROMPT
 from contract.files.chats import NO_CHAT
 from trainer.data.examples import Examples, load_examples
@@ -100,11 +100,19 @@ def test_rows_left_out_are_counted_by_their_reasons(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("reply", ["甲乙都对。\n答案是：A、B", "AB", "A, B", "B和A"])
+def test_chats_with_several_right_answers_are_left_out(tmp_path: Path, reply: str) -> None:
+    rows = [INSTRUCTION, {**INSTRUCTION, "output": reply}]
+    loaded = load(tmp_path, write_json(rows))
+    assert [example.label for example in loaded.rows] == ["A"]
+    assert loaded.dropped == {"several right answers; training teaches a reply with one": 1}
+
+
 def test_a_broken_line_of_chats_is_named(tmp_path: Path) -> None:
     good = write_json(INSTRUCTION)
     with pytest.raises(TrainerError, match=r"rows\.txt: line 2: not JSON: .* at column 2"):
         load(tmp_path, f"{good}\n{{")
-    with pytest.raises(TrainerError, match=r"rows\.txt: line 2: output: this key stands twice"):
+    with pytest.raises(TrainerError, match=r"rows\.txt: line 2, output: this key stands twice"):
         load(tmp_path, good + '\n{"output": "", "output": ""}')
 
 
@@ -138,3 +146,13 @@ def test_options_are_read_in_the_recipes_own_form(tmp_path: Path) -> None:
     (example,) = load_examples([DataFile(file=str(path))], fmt).rows
     assert (example.problem.text, example.question.text) == ("Tom is tall.", "Who?")
     assert example.question.options == ("Tom", "Ann\nand Bob")
+
+
+@pytest.mark.parametrize("system", [SYSTEM_PROMPT, ""])
+def test_a_question_without_a_problem_is_read_from_our_prompt(tmp_path: Path, system: str) -> None:
+    question = Question("谁高？", ("甲", "乙"))
+    turns = PromptFormat(system_prompt=system).messages(Problem("1", "", (question,), {}), question)
+    row = {"messages": [*turns, {"role": "assistant", "content": REPLY}]}
+    (example,) = load(tmp_path, write_json(row)).rows
+    assert (example.problem.text, example.question.text) == ("", "谁高？")
+    assert example.question.options == ("甲", "乙")

@@ -174,9 +174,9 @@ def test_a_broken_file_names_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b'[{"instruction": "x", "output": "y", "score": NaN}]', r"\[0\]\.score: NaN is no JSON"),
-        (b'[\n{"instruction": "x", "instruction": "y"}]', r"\[0\]\.instruction: .*stands twice"),
-        (b'[\n{"instruction": 1e999}]', r"\[0\]\.instruction: 1e999 would become infinity"),
+        (b'[{"instruction": "x", "output": "y", "score": NaN}]', "row 1, score: NaN is no JSON"),
+        (b'[\n{"instruction": "x", "instruction": "y"}]', "row 1, instruction: .*stands twice"),
+        (b'[\n{"instruction": 1e999}]', "row 1, instruction: 1e999 would become infinity"),
         (b'[\n{"instruction" "x"}]', r"line 2: not JSON: .* at column 16"),
         (b'[\n"\xff"]', r"line 2: not UTF-8"),
     ],

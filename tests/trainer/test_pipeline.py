@@ -56,7 +56,7 @@ def published(recipe: Recipe, settings: Settings, log: io.StringIO) -> Path:
 
 def test_the_log_reports_data_progress_and_verification(published: Path, log: io.StringIO) -> None:
     said = log.getvalue()
-    assert "read from train.jsonl: problem file with analyses: 3477" in said
+    assert "read from train.jsonl: problem file, with analyses: 3477" in said
     assert "questions held out: 136 of 60 problems" in said
     assert "step 0/6, validation loss" in said
     assert re.search(

@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from contract import PromptFormat, Sampling
+from contract.files.shapes import Reading
 from trainer.errors import TrainerError
 
 
@@ -24,11 +25,26 @@ class _Frozen(BaseModel):
 
 class DataFile(_Frozen):
     """`weight`: how often each of the file's rows is drawn an epoch. With 0.5, each epoch draws
-    half of the rows anew.
+    half of the rows anew. `shape`, `encoding`, `columns` and `index_base` say how to read a file
+    whose content does not say it (`contract.files.shapes.Reading`).
     """
 
     file: str
     weight: float = Field(1.0, gt=0, le=100)
+    shape: str | None = None
+    encoding: str | None = None
+    columns: dict[str, str] = {}
+    index_base: Literal[0, 1] | None = None
+
+    @property
+    def reading(self) -> Reading:
+        return Reading.model_validate(self.model_dump(include=set(Reading.model_fields)))
+
+    @property
+    def settings(self) -> str:
+        """What shapes the rows beside the file's content, for digests."""
+        given = self.reading.model_dump_json(exclude_defaults=True)
+        return repr(self.weight) + (given if given != "{}" else "")
 
     @model_validator(mode="before")
     @classmethod

@@ -10,12 +10,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from contract import LABELS, Question, Sentence, extract_label
+from contract import LABELS, PromptFormat, Question, Sentence, extract_label, extract_labels
 from contract.files.chats import ChatShape, chat_of, chat_shape
 from contract.files.shapes import RowFaultsError
 from trainer.data.analyses import analysis_in
 from trainer.data.prompt_parts import OwnForm, take_apart
 
+SEVERAL_RIGHT = Sentence(
+    "several-right", "several right answers; training teaches a reply with one"
+)
 _BARE_LABEL = re.compile(r"\s*([A-Z])\s*[.．。]?\s*")
 _NAMES: dict[ChatShape | None, str] = {
     "instruction": "instruction",
@@ -53,10 +56,18 @@ def labelled(values: Mapping[str, Any], own: OwnForm, patterns: Sequence[str]) -
     bare = _BARE_LABEL.fullmatch(chat.reply)
     label = bare[1] if bare else extract_label(chat.reply, parts.options, patterns)
     if label is None or label not in LABELS[: len(parts.options)]:
-        raise RowFaultsError(("", _NO_OPTION_NAMED))
+        several = _names_several(chat.reply, parts.options, patterns)
+        raise RowFaultsError(("", SEVERAL_RIGHT if several else _NO_OPTION_NAMED))
     analysis = analysis_in(chat.reply, label, parts.options, patterns)
     question = Question(parts.question, parts.options, label, analysis)
     form = _NAMES[chat_shape(values)]
     if chat.turns > 1:
         form += " of several turns, the last question"
     return Labelled(parts.problem, question, label, f"{form}, {parts.template}")
+
+
+def _names_several(reply: str, options: Sequence[str], patterns: Sequence[str]) -> bool:
+    """True if `reply` gives several options as its answer, in an answer line or by labels alone."""
+    bare = PromptFormat().answer_line.replace("{label}", reply.strip())
+    found = (extract_labels(one, options, patterns) for one in (reply, bare))
+    return any(labels is not None and len(labels) > 1 for labels in found)

@@ -1,5 +1,5 @@
-"""Training rows from labelled files: problems with their keys, and chats (instruction rows,
-ShareGPT, messages) as they are trained elsewhere. The content says which a file is, not its name.
+"""Labelled questions from training files: problems with their keys, in any shape that is answered,
+and chats (instruction rows, ShareGPT, messages).
 """
 
 from __future__ import annotations
@@ -10,20 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from contract import (
-    Problem,
-    ProblemFileError,
-    PromptFormat,
-    Question,
-    Sentence,
-    extract_label,
-    parse_problems,
-)
+from contract import Problem, PromptFormat, Question, Sentence, extract_label
 from contract.files.shapes import Record, RowFaultsError
 from trainer.data.analyses import analysis_in
-from trainer.data.chat_rows import labelled
+from trainer.data.chat_rows import SEVERAL_RIGHT, labelled
 from trainer.data.prompt_parts import own_form
-from trainer.data.records import RowsUnreadableError, chats_in
+from trainer.data.reading import read_training_file
 from trainer.errors import TrainerError
 from trainer.recipe import DataFile
 
@@ -32,9 +24,6 @@ UNREADABLE = Sentence(
     "no answer can be read after its analysis (is a reasoning tag not closed?)",
 )
 _NO_ANSWER = Sentence("no-answer-given", "no answer given")
-_SEVERAL_RIGHT = Sentence(
-    "several-right", "several right answers; training teaches a reply with one"
-)
 
 
 @dataclass(frozen=True)
@@ -87,11 +76,12 @@ def load_examples(files: Sequence[DataFile], fmt: PromptFormat) -> Examples:
     for data_file in files:
         path = Path(data_file.file)
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").digest()
         except OSError as error:
             raise TrainerError(f"cannot read the training file {path}: {error.strerror}") from error
-        digest.update(hashlib.sha256(data).digest() + repr(data_file.weight).encode())
-        found, forms, left_out = _read(data, path, fmt)
+        digest.update(content + data_file.settings.encode())
+        found, forms, left_out = _read(data_file, path, fmt)
         kept = _readable(found, fmt, left_out)
         rows += [replace(example, weight=data_file.weight) for example in kept]
         recognized += Counter({f"{path.name}: {form}": n for form, n in forms.items()})
@@ -125,27 +115,23 @@ def _readable(examples: list[Example], fmt: PromptFormat, dropped: Counter[str])
 _Found = tuple[list[Example], Counter[str], Counter[str]]
 
 
-def _read(data: bytes, path: Path, fmt: PromptFormat) -> _Found:
+def _read(data_file: DataFile, path: Path, fmt: PromptFormat) -> _Found:
     """The file's examples, its rows by form, and the rows left out by reason."""
-    try:
-        chats = chats_in(data)
-    except RowsUnreadableError as error:
-        raise TrainerError(f"{path}: {error}") from error
-    return _read_problems(data, path, fmt) if chats is None else _read_chats(chats, path, fmt)
+    read = read_training_file(path, data_file.reading)
+    if read.chats:
+        return _from_chats(read.chats, path, fmt)
+    form = read.statement.removeprefix("read as ") or "problem file"
+    return _from_problems(read.problems, form, path, fmt)
 
 
-def _read_problems(data: bytes, path: Path, fmt: PromptFormat) -> _Found:
-    try:
-        problems = parse_problems(data)
-    except ProblemFileError as error:
-        raise TrainerError(f"{path}: {error}") from error
+def _from_problems(problems: Sequence[Problem], form: str, path: Path, fmt: PromptFormat) -> _Found:
     rows, dropped = [], Counter[str]()
     for problem in problems:
         for index, question in enumerate(problem.questions):
             if question.answer is None:
                 dropped[_NO_ANSWER] += 1
             elif len(question.answer) > 1:
-                dropped[_SEVERAL_RIGHT] += 1
+                dropped[SEVERAL_RIGHT] += 1
             else:
                 source = Sentence(
                     "from-problem-file",
@@ -157,7 +143,7 @@ def _read_problems(data: bytes, path: Path, fmt: PromptFormat) -> _Found:
                 example = Example(problem, question, question.answer, source)
                 rows.append(_without_answer_line(example, _patterns(fmt)))
     worked = sum(1 for row in rows if row.question.analysis)
-    forms = Counter({"problem file with analyses": worked, "problem file": len(rows) - worked})
+    forms = Counter({f"{form}, with analyses": worked, form: len(rows) - worked})
     return rows, +forms, dropped
 
 
@@ -174,7 +160,7 @@ def _without_answer_line(example: Example, patterns: Sequence[str]) -> Example:
     return replace(example, question=cut, problem=replace(problem, questions=questions))
 
 
-def _read_chats(records: Sequence[Record], path: Path, fmt: PromptFormat) -> _Found:
+def _from_chats(records: Sequence[Record], path: Path, fmt: PromptFormat) -> _Found:
     own, patterns = own_form(fmt), _patterns(fmt)
     rows, forms, dropped = [], Counter[str](), Counter[str]()
     for record in records:

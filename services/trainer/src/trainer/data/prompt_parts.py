@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from contract import LABELS, PromptFormat
-from contract.contract import ANSWER_SYSTEM_PROMPT, SYSTEM_PROMPT
+from contract.contract import ANSWER_SYSTEM_PROMPT, SYSTEM_PROMPT, without_problem
 
 _COMPETITION = re.compile(
     r"#+\s*题目\s*[:：]\s*\n(?P<problem>.*?)\n#+\s*问题\s*[:：]\s*\n(?P<question>.*)\Z", re.DOTALL
@@ -54,7 +54,9 @@ _REQUEST_BEHIND = re.compile(
 
 
 class Parts(NamedTuple):
-    """The parts of a prompt; `template` names the template that it was made from."""
+    """The parts of a prompt; `problem` is "" if it has none. `template` names the template that it
+    was made from.
+    """
 
     problem: str
     question: str
@@ -65,25 +67,33 @@ class Parts(NamedTuple):
 @dataclass(frozen=True)
 class OwnForm:
     """How prompts of a recipe's format look: patterns with a group for each part, for the whole
-    template and for one option's line; and the system prompts that may stand before them.
+    template, for the template of a problem without a text, and for one option's line; and the
+    system prompts that may stand before them.
     """
 
     whole: re.Pattern[str]
+    without_problem: re.Pattern[str]
     option: re.Pattern[str]
     system_prompts: tuple[str, ...]
 
 
 def own_form(fmt: PromptFormat) -> OwnForm:
-    template = re.escape(fmt.user_template.rstrip())
-    for part in ("problem", "question", "options"):
-        template = template.replace(re.escape("{" + part + "}"), f"(?P<{part}>.+?)")
+    bare = without_problem(fmt.user_template).replace("{problem}", "")
     # the data may have settled another style than the recipe's, which has another default
     prompts = (fmt.system_prompt, SYSTEM_PROMPT, ANSWER_SYSTEM_PROMPT)
     return OwnForm(
-        re.compile(template + r"\s*\Z", re.DOTALL),
+        _template_pattern(fmt.user_template),
+        _template_pattern(bare),
         _option_pattern(fmt.option_line),
         tuple(dict.fromkeys(prompt for prompt in prompts if prompt)),
     )
+
+
+def _template_pattern(template: str) -> re.Pattern[str]:
+    pattern = re.escape(template.strip())
+    for part in ("problem", "question", "options"):
+        pattern = pattern.replace(re.escape("{" + part + "}"), f"(?P<{part}>.+?)")
+    return re.compile(pattern + r"\s*\Z", re.DOTALL)
 
 
 def _option_pattern(option_line: str) -> re.Pattern[str]:
@@ -102,13 +112,13 @@ def take_apart(prompt: str, own: OwnForm, system: str = "") -> Parts | None:
     if found := _COMPETITION.search(prompt):
         template = "competition's template (### 题目, ### 问题) taken out"
         text = found["question"]
-    elif found := own.whole.search(prompt):
+    elif found := own.whole.search(prompt) or own.without_problem.match(prompt.lstrip()):
         template = _OWN_TEMPLATE
         text = found["question"] + "\n" + found["options"]
     else:
         return None
     question, options = _split_options(text)
-    return Parts(found["problem"].strip(), question, tuple(options), template)
+    return Parts(_problem_in(found), question, tuple(options), template)
 
 
 def _made_by_us(prompt: str, own: OwnForm, system: str) -> Parts | None:
@@ -116,12 +126,17 @@ def _made_by_us(prompt: str, own: OwnForm, system: str) -> Parts | None:
     before = next((one for one in own.system_prompts if prompt.startswith(f"{one}\n")), None)
     if before is None and system not in own.system_prompts:
         return None
-    found = own.whole.match(prompt.removeprefix(before or "").lstrip())
+    user = prompt.removeprefix(before or "").lstrip()
+    found = own.whole.match(user) or own.without_problem.match(user)
     options = _options(_lines(found["options"]), own.option) if found else []
     if not found or not options:
         return None
     texts = ("\n".join(option).strip() for option in options)
-    return Parts(found["problem"].strip(), found["question"].strip(), tuple(texts), _OWN_TEMPLATE)
+    return Parts(_problem_in(found), found["question"].strip(), tuple(texts), _OWN_TEMPLATE)
+
+
+def _problem_in(found: re.Match[str]) -> str:
+    return (found.groupdict().get("problem") or "").strip()
 
 
 def _split_options(text: str) -> tuple[str, list[str]]:
