@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract import LABELS, PromptFormat, extract_label, extract_labels, labels_place
+from contract.patterns import OPEN_PATTERNS
+from reply_table import ROWS, Row
 
 PATTERNS = PromptFormat().label_patterns
 # patterns of other formats: some capture a letter alone, some the rest of the line
@@ -101,7 +103,20 @@ REPLIES = [
     ("答案是：A", BLOOD, "A"),
     ("答案是：A和B都对", BOTH, "C"),
     ("答案是：A和B", BOTH, "AB"),
+    (r"\boxed{A}\text{ and }\boxed{C}", PEOPLE, "AC"),
+    (r"\boxed{A},\ \boxed{B}\quad\boxed{D}", PEOPLE, "ABD"),
+    ("答案是：A、C【解析】B项错。", PEOPLE, "AC"),
     # not clear
+    (r"\boxed{AC} \boxed{AB}", PEOPLE, None),
+    (r"\boxed{A} \text{ or } \boxed{C}", PEOPLE, None),
+    ("答案是：A，不过C也对。", PEOPLE, None),
+    ("答案是：A。C也没错。", PEOPLE, None),
+    ("答案是：A、C，但C存疑", PEOPLE, None),
+    ("答案是：A、C\n或者A、B", PEOPLE, None),
+    ("答案是：A、C\nActually, D as well.", PEOPLE, None),
+    ("答案是：A、C，以及", PEOPLE, None),
+    ("答案是：A, C,", PEOPLE, None),
+    ("答案是：A, B, C, D (choose one)", PEOPLE, None),
     ("答案是：A或C", PEOPLE, None),
     ("答案是：A/C", PEOPLE, None),
     ("答案是：A or C", PEOPLE, None),
@@ -162,6 +177,33 @@ WITH_OTHER_PATTERNS = [
 ]
 
 
+# as models write that were trained on no contract
+OF_ANY_MODEL = [
+    ("答案是A和C。", "AC"),
+    ("故选AC。", "AC"),
+    ("综上，本题选A、C。", "AC"),
+    ("综上，A、C是正确答案。", "AC"),
+    ("**Answer:** A, C", "AC"),
+    ("**Answers:** A and C", "AC"),
+    ("The correct answers are A, B and C.", "ABC"),
+    ("Therefore, the correct options are:\n\n- **A. 甲**\n- **C. 丙**", None),
+    ("### Answer\n- **A. 甲**\n- **C. 丙**", "AC"),
+    ("A, C\n\nExplanation: B is too far north.", "AC"),
+    ("Let us see.\n\nA, C", "AC"),
+    ("Compare these two:\nA, C", None),
+    ("[[A]] [[C]]", "AC"),
+    ("[[A, C]]", "AC"),
+    ('{"answer": "A,C"}', "AC"),
+    ('{"answer": ["A", "C"]}', "AC"),
+    ("Either A, C is the correct answer.", None),
+    ("The answer is A, C? But wait, D fits too.", None),
+    ("The answer is A, C. But wait, D fits too.", None),
+    ("If the answer is A, C, then B is too.", None),
+    ("A and C", "AC"),
+    ("A\nC", None),
+]
+
+
 def test_the_table_has_enough_replies() -> None:
     assert len(REPLIES) >= 60
 
@@ -176,6 +218,24 @@ def test_a_letter_that_a_pattern_cuts_out_of_a_list_is_no_set(
     reply: str, labels: str | None
 ) -> None:
     assert extract_labels(reply, PEOPLE, OTHERS) == labels
+
+
+@pytest.mark.parametrize(("reply", "labels"), OF_ANY_MODEL)
+def test_sets_of_models_without_a_contract_are_read(reply: str, labels: str | None) -> None:
+    assert extract_labels(reply, PEOPLE, OPEN_PATTERNS) == labels
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: ascii(row.reply[:40]))
+def test_no_single_answer_is_read_as_another_set(row: Row) -> None:
+    """Where a single answer is unclear, it may be a clear set of several."""
+    found = extract_labels(row.reply, row.options, OPEN_PATTERNS)
+    assert found in (None, row.label) or (row.label is None and len(found or "") > 1)
+
+
+def test_nearly_all_single_answers_are_read_as_a_set_of_one() -> None:
+    single = [row for row in ROWS if row.label is not None]
+    read = [extract_labels(row.reply, row.options, OPEN_PATTERNS) for row in single]
+    assert sum(label is not None for label in read) > 0.95 * len(single)
 
 
 @pytest.mark.parametrize(("reply", "options", "labels"), REPLIES)
@@ -241,7 +301,15 @@ def test_any_options_and_reply_can_be_read(options: list[str], reply: str) -> No
     assert (place is None) == (found is None)
 
 
+@given(options=st.lists(st.text(), min_size=1, max_size=26), reply=st.text())
+def test_any_reply_can_be_read_by_any_pattern(options: list[str], reply: str) -> None:
+    for text in (reply, f"{reply}\n{reply}", f"答案是{reply}", f"answer: {reply}", f"选{reply}"):
+        found = extract_labels(text, options, OPEN_PATTERNS)
+        assert found is None or {*found} <= {*LABELS[: len(options)]}
+
+
 def test_a_reply_that_repeats_itself_is_read_in_little_time() -> None:
     for part in (r"\boxed{A}, ", "答案是：A、", "A、C", "选A", "(", "、"):
         extract_labels(part * 20_000, PEOPLE, PATTERNS)
         extract_labels("答案是：" + part * 20_000, PEOPLE, OTHERS)
+        extract_labels("答案是：" + part * 20_000, PEOPLE, OPEN_PATTERNS)

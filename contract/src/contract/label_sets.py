@@ -11,9 +11,18 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from contract.alone import ALONE, stands_alone
 from contract.labels import answer_in, extract_label, label_place
 from contract.lettering import LEAD
-from contract.listing import Listed, begins_with, listed, names_another, ordered, refuses
+from contract.listing import (
+    Listed,
+    begins_with,
+    listed,
+    names_another,
+    ordered,
+    refuses,
+    thinks_again,
+)
 from contract.naming import named_option
 from contract.options import LABELS, own_texts
 from contract.plain import PlainLines, plain
@@ -23,19 +32,28 @@ _IN_JSON = r"(?i:[\"'](?:final[_ ]?)?(?:answers?|答案)[\"'])\s*:\s*(\[[^\[\]]*
 _END_TOKEN = re.compile(r"<\|[^|<>]*\|>|</s>")
 _BULLET = re.compile(r"[ \t]*(?:[-•·*>][ \t]+)?")
 # between two matches that belong together, or may: "选A，选C", two boxes, two answer lines
-_CLOSED = r"(?:</[A-Za-z]{2,12}>|[\s$\\)\]}*])*+"
+_CLOSED = r"(?:</[A-Za-z]{2,12}>|\\q?quad|\\[)\]},;:! ]|[\s$)\]}*])*+"
 _JOINED = re.compile(
-    rf"{_CLOSED}(?:[、,;&+]|和|与|以及|及|(?:and|plus)\b)?[ \t$\\(\[{{*]*", re.IGNORECASE
-)
-_GAP = re.compile(
-    rf"{_CLOSED}(?:[。.、,;&+/|\s]|和|与|以及|及|或者?|还是|(?:and|plus|or)\b)*+{LEAD}[\s$\\(\[{{*]*",
+    rf"{_CLOSED}(?:\\text\{{ ?(?:and|和) ?|[、,;&+]|和|与|以及|及|(?:and|plus)\b)?"
+    rf"{_CLOSED}[ \t$\\(\[{{*]*",
     re.IGNORECASE,
 )
+_GAP = re.compile(
+    rf"{_CLOSED}(?:\\text\{{[^{{}}\n]{{0,20}}\}}|[。.、,;&+/|\s]|和|与|以及|及|或者?|还是|"
+    rf"(?:and|plus|or)\b)*+{LEAD}[\s$\\(\[{{*]*",
+    re.IGNORECASE,
+)
+# before a letter: others that are listed with it, "A、C是正确答案"
+_LISTED_BEFORE = re.compile(
+    r"(?:(?<![A-Za-z])[A-Z](?:\s?选?项)?[)\]\"'”*]*\s?(?:[、,;&+/|]|和|与|以及|及|或者?|(?:and|or)\b)\s?"
+    r"(?:选项|选|(?:option|choice)\s)?[(\[\"'“*]*)+\Z"
+)
+_ONE_OF = re.compile(r"(?i:\b(?:between|either|neither|among|from)\b)|除|之间|当中|其中|中的")
 _LIST_OF_LETTERS = re.compile(r"[A-Za-z](?:(?:[\s、,;&+/]|和|与|及|或|and|or)*[A-Za-z])*")
 
 
 class _Naming(NamedTuple):
-    """A pattern's match: where it begins, and the start and end of its group."""
+    """A match: where it begins, and the start and end of its group, which may be empty."""
 
     begin: int
     start: int
@@ -110,8 +128,9 @@ def _may_be_confused(options: Sequence[str], patterns: Sequence[str]) -> bool:
         is_list = _LIST_OF_LETTERS.fullmatch(text.strip()) is not None
         if is_list and {*re.findall("[A-Z]", text.upper())} <= labels:
             return True
-        if any(re.search(pattern, text) for pattern in (*patterns, _IN_JSON)):
-            return True
+        for found in (re.search(pattern, text) for pattern in (*patterns, _IN_JSON)):
+            if found and ALONE not in found.re.groupindex:
+                return True
     return False
 
 
@@ -121,11 +140,12 @@ def _last_set(answer: str, patterns: Sequence[str], options: _Options) -> Listed
         _Naming(match.start(), *match.span(1))
         for pattern in (*patterns, _IN_JSON)
         for match in re.finditer(pattern, answer)
-        if match.start(1) < match.end(1)
+        if match.start(1) >= 0
+        and (ALONE not in match.re.groupindex or _is_alone(answer, match, options))
     ]
     if not matches:
         return None
-    naming = max(matches, key=lambda match: match.start)
+    naming = max(matches, key=lambda match: (match.start, match.end))
     found = _set_at(answer, naming, options)
     for _ in options.labels:
         before = max(
@@ -136,42 +156,72 @@ def _last_set(answer: str, patterns: Sequence[str], options: _Options) -> Listed
         gap = answer[before.end : naming.begin] if before else ""
         if found is None or before is None or not _GAP.fullmatch(gap):
             return found
-        other = _set_at(answer, before, options, reads_below=False)
+        other = _set_at(answer, before, options, whole=False)
         is_line_above = "\n" in gap
         if is_line_above and (other is None or not other.alone):
             return found
-        differs = other is None or other.labels != found.labels
-        if other is None or (differs and (is_line_above or not _JOINED.fullmatch(gap))):
+        if other is None:
             return None
-        labels = ordered(other.labels + found.labels)
-        found, naming = found._replace(labels=labels, start=other.start), before
+        if other.labels != found.labels:
+            # two lines that differ, or two lists; single letters that are joined are one list
+            if is_line_above or len(other.labels) > 1 or not _JOINED.fullmatch(gap):
+                return None
+            found = found._replace(labels=ordered(other.labels + found.labels))
+        found, naming = found._replace(start=other.start), before
     return None  # more joined matches than options: a repetition
 
 
+def _is_alone(answer: str, match: re.Match[str], options: _Options) -> bool:
+    """True if a group that must stand alone holds one option, or a list of several letters."""
+    start, end = match.span(1)
+    found = listed(answer[_after_bullet(answer, start) : end], *options)
+    if found is None or len(found.labels) == 1:
+        return stands_alone(answer, start, end, options.texts)
+    above = answer[:start].rstrip()
+    return found.alone and not found.by_text and not above.endswith(":")
+
+
 def _set_at(
-    answer: str, naming: _Naming, options: _Options, *, reads_below: bool = True
+    answer: str, naming: _Naming, options: _Options, *, whole: bool = True
 ) -> Listed | None:
-    """The set that begins in a match's group. It may go on in the line behind the group, and in the
-    lines below.
+    """The set in a match's group. If it is read `whole`, it may begin before the group, and go on
+    behind it, in its line and in the lines below.
     """
     line_end = answer.find("\n", naming.end)
     line_end = len(answer) if line_end < 0 else line_end
     behind = answer[naming.end : line_end]
-    is_cut = answer[naming.end - 1].isalnum() and behind[:1].isalnum()
-    end = line_end if is_cut or names_another(behind) else naming.end
+    is_cut = answer[max(naming.end - 1, 0)].isalnum() and behind[:1].isalnum()
+    end = line_end if whole and (is_cut or names_another(behind)) else naming.end
     start = _after_bullet(answer, naming.start)
-    text = answer[start:end]
+    first = _first_listed(answer, start) if whole else start
+    if first is None or first >= end:
+        return None
+    text = answer[first:end]
     found = listed(text, *options)
     if found is None:
         named = named_option(text, options.texts, alone=True)
         if named is None:
             return None
         found = Listed(named.label, named.start, named.end, alone=True, by_text=True)
-    found = found._replace(start=start + found.start, end=start + found.end)
-    if not reads_below or (end < line_end and re.search(r"\w", behind)):
+    found = found._replace(start=first + found.start, end=first + found.end)
+    if not whole or (end < line_end and re.search(r"\w", behind)):
         return found
     is_below = "\n" in answer[naming.begin : naming.start]
     return _with_lines_below(answer, line_end, found, options, is_list=is_below)
+
+
+def _first_listed(answer: str, start: int) -> int | None:
+    """`start`, or where the list begins if letters stand before `start` in the same list; None if
+    the words before them may refuse them.
+    """
+    line = answer[answer.rfind("\n", 0, start) + 1 : start]
+    before = _LISTED_BEFORE.search(line)
+    if before is None:
+        return start
+    clause = re.split(r"[。.!?;]", line[: before.start()])[-1]
+    if refuses(clause) or _ONE_OF.search(clause):
+        return None
+    return start - len(line) + before.start()
 
 
 def _after_bullet(text: str, start: int) -> int:
@@ -187,6 +237,8 @@ def _with_lines_below(
     """
     for line in re.finditer(r"\n[ \t]*([^\n]+)", answer[end:]):
         text = line[1][_after_bullet(line[1], 0) :]
+        if thinks_again(text):
+            return None
         more = listed(text, *options)
         if more is None or not more.alone:
             first = {*begins_with(text, *options)}

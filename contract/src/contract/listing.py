@@ -44,15 +44,22 @@ _SAID_OF_ALL = re.compile(
     r"|(?:因为|由于|而不?[是非选]|不选|because|since|rather than|instead of|but not)\b.*",
     re.IGNORECASE,
 )
-_HEAD = re.compile(r"[^。.,;!?…()\[\]\n:—]*")
-_CLAUSE = re.compile(r"[^。.,;!?…()\[\]\n:—]+")
+_HEAD = re.compile(r"[^。.,;!?…()\[\]【\n:—]*")
+_CLAUSE = re.compile(r"[^。.,;!?…()\[\]【\n:—]+")
+_CUT = re.compile(r"[\s,、;&+]*(?:[、;&+,]|和|与|以及|及|还有|(?:and|plus|or)\b)\s*")
+_ONE_OF_THEM = re.compile(r"(?i:\b(?:choose|pick|select|one of|any of)\b)|之一|任选|其一|选一")
+_SECOND_THOUGHT = re.compile(
+    r"\W*(?:或者?|还有|也可能|等等|等一下|不对|重新|更正|"
+    r"(?:or|wait|hold on|actually|maybe|perhaps|correction|no)\b)",
+    re.IGNORECASE,
+)
 _NOT = re.compile(
-    r"不|错|非|没|无|未|假|排除|\b(?:not|wrong|incorrect|false|never|no|neither|nor|exclude[sd]?|"
+    r"不(?!过|仅|但|只|错)|(?<![不没])错|非(?!常)|没(?!错)|无(?!疑)|未|假|排除|存疑|\b(?:not|wrong|incorrect|false|never|no|neither|nor|exclude[sd]?|doubtful|"
     r"isn['’]t|aren['’]t|instead of|rather than|contradicts?)\b",
     re.IGNORECASE,
 )
 _DOUBT = re.compile(
-    r"\W*(?:不对|不正确|不成立|错|等等|等一下|重新|更正|或|[也还]?可能|也许|不[能够]?确定|还有|"
+    r"\W*(?:(?:but|hmm+|oh|um+|ah|但是?|不过|哦|呃|嗯)\W*)*(?:不对|不正确|不成立|错|等等|等一下|重新|更正|或|[也还]?可能|也许|不[能够]?确定|还有|"
     r"应[该当]?[是为选]|改[为选]|(?:wait|hold on|actually|not sure|no|or|maybe|perhaps|possibly|"
     r"correction|wrong|incorrect)\b)",
     re.IGNORECASE,
@@ -126,6 +133,11 @@ def refuses(text: str) -> bool:
     return _NOT.search(text) is not None
 
 
+def thinks_again(text: str) -> bool:
+    """True if `text`, a line below a list, begins as if the list were not the last word."""
+    return _SECOND_THOUGHT.match(text) is not None
+
+
 def _items(text: str, labels: str, texts: Sequence[str]) -> Iterator[_Item]:
     at = _after(_OPENING, text, 0)
     item = _item(text, at, labels, texts) or _item(text, _after(_LEAD, text, at), labels, texts)
@@ -186,7 +198,9 @@ def _named(text: str, at: int, labels: str, texts: Sequence[str]) -> _Item | Non
 
 def _is_clear(tail: str, chosen: str, labels: str) -> bool:
     """True if `tail`, which follows the list, leaves it as it is."""
-    if _ANOTHER.match(tail):
+    if _ANOTHER.match(tail) or _CUT.fullmatch(tail) or tail.lstrip()[:1] == "?":
+        return False
+    if _ONE_OF_THEM.search(tail):
         return False
     head = _HEAD.match(tail)
     if head is None or not _SAID_OF_ALL.fullmatch(head[0].strip()):
