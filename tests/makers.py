@@ -6,11 +6,24 @@ not matter. None of them is the maker's server.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from starlette.responses import JSONResponse, Response
+
+from contract import parse_problems
+from orchestrator.coordination.metering import Meter
+from orchestrator.jobs.asked import Asked
+from orchestrator.jobs.records import Answer, JobSettings
+from orchestrator.model import find_model
+from orchestrator.settings import Settings
+from orchestrator.worker.asking import Server
+from orchestrator.worker.connections import connections
+from orchestrator.worker.learning import Learned
+from orchestrator.worker.sampling import Sampler
+from problem_files import problem_file
 
 Body = dict[str, Any]
 
@@ -227,3 +240,16 @@ MAKERS = {
 def echoed(body: Body) -> bytes:
     """A refusal that quotes the whole request, as some proxies do."""
     return json.dumps({"detail": [{"msg": "not allowed", "input": body}]}).encode()
+
+
+def ask(settings: Settings, known: Learned, count: int = 3, **chosen: Any) -> list[Answer]:
+    """The answers to `count` questions, asked one after the other."""
+
+    async def run() -> list[Answer]:
+        async with connections(settings) as to_server:
+            server = Server(to_server, find_model(settings), Meter(), learned=known)
+            sampler = Sampler(server, JobSettings(**chosen))
+            problems = parse_problems(problem_file(count, 1))
+            return [await sampler.answer(Asked(problem, 0)) for problem in problems]
+
+    return asyncio.run(run())

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from contract import parse_problems
-from makers import MAKERS, echoed, has_system, openai_error
+from makers import MAKERS, ask, echoed, has_system, openai_error
 from orchestrator.adapting import Adaptation, adapted, learned
-from orchestrator.coordination.metering import Meter
-from orchestrator.jobs.asked import Asked
-from orchestrator.jobs.records import Answer, JobSettings
-from orchestrator.model import find_model
+from orchestrator.jobs.records import JobSettings
 from orchestrator.settings import Settings
-from orchestrator.worker.asking import Server
-from orchestrator.worker.connections import connections
 from orchestrator.worker.learning import Learned
-from orchestrator.worker.sampling import Sampler
 from problem_files import problem_file
 from stub_server import StubServer
 from workers import Bench
@@ -213,19 +205,6 @@ def test_the_systems_text_goes_before_the_question() -> None:
     assert adapted(plain, [Adaptation("system")]) == plain
 
 
-def ask(settings: Settings, known: Learned, count: int = 3, **chosen: Any) -> list[Answer]:
-    """The answers to `count` questions, asked one after the other."""
-
-    async def run() -> list[Answer]:
-        async with connections(settings) as to_server:
-            server = Server(to_server, find_model(settings), Meter(), learned=known)
-            sampler = Sampler(server, JobSettings(**chosen))
-            problems = parse_problems(problem_file(count, 1))
-            return [await sampler.answer(Asked(problem, 0)) for problem in problems]
-
-    return asyncio.run(run())
-
-
 @pytest.mark.parametrize("name", MAKERS)
 def test_questions_are_answered_whatever_a_maker_refuses(
     settings: Settings, server: StubServer, name: str
@@ -263,6 +242,39 @@ def test_a_server_that_refuses_everything_is_asked_a_few_times(
     (answer,) = ask(settings, Learned(), 1)
     assert "the server refused it" in (answer.error or "")
     assert len(server.requests) < 10
+
+
+def test_a_reply_is_restricted_by_a_schema_if_nothing_else_works(
+    settings: Settings, server: StubServer
+) -> None:
+    """OpenAI's reasoning models: no continued reply, no choices, no log-probabilities."""
+    refuses = MAKERS["OpenAI, reasoning"].refuses
+
+    def answers(body: dict[str, Any]) -> Response | None:
+        body["messages"][-1]["content"] += " schema" if "response_format" in body else ""
+        return refuses(body)
+
+    server.fail = answers
+    server.reply = lambda prompt, seed: (
+        '{"answer": "B"}' if prompt.endswith("schema") else "不知道。"
+    )
+    answer, *_ = ask(settings, Learned(), 1, max_resamples=0)
+    assert (answer.answer, answer.flags, answer.error) == ("B", ("forced",), None)
+    schema = server.requests[-1]["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["answer"]["enum"] == ["A", "B"]
+    assert server.requests[-1]["messages"][-1]["role"] == "user"
+
+
+@pytest.mark.parametrize("reply", ["{}", "[]", "B", '{"answer": "Z"}', '{"answer": 1}', "{" * 9999])
+def test_a_reply_that_keeps_to_no_schema_is_no_answer(
+    settings: Settings, server: StubServer, reply: str
+) -> None:
+    server.fail = lambda body: (
+        None if "response_format" in body or "n" not in body else MAKERS["Groq"].refuses(body)
+    )
+    server.reply = lambda prompt, seed: reply if reply != "B" else "不知道。"
+    (answer,) = ask(settings, Learned(), 1, max_resamples=0, samples=1)
+    assert answer.answer is None
 
 
 def test_logprobs_that_are_not_allowed_fail_at_once(settings: Settings, server: StubServer) -> None:

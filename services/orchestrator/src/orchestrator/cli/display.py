@@ -193,6 +193,9 @@ def report_view(report: Report) -> RenderableType:
         "time": duration(report.seconds),
         "model": report.provenance.start.model if report.provenance.start else None,
         "prompt": report.provenance.start.prompt_note if report.provenance.start else None,
+        "endpoint": "; ".join(entry.note for entry in report.provenance.start.adapted) or None
+        if report.provenance.start
+        else None,
     }
     parts: list[RenderableType] = [_rows(facts)]
     if report.accuracy_by_votes:

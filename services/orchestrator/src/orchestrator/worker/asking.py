@@ -8,10 +8,11 @@ no effect, except for a parameter that it refuses.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
-from contract import Message, Sentence
+from contract import Message, Sentence, split_reasoning
 from orchestrator.coordination.metering import Meter
 from orchestrator.model import ServedModel
 from orchestrator.replies import Completion
@@ -54,7 +55,12 @@ class Server:
             learned or Learned(),
             log_prompts=log_prompts,
         )
-        self._ways_to_hold = [self._structured_outputs, self._guided_choice, self._likeliest]
+        self._ways_to_hold = [
+            self._structured_outputs,
+            self._guided_choice,
+            self._likeliest,
+            self._json_schema,
+        ]
 
     async def draw(
         self, messages: list[Message], count: int, seed: int, *, logprobs: bool, **values: Any
@@ -145,6 +151,29 @@ class Server:
             return None
         return completion._replace(text=_stripped(choices)[max(known, key=of_label.__getitem__)])
 
+    async def _json_schema(
+        self, messages: list[Message], choices: Mapping[str, str], seed: int
+    ) -> Completion | None:
+        """The label in a JSON object, OpenAI's way: it needs no server that continues a reply, and
+        leaves a model room to reason. None if the reply is no such object.
+        """
+        labels = list(dict.fromkeys(choices.values()))
+        schema = {
+            "type": "object",
+            "properties": {"answer": {"type": "string", "enum": labels}},
+            "required": ["answer"],
+            "additionalProperties": False,
+        }
+        named = {"name": "answer", "strict": True, "schema": schema}
+        body = {
+            "messages": messages[:-1],
+            **_greedy(self.model.sampling.max_tokens, seed),
+            "response_format": {"type": "json_schema", "json_schema": named},
+        }
+        completion = (await self.endpoint.complete(body, is_optional=True))[0]
+        label = _answer_in(completion.text)
+        return completion._replace(text=label) if label in labels else None
+
     async def _continue(
         self,
         messages: list[Message],
@@ -156,9 +185,22 @@ class Server:
     ) -> Completion:
         """One greedy reply that continues the last message."""
         going_on = {"add_generation_prompt": False, "continue_final_message": True}
-        greedy = {"temperature": 0.0, "top_p": 1.0, "max_tokens": max_tokens, "n": 1, "seed": seed}
-        body = {"messages": messages, **greedy, **going_on, **how}
+        body = {"messages": messages, **_greedy(max_tokens, seed), **going_on, **how}
         return (await self.endpoint.complete(body, is_optional=is_optional))[0]
+
+
+def _greedy(max_tokens: int, seed: int) -> Body:
+    return {"temperature": 0.0, "top_p": 1.0, "max_tokens": max_tokens, "n": 1, "seed": seed}
+
+
+def _answer_in(text: str) -> str:
+    """The answer in a JSON object; empty if there is none."""
+    try:
+        found = json.loads(split_reasoning(text)[1] or "")
+    except (ValueError, RecursionError):
+        return ""
+    answer = found.get("answer") if isinstance(found, dict) else None
+    return answer if isinstance(answer, str) else ""
 
 
 def _stripped(choices: Mapping[str, str]) -> dict[str, str]:
