@@ -87,6 +87,17 @@ def test_reasoning_is_kept_apart_from_the_text() -> None:
     assert (completion.text, completion.reasoning) == ("B", "Hmm.")
 
 
+def test_hidden_reasoning_is_counted() -> None:
+    usage: dict[str, Any] = {"completion_tokens": 90}
+    choices = [{"message": {"content": "B"}}]
+    usage["completion_tokens_details"] = {"reasoning_tokens": 85}
+    (one,) = read_completions(json.dumps({"choices": choices, "usage": usage}).encode())
+    assert (one.tokens, one.reasoning_tokens) == (90, 85)
+    usage["completion_tokens_details"] = "none"
+    (one,) = read_completions(json.dumps({"choices": choices, "usage": usage}).encode())
+    assert (one.tokens, one.reasoning_tokens) == (90, 0)
+
+
 def test_completions_are_ordered_by_their_index() -> None:
     choices = [{"index": i, "message": {"content": str(i)}} for i in (2, 0, 1)]
     body = {"choices": choices, "usage": {"prompt_tokens": 9, "completion_tokens": 4}}

@@ -79,6 +79,30 @@ def test_a_sample_counts_as_cut_only_if_it_named_no_option() -> None:
     assert was_cut(cut.model_copy(update=open_block))
 
 
+@pytest.mark.parametrize("where", ["in the text", "apart", "counted alone"])
+def test_a_proposed_limit_counts_the_reasoning(where: str) -> None:
+    """The answers are short, and some of the long reasoning is cut."""
+
+    def sample(chars: int, *, cut: bool) -> Sample:
+        thought = "x" * chars
+        text, found = ("" if cut else "答案是：A"), {}
+        if where == "in the text":
+            text = f"<think>{thought}" if cut else f"<think>{thought}</think>{text}"
+        elif where == "apart":
+            found = {"reasoning": thought}
+        else:
+            found = {"reasoning_tokens": chars // 3}
+        return sample_of(0, cut=cut).model_copy(update={"text": text, **found})
+
+    sums = CutSums()
+    drawn = [(10_000, True)] * 10 + [(1000, False)] * 80 + [(6000, False)] * 10
+    for chars, cut in drawn:
+        sums.count(Answer(id="p", index=0, answer="A", samples=(sample(chars, cut=cut),)))
+    found = sums.found(512)
+    assert found is not None
+    assert found.proposed_max_tokens == 512 * 16
+
+
 @pytest.mark.parametrize(
     ("whole", "proposed"),
     [

@@ -30,6 +30,9 @@ WRONG = [
     ("EXTRA_BODY", '["secret"]', "EXTRA_BODY: it is no JSON object"),
     ("EXTRA_BODY", '{"top_k": NaN}', "EXTRA_BODY: it is no JSON object"),
     ("EXTRA_BODY", '{"seed": 1}', "EXTRA_BODY: it may not hold seed, which each request sets"),
+    ("THINKING", "secret", "THINKING: write auto, on, off, or the most tokens to think"),
+    ("THINKING", "0", "THINKING: write auto, on, off, or the most tokens to think"),
+    ("THINKING", "off", "THINKING is for MODEL_CONTRACT=default"),
     ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'json' or 'text'"),
 ]
 

@@ -40,9 +40,14 @@ Count = Annotated[int, Field(ge=0, lt=2**31)]
 LogProb = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 
 
+class _Details(BaseModel):
+    reasoning_tokens: Maybe[Count] = None
+
+
 class _Usage(BaseModel):
     prompt_tokens: Maybe[Count] = None
     completion_tokens: Maybe[Count] = None
+    completion_tokens_details: Maybe[_Details] = None
 
 
 class _Likely(BaseModel):
@@ -81,14 +86,16 @@ class Completion(NamedTuple):
     """One reply.
 
     `reasoning` is the part that the server sends apart from the text. `tokens` counts the reply's
-    own tokens. `logprob` is the mean of their log-probabilities, None if any is missing.
-    `likeliest` maps the likeliest first tokens to their log-probabilities.
+    own tokens, `reasoning_tokens` those of them that the server says went into reasoning. `logprob`
+    is the mean of their log-probabilities, None if any is missing. `likeliest` maps the likeliest
+    first tokens to their log-probabilities.
     """
 
     text: str
     reasoning: str | None
     finish_reason: str
     tokens: int
+    reasoning_tokens: int
     prompt_tokens: int
     logprob: float | None
     likeliest: dict[str, float]
@@ -131,18 +138,26 @@ def read_completions(body: bytes) -> list[Completion]:
             )
     given.sort(key=lambda choice: choice.index or 0)
     usage = reply.usage or _Usage()
-    together, count = usage.completion_tokens or 0, len(given)
+    details = usage.completion_tokens_details or _Details()
+    together, thought, count = (
+        usage.completion_tokens or 0,
+        details.reasoning_tokens or 0,
+        len(given),
+    )
     return [
         _completion(
             choice,
             tokens=together // count + (i < together % count),
+            reasoning_tokens=thought // count + (i < thought % count),
             prompt_tokens=0 if i else usage.prompt_tokens or 0,
         )
         for i, choice in enumerate(given)
     ]
 
 
-def _completion(choice: _Choice, *, tokens: int, prompt_tokens: int) -> Completion:
+def _completion(
+    choice: _Choice, *, tokens: int, reasoning_tokens: int, prompt_tokens: int
+) -> Completion:
     message = choice.message or _Message()
     apart = (_text(message.reasoning_content), _text(message.reasoning), _thought(message.content))
     drawn = (choice.logprobs.content if choice.logprobs else None) or []
@@ -163,6 +178,7 @@ def _completion(choice: _Choice, *, tokens: int, prompt_tokens: int) -> Completi
         reasoning=next((text for text in apart if text), None),
         finish_reason=choice.finish_reason or UNKNOWN,
         tokens=tokens,
+        reasoning_tokens=reasoning_tokens,
         prompt_tokens=prompt_tokens,
         logprob=math.fsum(known) / len(known) if known and len(known) == len(logprobs) else None,
         likeliest={

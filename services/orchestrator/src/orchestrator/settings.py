@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode
 from contract import read_json
 from contract.settings import url_fault
 from orchestrator.proxies import proxy_fault
+from orchestrator.thinking import Thinking
 
 # What a request says by the job's settings and the question; start.json and the report name them.
 _OWN_KEYS = {
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     shard_questions: int = Field(2048, ge=1)
     concurrency: int | Literal["auto"] = "auto"
     request_timeout_s: float = Field(600, gt=0)
+    thinking: Thinking = "auto"
     extra_body: Annotated[dict[str, JsonValue], NoDecode] = {}
     give_up_tries: int = Field(10, ge=1)
     give_up_after_s: float = Field(300, ge=0)
@@ -78,6 +80,14 @@ class Settings(BaseSettings):
         if text != "auto" and not (text.isdecimal() and int(text)):
             raise ValueError("write a whole number from 1 on, or auto")
         return value if text == "auto" else int(text)
+
+    @field_validator("thinking", mode="before")
+    @classmethod
+    def _is_a_way_to_think(cls, value: object) -> object:
+        text = str(value)
+        if text not in ("auto", "on", "off") and not (text.isdecimal() and int(text)):
+            raise ValueError("write auto, on, off, or the most tokens to think, from 1 on")
+        return int(text) if text.isdecimal() else value
 
     @field_validator("extra_body", mode="before")
     @classmethod
@@ -135,6 +145,15 @@ class Settings(BaseSettings):
     def _proxies_are_usable(self) -> Self:
         if fault := proxy_fault(self.inference_url):
             raise ValueError(f"INFERENCE_URL: {fault}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_trained_model_thinks_as_trained(self) -> Self:
+        if self.model_contract == "published" and self.thinking != "auto":
+            raise ValueError(
+                "THINKING is for MODEL_CONTRACT=default: a published model is asked as it was "
+                "trained; leave it at auto"
+            )
         return self
 
     @property

@@ -18,6 +18,8 @@ AIM = 0.01
 MOST_DOUBLINGS = 4
 # Lengths are counted in steps, so that the counts do not grow with the job.
 STEP_CHARS = 50
+# About the characters of a token, for reasoning that a server counts and does not send.
+TOKEN_CHARS = 3
 
 
 class CutSamples(BaseModel):
@@ -89,4 +91,7 @@ def proposed_factor(cut: Iterable[int], whole: Iterable[int]) -> int:
 def _steps(sample: Sample) -> int:
     # in characters, because for several samples in one request only the sum of their tokens is
     # known
-    return (len(sample.text) + len(sample.reasoning or "")) // STEP_CHARS
+    length = len(sample.text) + len(sample.reasoning or "")
+    if sample.reasoning_tokens and not sample.reasoning and not split_reasoning(sample.text)[0]:
+        length += sample.reasoning_tokens * TOKEN_CHARS  # thought, and not sent
+    return length // STEP_CHARS

@@ -14,6 +14,7 @@ from contract import CodedMessage
 from contract.files.converting import Recognized
 from contract.files.shapes import Reading
 from orchestrator.jobs.scoring import is_right
+from orchestrator.thinking import Thinking
 
 Flag = Literal["tie", "early_stop", "resampled", "forced", "unpermuted", "cut", "one_label"]
 Priority = Literal["high", "normal", "low"]
@@ -165,7 +166,8 @@ class StartFile(_Frozen):
     """start.json: the model, sampling values and versions of a job, written by the first shard.
 
     `adapted` is what the endpoint refused since. `prompt_note` says how the prompt differs from the
-    model's format. Earlier versions wrote no `voters`, `extra_body`, `adapted` and `prompt_note`.
+    model's format. Earlier versions wrote no `voters`, `thinking`, `extra_body`, `adapted` and
+    `prompt_note`.
     """
 
     started_at: str
@@ -176,6 +178,7 @@ class StartFile(_Frozen):
     max_tokens: int
     versions: dict[str, str]
     voters: tuple[VoterRecord, ...] = ()
+    thinking: Thinking = "auto"
     extra_body: dict[str, JsonValue] = {}
     prompt_note: str | None = None
     prompt_note_message: CodedMessage | None = None
@@ -203,7 +206,8 @@ class Sample(_Frozen):
     `order` is set if options were permuted: its first letter is the label of the option that this
     sample saw as A, and so on. `logprob` is the mean over its tokens, in nats, if votes are
     weighted by it. `reasoning` is the part that the server sent apart from the text; no label is
-    read from it.
+    read from it. `reasoning_tokens` are those of `tokens` that went into reasoning, if the server
+    counts them.
     """
 
     slot: int = Field(ge=0, lt=MOST_SLOTS)
@@ -216,6 +220,7 @@ class Sample(_Frozen):
     order: str | None = None
     logprob: float | None = None
     reasoning: str | None = None
+    reasoning_tokens: int | None = None
     text: str
 
 

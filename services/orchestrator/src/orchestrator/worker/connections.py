@@ -24,6 +24,7 @@ from pydantic import JsonValue
 from orchestrator.model import LONGEST_BODY
 from orchestrator.proxies import certificates, proxy_for
 from orchestrator.settings import Settings
+from orchestrator.thinking import thinking_fields
 
 # Idle connections are closed before uvicorn, which vLLM uses, closes them after 5 s.
 KEEP_IDLE_S = 4.0
@@ -66,6 +67,12 @@ class Connections:
         self._session = session
         self._proxy = proxy_for(settings.inference_url)
         self.extra_body: Mapping[str, JsonValue] = settings.extra_body
+        # what EXTRA_BODY holds too is taken from there
+        self.thinking: Body = {
+            name: value
+            for name, value in thinking_fields(settings.thinking).items()
+            if name not in settings.extra_body
+        }
 
     async def get(self, path: str) -> Reply:
         """Raises NoReplyError, TimeoutError."""

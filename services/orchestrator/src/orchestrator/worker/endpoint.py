@@ -149,6 +149,7 @@ class Endpoint:
 
         It ends, because each parameter is adapted once.
         """
+        body = {**self._connections.thinking, **body}
         while True:
             sent = self._learned.adapted(body)
             got = await self._try(sent)

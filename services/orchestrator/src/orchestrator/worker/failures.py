@@ -59,6 +59,12 @@ class Failure(NamedTuple):
 
 
 def refused_for_good(reason: Sentence) -> Sentence:
+    if "enable_thinking" in reason:  # Alibaba's servers let a model think in streams alone
+        return Sentence(
+            "request-refused-thinking",
+            "the server refused it: {reason}; set THINKING=off",
+            reason=reason,
+        )
     return Sentence("request-refused", "the server refused it: {reason}", reason=reason)
 
 

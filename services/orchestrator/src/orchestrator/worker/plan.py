@@ -147,6 +147,7 @@ class Plan:
             order=None if ask.order is None else "".join(LABELS[i] for i in ask.order),
             logprob=reply.logprob,
             reasoning=reply.reasoning,
+            reasoning_tokens=reply.reasoning_tokens or None,
             text=reply.text,
         )
 

@@ -94,6 +94,7 @@ async def _start_file(
         voters=tuple(
             VoterRecord(name=v.name, model=v.model.name, sampling=v.sampling) for v in voters
         ),
+        thinking=settings.thinking,
         extra_body=settings.extra_body,
         prompt_note=note,
         prompt_note_message=coded(note),

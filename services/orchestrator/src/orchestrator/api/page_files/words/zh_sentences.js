@@ -204,6 +204,7 @@ export const sentences = {
   "reply-too-long": "发来 {count} 个字符的文本，过长",
   "request-given-up": "{seconds} 秒内尝试 {tries} 次后放弃，而服务器能回复其他请求：{reason}",
   "request-refused": "服务器拒绝了它：{reason}",
+  "request-refused-thinking": "服务器拒绝了请求：{reason}；请设置 THINKING=off",
   "request-timed-out": "请求超时。",
   "rows-for-training": "文件中是指令与回复（{names}）：这类数据用于训练，不用于答题；请交给训练程序",
   "rows-too-large": "记录超过 {limit} MiB；请拆分文件",
