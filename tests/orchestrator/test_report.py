@@ -85,7 +85,8 @@ def test_a_proposed_limit_counts_the_reasoning(where: str) -> None:
 
     def sample(chars: int, *, cut: bool) -> Sample:
         thought = "x" * chars
-        text, found = ("" if cut else "答案是：A"), {}
+        text = "" if cut else "答案是：A"
+        found: dict[str, str | int] = {}
         if where == "in the text":
             text = f"<think>{thought}" if cut else f"<think>{thought}</think>{text}"
         elif where == "apart":

@@ -433,6 +433,9 @@ def test_a_vote_weighs_the_mean_probability_of_a_replys_tokens(
 def test_a_weighted_vote_needs_log_probabilities_and_says_so(
     settings: Settings, server: StubServer
 ) -> None:
+    refusal = JSONResponse({"error": {"message": "`logprobs` is not supported"}}, 400)
+    server.fail = lambda body: refusal if "logprobs" in body else None
+    assert "post it with vote=plurality" in (ask(settings, vote="weighted").error or "")
     server.fail = without_logprobs
     answer = ask(settings, vote="weighted")
     assert answer.answer is None

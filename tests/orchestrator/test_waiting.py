@@ -120,6 +120,21 @@ def test_a_request_that_alone_keeps_failing_is_given_up(
     assert second.answer
 
 
+def test_a_server_that_refuses_the_smallest_request_answers(
+    settings: Settings, server: StubServer
+) -> None:
+    """A reasoning model may refuse to stop after one token. The only question is given up."""
+
+    def fail(body: dict[str, Any]) -> Response:
+        is_smallest = body["messages"][-1]["content"] == "?"
+        words = {"error": {"message": "no room to answer" if is_smallest else "NaN in logits"}}
+        return JSONResponse(words, 400 if is_smallest else 500)
+
+    server.fail = fail
+    (answer,) = ask(settings, 1, Limits(2, 0))
+    assert "NaN in logits" in (answer.error or "")
+
+
 def test_nothing_is_given_up_while_the_server_answers_nothing(
     settings: Settings, server: StubServer
 ) -> None:

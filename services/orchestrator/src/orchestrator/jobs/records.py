@@ -161,6 +161,10 @@ class Adapted(_Frozen):
     note: str
     note_message: CodedMessage | None = None
 
+    @property
+    def key(self) -> tuple[str, str | None, float | None, str]:
+        return self.parameter, self.instead, self.value, self.url
+
 
 class StartFile(_Frozen):
     """start.json: the model, sampling values and versions of a job, written by the first shard.

@@ -184,7 +184,8 @@ class JobStore(JobReader):
         start = self.started(job_id)
         if start is None:
             return
-        added = tuple(entry for entry in entries if entry not in start.adapted)
+        known = {entry.key for entry in start.adapted}
+        added = tuple(entry for entry in entries if entry.key not in known)
         if added:
             start = start.model_copy(update={"adapted": start.adapted + added})
             data = start.model_dump_json(indent=2).encode()

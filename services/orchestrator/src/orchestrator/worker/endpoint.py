@@ -213,7 +213,9 @@ class Endpoint:
             return True
         smallest = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 1, "n": 1, "seed": 0}
         asked = {"messages": [{"role": "user", "content": "?"}], **smallest}
-        return not isinstance(await self._adapting(asked), Failure)
+        got = await self._adapting(asked)
+        # a refusal is an answer too: a reasoning model may refuse to stop after one token
+        return not isinstance(got, Failure) or got.is_refusal
 
     async def _try(self, body: Body) -> list[Completion] | Failure:
         asked = {"model": self.model, **body, **self._connections.extra_body}

@@ -230,13 +230,19 @@ class _Vote:
     async def _ask(self, asks: Sequence[Ask]) -> list[Completion]:
         """The replies to asks that share a request."""
         first = asks[0]
-        replies = await self.server.draw(
-            first.messages,
-            len(asks),
-            first.seed,
-            logprobs=self.plan.settings.vote == "weighted",
-            **first.voter.sampling,
-        )
+        is_weighted = self.plan.settings.vote == "weighted"
+        try:
+            replies = await self.server.draw(
+                first.messages,
+                len(asks),
+                first.seed,
+                logprobs=is_weighted,
+                **first.voter.sampling,
+            )
+        except RequestFailedError as failure:
+            if is_weighted and "logprobs" in failure.sentence:
+                raise RequestFailedError(NO_LOGPROBS) from failure
+            raise
         self.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
         return replies
 
