@@ -23,6 +23,7 @@ from contract.problems import Problem, Question
 from contract.sentences import Sentence
 
 CONTRACT_FILE = "contract.json"
+WHOLE_FILE = Sentence("whole-file", "the file")
 
 SYSTEM_PROMPT = (
     "你负责解答单项选择题。未给出的事实一律视为假（闭世界假设）。"
@@ -334,7 +335,7 @@ class Contract(_Frozen):
                     "contract-unreadable",
                     "{path}: {place}: {reason}; publish the model again",
                     path=str(path),
-                    place=".".join(map(str, first["loc"])) or Sentence("whole-file", "the file"),
+                    place=".".join(map(str, first["loc"])) or WHOLE_FILE,
                     reason=first["msg"],
                 )
             ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from contract import (
     Sampling,
     Sentence,
 )
-from contract.multiple import MULTIPLE_PROMPT
+from contract.formats import CHINESE
 from contract.published import CURRENT
 from contract.tenancy import NO_TRAINER, what_trains
 from orchestrator.addresses import beyond_the_container, in_container
@@ -62,16 +62,21 @@ class ServedModel:
             contract.held_line,
         )
 
+    def asked_in(self, fmt: PromptFormat) -> ServedModel:
+        """The same model, asked in another format."""
+        return replace(self, format=fmt, held=HeldLine.of(fmt))
+
 
 def find_model(settings: Settings) -> ServedModel:
-    """The model that the settings name: the published one, or an endpoint in the default format.
+    """The model that the settings name: the published one, or an endpoint. An endpoint's format is
+    that of the job (`jobs.prompting`).
 
     Raises:
         WaitingForModelError: no model is published (yet) under that name, or it cannot be read.
     """
     if settings.model_contract == "default":
-        fmt = PromptFormat(multiple_prompt=MULTIPLE_PROMPT)
-        return ServedModel(settings.model_name, None, fmt, Sampling(), None, HeldLine.of(fmt))
+        held = HeldLine.of(CHINESE)
+        return ServedModel(settings.model_name, None, CHINESE, Sampling(), None, held)
     try:
         return ServedModel.from_contract(Contract.load(contract_dir(settings)))
     except ContractError as error:

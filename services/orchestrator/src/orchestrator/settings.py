@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     models_dir: Path = Path("models")
     model_name: str = Field("quorum-qwen2-7b", min_length=1)
     model_contract: Literal["published", "default"] = "published"
+    prompt_format: str = "auto"
     inference_url: str = "http://127.0.0.1:8000/v1"
     inference_api_key: str = ""
     redis_url: str = "redis://127.0.0.1:6379/0"
@@ -72,6 +73,11 @@ class Settings(BaseSettings):
         if fault := url_fault(url):
             raise ValueError(fault)
         return url
+
+    @field_validator("prompt_format")
+    @classmethod
+    def _names_a_format(cls, name: str) -> str:
+        return name.strip() or "auto"
 
     @field_validator("concurrency", mode="before")
     @classmethod
@@ -153,6 +159,15 @@ class Settings(BaseSettings):
             raise ValueError(
                 "THINKING is for MODEL_CONTRACT=default: a published model is asked as it was "
                 "trained; leave it at auto"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _format_is_not_the_contracts(self) -> Self:
+        if self.prompt_format != "auto" and self.model_contract == "published":
+            raise ValueError(
+                "PROMPT_FORMAT is for MODEL_CONTRACT=default: a published model is asked in the "
+                "format that it was trained on. Leave PROMPT_FORMAT out"
             )
         return self
 

@@ -10,12 +10,15 @@ from contract.settings import read_settings
 from contract.stand_in import refuse_to_start
 from orchestrator import logs
 from orchestrator.api.app import STOP_S, create_app
+from orchestrator.jobs.prompting import format_fault
 from orchestrator.settings import ApiSettings
 
 
 def main() -> None:
     refuse = partial(refuse_to_start, "API", 8080)
     settings = read_settings(ApiSettings, refuse)
+    if fault := format_fault(settings.prompt_format):
+        refuse(fault)
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

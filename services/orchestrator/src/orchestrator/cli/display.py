@@ -22,6 +22,7 @@ from orchestrator.cli.client import Client, UnreachableError
 from orchestrator.cli.doctor import Finding
 from orchestrator.jobs.comparison import JobComparison
 from orchestrator.jobs.cutting import CutSamples
+from orchestrator.jobs.records import StartFile
 from orchestrator.jobs.report import Accuracy, Report
 
 # Asked again after a twentieth of the time waited so far: a short job's end is seen at once.
@@ -192,6 +193,7 @@ def report_view(report: Report) -> RenderableType:
         "tokens": ", ".join(f"{count} {name}" for name, count in report.tokens.items()),
         "time": duration(report.seconds),
         "model": report.provenance.start.model if report.provenance.start else None,
+        "format": _prompt(report.provenance.start),
         "prompt": report.provenance.start.prompt_note if report.provenance.start else None,
         "endpoint": "; ".join(entry.note for entry in report.provenance.start.adapted) or None
         if report.provenance.start
@@ -213,6 +215,10 @@ def report_view(report: Report) -> RenderableType:
     if report.missed:
         parts.append(_missed(report))
     return Group(*parts)
+
+
+def _prompt(start: StartFile | None) -> str | None:
+    return start.prompt_format.note if start and start.prompt_format else None
 
 
 def _cut(cut: CutSamples) -> str:

@@ -17,7 +17,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from contract import LABELS, PromptFormat, Question, iter_problems, label_place, labels_place
+from contract import LABELS, Question, iter_problems, label_place, labels_place
 from contract.files.jsonl import read_lines
 from orchestrator.errors import QuestionNotFoundError
 from orchestrator.jobs.comparison import Verdict
@@ -255,7 +255,7 @@ class QuestionIndex:
             problem = next(iter_problems(islice(file, 1), first_line=entry.line))
         question = problem.questions[entry.index]
         answer = self._answer(entry) if entry.answered else None
-        patterns = self._format().label_patterns
+        patterns = self.store.prompt_format(self.job.id).label_patterns
         samples = answer.samples if answer else ()
         place = labels_place if self.job.settings.multiple else label_place
         return QuestionDetail(
@@ -274,11 +274,6 @@ class QuestionIndex:
         journal = self.store.journal(self.job.id, entry.shard)
         line, _ = next(journal_lines(journal, entry.answer_offset))
         return Answer.model_validate_json(line)
-
-    def _format(self) -> PromptFormat:
-        """The format by which the job's replies were read."""
-        pinned = self.store.pinned(self.job.id)
-        return pinned.format if pinned else PromptFormat()
 
     def figures(self, *, ended: bool) -> Figures:
         return Figures(

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from contract import CONTRACT_FILE, Contract, Problem, Sentence, iter_problems
+from contract import CONTRACT_FILE, Contract, Problem, PromptFormat, Sentence, iter_problems
 from orchestrator.errors import JobDamagedError, JobNotFoundError
 from orchestrator.jobs.asked import Asked, all_asked
 from orchestrator.jobs.files import read_record
@@ -180,6 +180,14 @@ class JobReader:
     def pinned(self, job_id: str) -> Contract | None:
         """The job's contract; None before the job has started, or if its model has no contract."""
         return read_record(self.directory(job_id) / CONTRACT_FILE, Contract)
+
+    def prompt_format(self, job_id: str) -> PromptFormat:
+        """The format in which a started job asks and by which its replies are read."""
+        if pinned := self.pinned(job_id):
+            return pinned.format
+        started = self.started(job_id)
+        chosen = started.prompt_format if started else None
+        return chosen.format if chosen else PromptFormat()  # as earlier versions asked
 
     def result(self, job_id: str, name: str) -> Path | None:
         """The path of one of an ended job's `RESULTS`; None if it is not there."""

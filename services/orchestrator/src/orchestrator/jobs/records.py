@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from typing_extensions import TypedDict  # pydantic requires this one on Python 3.11
 
-from contract import CodedMessage
+from contract import CodedMessage, PromptFormat
 from contract.files.converting import Recognized
 from contract.files.shapes import Reading
 from orchestrator.jobs.scoring import is_right
@@ -166,6 +166,22 @@ class Adapted(_Frozen):
         return self.parameter, self.instead, self.value, self.url
 
 
+class JobFormat(_Frozen):
+    """The prompt format of a job whose model has no contract. All of its workers use it, although
+    the setting may change.
+
+    `note` says why it was chosen. `chinese_share` is the share of Chinese characters in the file,
+    if that decided; `file` is the path of a user's own format.
+    """
+
+    name: Literal["zh", "en", "own"]
+    note: str
+    note_message: CodedMessage | None = None
+    chinese_share: float | None = None
+    file: str | None = None
+    format: PromptFormat
+
+
 class StartFile(_Frozen):
     """start.json: the model, sampling values and versions of a job, written by the first shard.
 
@@ -187,6 +203,8 @@ class StartFile(_Frozen):
     prompt_note: str | None = None
     prompt_note_message: CodedMessage | None = None
     adapted: tuple[Adapted, ...] = ()
+    # None with a contract, and in files of earlier versions, which used `PromptFormat()`
+    prompt_format: JobFormat | None = None
 
 
 class EndFile(_Frozen):

@@ -8,6 +8,7 @@ import orchestrator.worker.shards  # noqa: F401 # before forking, to save each s
 from contract.settings import end_with, read_settings
 from orchestrator import logs
 from orchestrator.coordination.working import work
+from orchestrator.jobs.prompting import format_fault
 from orchestrator.proxies import certificates
 from orchestrator.settings import Settings
 
@@ -17,6 +18,8 @@ OPEN_FILES = 1 << 16
 
 def main() -> None:
     settings = read_settings(Settings)
+    if fault := format_fault(settings.prompt_format):
+        end_with(fault)
     logs.configure(settings.log_format)
     try:
         certificates()  # before forking, as the imports above

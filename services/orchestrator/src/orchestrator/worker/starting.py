@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 
+import structlog
 from openai import AsyncOpenAI
 
 from contract import CONTRACT_FILE, PromptFormat, Sentence, asking_for_all, coded
+from contract.formats import FormatFileError
 from orchestrator.coordination.waiting import Word, waiting_for_model
 from orchestrator.errors import (
     JobCancelledError,
@@ -18,11 +20,14 @@ from orchestrator.errors import (
     WaitingForModelError,
     WorkerStoppingError,
 )
-from orchestrator.jobs.records import JobFile, JobSettings, StartFile, VoterRecord
+from orchestrator.jobs.prompting import choose_format
+from orchestrator.jobs.records import JobFile, JobFormat, JobSettings, StartFile, VoterRecord
 from orchestrator.jobs.store import JobStore, now
 from orchestrator.model import ServedModel, check_server, contract_dir, find_model, server_version
 from orchestrator.settings import Settings
 from orchestrator.worker.plan import job_voters
+
+log = structlog.get_logger("quorum")
 
 MODEL_POLL_S = 2.0
 # A shard waits this long for its model before it frees the worker for other jobs.
@@ -55,6 +60,7 @@ async def ready_model(
             pinned = store.pinned(job.id)
             model = ServedModel.from_contract(pinned) if pinned else find_model(settings)
             await check_server(checking, model)
+            chosen = await asyncio.to_thread(_format, settings, store, job, model)
         except OtherModelServedError:
             raise
         except WaitingForModelError as error:
@@ -71,12 +77,40 @@ async def ready_model(
             pinned = store.pin(job.id, (contract_dir(settings) / CONTRACT_FILE).read_bytes())
         if model.digest is None or (pinned is not None and pinned.digest == model.digest):
             if store.started(job.id) is None:
-                store.write_start(job.id, await _start_file(settings, job, model, client))
-            return model
+                store.write_start(job.id, await _start_file(settings, job, model, chosen, client))
+            return _in_format_of(store.started(job.id), model)
+
+
+def _format(
+    settings: Settings, store: JobStore, job: JobFile, model: ServedModel
+) -> JobFormat | None:
+    """The format for a job that starts; None if the model has its own, or the job has started.
+
+    Raises:
+        WaitingForModelError: the file that PROMPT_FORMAT names cannot be used any more.
+    """
+    if model.digest is not None or store.started(job.id) is not None:
+        return None
+    problems = (p for shard in range(len(job.shards)) for p in store.problems(job, shard))
+    try:
+        chosen = choose_format(settings.prompt_format, problems)
+    except FormatFileError as error:
+        raise WaitingForModelError(error.sentence) from error
+    log.info("prompt format", name=chosen.name, reason=chosen.note)
+    return chosen
+
+
+def _in_format_of(start: StartFile | None, model: ServedModel) -> ServedModel:
+    chosen = start.prompt_format if start and model.digest is None else None
+    return model.asked_in(chosen.format) if chosen else model
 
 
 async def _start_file(
-    settings: Settings, job: JobFile, model: ServedModel, client: AsyncOpenAI
+    settings: Settings,
+    job: JobFile,
+    model: ServedModel,
+    chosen: JobFormat | None,
+    client: AsyncOpenAI,
 ) -> StartFile:
     voters = job_voters(job.settings, model)
     versions = {
@@ -85,7 +119,7 @@ async def _start_file(
         "python": platform.python_version(),
         "server": await server_version(client),
     }
-    note = prompt_note(job.settings, model.format)
+    note = prompt_note(job.settings, chosen.format if chosen else model.format)
     return StartFile(
         started_at=now(),
         model=model.name,
@@ -98,6 +132,7 @@ async def _start_file(
         extra_body=settings.extra_body,
         prompt_note=note,
         prompt_note_message=coded(note),
+        prompt_format=chosen,
         **voters[0].sampling,
     )
 
