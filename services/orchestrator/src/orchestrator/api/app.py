@@ -15,7 +15,6 @@ import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic.json_schema import models_json_schema
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.api import page
@@ -112,7 +111,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(Doors, names=settings.host_names, max_upload_mib=settings.max_upload_mib)
     app.add_middleware(RequestLog)  # the outer one: requests refused by Doors have an id too
-    for kind in (QuorumError, OSError, RequestValidationError, HTTPException, Exception):
+    for kind in (QuorumError, OSError, RequestValidationError, Exception):
         app.add_exception_handler(kind, render_error)
     for calls in (system.router, session_router, jobs.router, questions.router, models.router):
         app.include_router(calls)

@@ -6,14 +6,16 @@ style, no other host, no frame.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from pathlib import Path
 
-from fastapi import FastAPI
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
-from orchestrator.jobs.records import JobSettings
+from orchestrator.api.refusals import render_error
 
 FILES = Path(__file__).parent / "page_files"
 POLICY = (
@@ -50,8 +52,24 @@ def serve(app: FastAPI) -> None:
     def docs() -> FileResponse:
         return FileResponse(FILES / "docs.html", headers=HEADERS)
 
-    @app.get("/page/job-settings.json", include_in_schema=False)
-    def job_settings() -> JSONResponse:
-        return JSONResponse(JobSettings.model_json_schema()["properties"], headers=HEADERS)
+    @app.get("/page/job-form.json", include_in_schema=False)
+    def job_form() -> JSONResponse:
+        """The form of POST /jobs as the API's document has it, without its file."""
+        document = app.openapi()
+        body = document["paths"]["/jobs"]["post"]["requestBody"]["content"]["multipart/form-data"]
+        form = document["components"]["schemas"][body["schema"]["$ref"].rpartition("/")[2]]
+        fields = {name: field for name, field in form["properties"].items() if name != "file"}
+        return JSONResponse(fields, headers=HEADERS)
 
     app.mount("/page", PageFiles(directory=FILES), name="page")
+    app.add_exception_handler(HTTPException, refuse)
+
+
+def refuse(request: Request, error: Exception) -> Response:
+    """The page for a browser that opens an address that does not exist: it says so. Problem details
+    for everyone else.
+    """
+    is_unknown = isinstance(error, HTTPException) and error.status_code == HTTPStatus.NOT_FOUND
+    if is_unknown and "text/html" in request.headers.get("accept", ""):
+        return FileResponse(FILES / "index.html", HTTPStatus.NOT_FOUND, headers=HEADERS)
+    return render_error(request, error)

@@ -1,5 +1,7 @@
 // Calls of the HTTP API. A refusal becomes an ApiError that holds its problem details (RFC 9457).
 
+const JOBS_A_PAGE = 20;
+
 export class ApiError extends Error {
   constructor(status, details) {
     super(details.detail || details.title || String(status));
@@ -28,10 +30,17 @@ async function call(path, options = {}) {
   return body;
 }
 
+function listed(filters, after) {
+  const words = new URLSearchParams(filters);
+  words.set("limit", JOBS_A_PAGE);
+  if (after) words.set("after", after);
+  return words;
+}
+
 const job = (id) => `/jobs/${encodeURIComponent(id)}`;
 
 export const api = {
-  jobs: (after, signal) => call(`/jobs?limit=20${after ? `&after=${after}` : ""}`, { signal }),
+  jobs: (filters, after, signal) => call(`/jobs?${listed(filters, after)}`, { signal }),
   job: (id, signal) => call(job(id), { signal }),
   report: (id, signal) => call(`${job(id)}/report`, { signal }),
   figures: (id, signal) => call(`${job(id)}/figures`, { signal }),
@@ -41,7 +50,7 @@ export const api = {
   cancel: (id) => call(`${job(id)}/cancel`, { method: "POST" }),
   resume: (id) => call(`${job(id)}/resume`, { method: "POST" }),
   remove: (id) => call(job(id), { method: "DELETE" }),
-  jobSettings: (signal) => call("/page/job-settings.json", { signal }),
+  jobForm: (signal) => call("/page/job-form.json", { signal }),
   health: () => call("/healthz"),
   model: (signal) => call("/model", { signal }),
   models: (signal) => call("/models", { signal }),

@@ -8,11 +8,12 @@ import { jobsView } from "./jobs.js";
 import { modelView } from "./model.js";
 
 const ROUTES = [
-  [/^\/$/, jobsView, "jobs"],
+  [/^\/(?:jobs)?$/, jobsView, "jobs"],
   [/^\/jobs\/([^/]+)(?:\/questions\/(\d+))?$/, jobView, "jobs"],
   [/^\/compare$/, compareView, "compare"],
   [/^\/model(?:\/([0-9a-f]+))?$/, modelView, "model"],
 ];
+const NOWHERE = [/^/, nowhereView, "nowhere"];
 const OTHER_LANGUAGE = { en: "zh", zh: "en" };
 
 const POLL_MS = 2000;
@@ -35,12 +36,12 @@ function setTheme(chosen) {
 function frame(section) {
   shownSection = section;
   const link = (name, address) => html`
-    <a href=${address} aria-current=${section === name ? "page" : "false"}>${t(`nav.${name}`)}</a>`;
+    <a href=${`/${address}`} aria-current=${section === name ? "page" : "false"}>${t(`nav.${name}`)}</a>`;
   render(
     html`
     <a class="skip" href="#main" @click=${skip}>${t("nav.skip")}</a>
     <header class="top">
-      <a class="brand" href="#/"><img src="/page/icon.svg" alt="" width="28" height="28">Quorum</a>
+      <a class="brand" href="/#/"><img src="/page/icon.svg" alt="" width="28" height="28">Quorum</a>
       <nav aria-label=${t("nav.label")}>
         ${link("jobs", "#/")}${link("compare", "#/compare")}${link("model", "#/model")}
       </nav>
@@ -89,38 +90,52 @@ function restart() {
   show();
 }
 
+// The API serves this page at every path that nobody else has; only "/" has views.
+function route(path) {
+  const [pattern, view, section] =
+    (location.pathname === "/" && ROUTES.find(([pattern]) => pattern.test(path))) || NOWHERE;
+  const [, subject, detail] = pattern.exec(path);
+  return { view, section, subject, detail };
+}
+
+function nowhereView(main) {
+  const address = location.pathname === "/" ? location.hash : location.pathname;
+  render(
+    html`
+    <h1>${t("nowhere.title")}</h1>
+    <p>${t("nowhere.why")} <code>${address}</code></p>
+    <p><a href="/#/">${t("nav.back")}</a></p>`,
+    main,
+  );
+  return {};
+}
+
 function show() {
   const [path, query = ""] = (location.hash.slice(1) || "/").split("?");
   const parameters = new URLSearchParams(query);
-  for (const [pattern, view, section] of ROUTES) {
-    const match = pattern.exec(path);
-    if (!match) continue;
-    const [, subject, detail] = match;
-    const key = `${section} ${view.name} ${subject || ""}`;
-    if (current?.key === key) {
-      current.update({ detail, parameters });
-      return;
-    }
-    current?.leave();
-    stopWaiting();
-    frame(section);
-    document.title = `${t(`nav.${section}`)} – Quorum`;
-    const main = document.getElementById("main");
-    render(nothing, main);
-    const leaving = new AbortController();
-    const started = view(main, { subject, detail, parameters, signal: leaving.signal, fail });
-    current = {
-      key,
-      update: started.update || (() => {}),
-      leave: () => {
-        leaving.abort();
-        started.leave?.();
-        render(nothing, main);
-      },
-    };
+  const { view, section, subject, detail } = route(path);
+  const key = view === nowhereView ? `nowhere ${path}` : `${section} ${view.name} ${subject || ""}`;
+  if (current?.key === key) {
+    current.update({ detail, parameters });
     return;
   }
-  location.hash = "#/";
+  current?.leave();
+  stopWaiting();
+  frame(section);
+  document.title = `${t(`nav.${section}`)} – Quorum`;
+  const main = document.getElementById("main");
+  render(nothing, main);
+  const leaving = new AbortController();
+  const started = view(main, { subject, detail, parameters, signal: leaving.signal, fail });
+  current = {
+    key,
+    update: started.update || (() => {}),
+    leave: () => {
+      leaving.abort();
+      started.leave?.();
+      render(nothing, main);
+    },
+  };
 }
 
 // Views hand over what went wrong: a missing key asks for it, all else is shown at `host`. A view
@@ -130,7 +145,7 @@ function fail(error, host) {
   if (error instanceof OfflineError) waitForApi();
   if (error instanceof ApiError && error.status === 401) signIn();
   else if (error instanceof ApiError && error.status === 404)
-    render(html`${failure(error)}<p><a href="#/">${t("nav.back")}</a></p>`, host);
+    render(html`${failure(error)}<p><a href="/#/">${t("nav.back")}</a></p>`, host);
   else render(failure(error), host);
 }
 

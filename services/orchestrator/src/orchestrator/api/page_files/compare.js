@@ -38,7 +38,7 @@ export function compareView(main, { parameters, signal, fail }) {
         <option value="" ?selected=${!chosen[which]}>${t("compare.none")}</option>
         ${jobs.map(
           (job) => html`<option value=${job.id} ?selected=${job.id === chosen[which]}>
-          ${job.filename} · ${moment(job.created_at)} · k = ${job.settings.samples} · ${job.id.slice(-8)}</option>`,
+          ${job.name ?? job.filename} · ${moment(job.created_at)} · k = ${job.settings.samples} · ${job.id.slice(-8)}</option>`,
         )}
       </select></label>`;
 
@@ -162,7 +162,7 @@ export function compareView(main, { parameters, signal, fail }) {
     try {
       let more = true;
       for (let page = 0; page < LISTED_PAGES && more; page += 1) {
-        const reply = await api.jobs(jobs.at(-1)?.id, signal);
+        const reply = await api.jobs({}, jobs.at(-1)?.id, signal);
         jobs.push(...reply.data);
         more = reply.has_more;
       }

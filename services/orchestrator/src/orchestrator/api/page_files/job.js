@@ -2,7 +2,9 @@
 import { api, ApiError, OfflineError } from "./api.js";
 import { drawLines } from "./curves.js";
 import { duration, moment, number, percent, said, t } from "./i18n.js";
+import { listAddress } from "./filters.js";
 import { ENDED, jobActions } from "./jobs.js";
+import { pairsOf } from "./pairs.js";
 import { openQuestion } from "./question.js";
 import { questionList } from "./questions.js";
 import { bars, html, interval, nothing, render, status } from "./ui.js";
@@ -51,13 +53,15 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
     const counts = job.request_counts;
     const done = counts.completed + counts.failed;
     const running = !ENDED.includes(job.status);
-    document.title = `${running ? percent(done / counts.total, 0) : t(`status.${job.status}`)} ${job.filename} – Quorum`;
+    const title = job.name ?? job.filename;
+    document.title = `${running ? percent(done / counts.total, 0) : t(`status.${job.status}`)} ${title} – Quorum`;
     render(
       html`
       <div class="head">
         <div>
-          <h1>${job.filename} ${status(job)}</h1>
-          <p class="muted"><code>${job.id}</code> · ${moment(job.created_at)}</p>
+          <h1>${title} ${status(job)}</h1>
+          <p class="muted">${job.name ? html`${job.filename} · ` : nothing}<code>${job.id}</code> · ${moment(job.created_at)}</p>
+          ${pairs()}
         </div>
         <div class="actions">
           ${jobActions(
@@ -87,6 +91,16 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
       </div>`,
       host("job-head"),
     );
+  };
+
+  const pairs = () => {
+    const all = pairsOf(job.metadata);
+    return all.length
+      ? html`<p class="chips">${all.map(
+          (pair) => html`
+        <a class="chip pair" href=${listAddress({ metadata: [pair] })} title=${pair} aria-label=${t("pairs.only", { pair })}><span>${pair}</span></a>`,
+        )}</p>`
+      : nothing;
   };
 
   const downloads = () => html`
