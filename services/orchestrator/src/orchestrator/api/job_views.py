@@ -104,15 +104,14 @@ class JobViews:
     def _view(self, job: JobFile) -> Job:
         job_id = job.id
         started = self._store.started(job_id)
-        started_at = started.started_at if started else None
         end = self._store.end(job_id)  # read before the counts: an ended job's counts are final
         if end is not None and end.counts is not None:
             self._progress.forget(job_id)
-            return Job.of(job, end.counts, end.status, started_at, end, None)
+            return Job.of(job, end.counts, end.status, started, end, None)
         progress = self._progress.read(job)
         status = self._status(job, end)
         note = None if status in ENDED else self._note(job_id, status)
-        view = Job.of(job, progress.counts, status, started_at, end, note)
+        view = Job.of(job, progress.counts, status, started, end, note)
         if end is None:
             view.questions_per_s = progress.questions_per_s
             view.samples_per_s = progress.samples_per_s

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contract import CodedMessage, Contract, FileFault, Sentence, coded
 from contract.problems import FaultUnit
-from orchestrator.jobs.records import Counts, EndFile, JobFile, JobSettings
+from orchestrator.jobs.records import Counts, EndFile, JobFile, JobSettings, StartFile
 from orchestrator.jobs.submission import submission_file
 
 # The statuses of the OpenAI Batch API.
@@ -51,6 +51,8 @@ class Job(BaseModel):
     `recognized` says what a file of another shape than ours was read as. `note_message`,
     `error_message` and `recognized_message` are the same sentences with code and parameters.
     `submission_file` is the name of the submission; its suffix tells the format.
+    `start` has the model, its sampling values and what its endpoint refused; None until the job
+    starts.
     """
 
     model_config = ConfigDict(
@@ -83,6 +85,7 @@ class Job(BaseModel):
                     "questions_per_s": 11.2,
                     "samples_per_s": 28.2,
                     "eta_s": 72.9,
+                    "start": None,
                 }
             ]
         }
@@ -113,6 +116,7 @@ class Job(BaseModel):
     questions_per_s: float | None = None
     samples_per_s: float | None = None
     eta_s: float | None = None
+    start: StartFile | None = None
 
     @classmethod
     def of(
@@ -120,7 +124,7 @@ class Job(BaseModel):
         job: JobFile,
         counts: Counts,
         status: Status,
-        started_at: str | None,
+        started: StartFile | None,
         end: EndFile | None,
         note: str | None,
     ) -> Job:
@@ -140,7 +144,7 @@ class Job(BaseModel):
             submission_file=submission_file(job).name,
             sha256=job.sha256,
             created_at=job.created_at,
-            started_at=started_at,
+            started_at=started.started_at if started else None,
             finished_at=end.finished_at if end else None,
             settings=job.settings,
             request_counts=RequestCounts(
@@ -151,6 +155,7 @@ class Job(BaseModel):
             accuracy=RunningAccuracy(correct=correct, answered=answered, value=correct / answered)
             if job.labelled and answered
             else None,
+            start=started,
         )
 
     @classmethod

@@ -2,8 +2,9 @@
 import { api } from "./api.js";
 import { moment, number, percent, t } from "./i18n.js";
 import { ENDED } from "./jobs.js";
+import { labelChips } from "./labels.js";
 import { answerView, questionText } from "./question.js";
-import { bars, html, interval, nothing, render } from "./ui.js";
+import { bars, html, interval, nothing, render, tile } from "./ui.js";
 
 const SHOWN = 100;
 const LISTED_PAGES = 10;
@@ -91,19 +92,20 @@ export function compareView(main, { parameters, signal, fail }) {
       }
     </section>`;
 
-  const tile = (name, value, note) =>
-    html`<div class="tile"><strong>${value}</strong><span>${t(name)}</span>${note ? html`<small>${note}</small>` : nothing}</div>`;
   const points = (share) => t("points", { points: `${share > 0 ? "+" : ""}${number(100 * share, 1)}` });
 
   const change = (one) => {
-    const tone = one.key === null ? "" : one.second === one.key ? "gained" : one.first === one.key ? "lost" : "";
+    const { first_right: was, second_right: is } = one;
+    const tone = was === is ? "" : is ? "gained" : "lost"; // neither without a key
     return html`<li><details class=${tone} @toggle=${(event) => open(event.target, one)}>
       <summary><code>${one.id}</code> · ${one.index + 1}
-        <b>${one.first ?? t("none")} → ${one.second ?? t("none")}</b>
-        ${one.key ? html`<small>${t("question.key", { key: one.key })}</small>` : nothing}
+        <b>${answer(one.first, one.key)} → ${answer(one.second, one.key)}</b>
+        ${one.key ? html`<small>${t("question.is.key")} ${labelChips(one.key)}</small>` : nothing}
         ${tone ? html`<span class="flag-mark">${t(`compare.${tone}.one`)}</span>` : nothing}
       </summary><div class="side"></div></details></li>`;
   };
+
+  const answer = (labels, key) => (labels === null ? t("none") : labelChips(labels, key));
 
   async function open(details, one) {
     const host = details.querySelector(".side");

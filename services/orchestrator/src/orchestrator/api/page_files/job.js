@@ -4,28 +4,14 @@ import { drawLines } from "./curves.js";
 import { duration, moment, number, percent, said, t } from "./i18n.js";
 import { listAddress } from "./filters.js";
 import { ENDED, jobActions } from "./jobs.js";
-import { pairsOf } from "./pairs.js";
 import { openQuestion } from "./question.js";
 import { questionList } from "./questions.js";
-import { bars, html, interval, nothing, render, status } from "./ui.js";
+import { sumsView } from "./figures.js";
+import { jobSettings } from "./job_settings.js";
+import { pairsOf } from "./pairs.js";
+import { html, nothing, render, status } from "./ui.js";
 
 const FIGURES_EVERY_MS = 1000;
-
-const votesBar = (name, accuracy) => ({
-  name,
-  share: accuracy.value,
-  low: accuracy.low,
-  high: accuracy.high,
-  text: interval(accuracy),
-  tone: "good",
-});
-
-function votesBars(sums) {
-  const votes = sums.accuracy_by_votes.map(({ votes, accuracy }) =>
-    votesBar(votes === 1 ? t("chart.sample") : t("chart.vote", { votes }), accuracy),
-  );
-  return sums.accuracy_first_draw ? [votesBar(t("chart.firstdraw"), sums.accuracy_first_draw), ...votes] : votes;
-}
 
 export function jobView(main, { subject: id, detail, parameters, signal, fail }) {
   let job = null;
@@ -87,7 +73,7 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
           ${!running && job.started_at ? html`<span>${t("job.took", { time: duration((new Date(job.finished_at) - new Date(job.started_at)) / 1000) })}</span>` : nothing}
         </p>
         ${running ? nothing : downloads()}
-        ${settings()}
+        ${jobSettings(job)}
       </div>`,
       host("job-head"),
     );
@@ -110,112 +96,7 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
         .map((what) => html`<a href=${api.download(id, what)} download>${t(`download.${what}`)}</a>`)}
     </p>`;
 
-  const settings = () => html`
-    <details>
-      <summary>${t("job.settings")}</summary>
-      <dl class="pairs">${Object.entries(job.settings).map(
-        ([name, value]) => html`
-        <div><dt>${t(`setting.${name}`)}</dt><dd>${
-          value === null
-            ? t("setting.model")
-            : typeof value === "boolean"
-              ? t(value ? "yes" : "no")
-              : typeof value === "string"
-                ? t(`setting.${value}`)
-                : value
-        }</dd></div>`,
-      )}
-        <div><dt>SHA-256</dt><dd><code>${job.sha256.slice(0, 16)}</code></dd></div>
-      </dl>
-    </details>`;
-
-  const drawSums = () => {
-    const answered = sums.answered + sums.failed;
-    const share = (count, of) => (of ? count / of : 0);
-    const most = Math.max(1, ...sums.agreement_levels.map((level) => level.questions));
-    const labels = [...new Set([...Object.keys(sums.labels), ...Object.keys(sums.keys)])].sort();
-    const keyed = Object.values(sums.keys).reduce((a, b) => a + b, 0);
-    const tile = (name, value, note) =>
-      html`<div class="tile"><strong>${value}</strong><span>${t(name)}</span>${note ? html`<small>${note}</small>` : nothing}</div>`;
-    const edge = (share) => (share > 0.99 && share < 1 ? "< 100%" : percent(share, 0));
-    const level = (l) => (l.above > 0.99 ? percent(1, 0) : `${percent(l.above, 0)} – ${edge(l.up_to)}`);
-    render(
-      html`
-      <div class="tiles">
-        ${sums.accuracy ? tile("accuracy", percent(sums.accuracy.value), t("interval", { low: percent(sums.accuracy.low), high: percent(sums.accuracy.high) })) : nothing}
-        ${sums.agreement === null ? nothing : tile("agreement", percent(sums.agreement))}
-        ${tile("samples.drawn", number(sums.samples.drawn), t("samples.saved", { count: number(sums.samples.saved) }))}
-        ${tile("samples.invalid", number(sums.samples.invalid))}
-        ${tile("flag.tie", number(sums.flags.tie))}
-        ${tile("flag.forced", number(sums.flags.forced))}
-        ${tile("flag.resampled", number(sums.flags.resampled))}
-        ${sums.cut ? tile("flag.cut", number(sums.cut.questions), t("cut.advice", { limit: number(sums.cut.max_tokens), proposed: number(sums.cut.proposed_max_tokens) })) : nothing}
-        ${tile("tokens", number(sums.tokens.prompt + sums.tokens.completion), t("tokens.completion", { count: number(sums.tokens.completion) }))}
-      </div>
-      ${answered && !ENDED.includes(job.status) ? html`<p class="muted">${t("job.sofar")}</p>` : nothing}
-      ${
-        answered === 0
-          ? nothing
-          : html`<div class="charts">
-        <div class="card"><h2>${t("chart.agreement")}</h2>
-          ${bars(
-            t("chart.agreement"),
-            sums.agreement_levels.map((l) => ({
-              name: level(l),
-              share: l.questions / most,
-              text: number(l.questions),
-            })),
-          )}</div>
-        ${
-          sums.accuracy
-            ? html`<div class="card"><h2>${t("chart.levels")}</h2>
-          ${bars(
-            t("chart.levels"),
-            sums.agreement_levels.map((l) => ({
-              name: level(l),
-              share: l.accuracy.value,
-              low: l.accuracy.low,
-              high: l.accuracy.high,
-              text: percent(l.accuracy.value),
-              tone: "good",
-            })),
-          )}
-          <p class="muted">${t("chart.interval")}</p></div>`
-            : nothing
-        }
-        <div class="card"><h2>${t("chart.labels")}</h2>
-          ${bars(
-            t("chart.labels"),
-            labels.flatMap((label) => [
-              {
-                name: label,
-                share: share(sums.labels[label] || 0, answered),
-                text: percent(share(sums.labels[label] || 0, answered)),
-              },
-              ...(keyed
-                ? [
-                    {
-                      name: t("chart.key"),
-                      tone: "key",
-                      share: share(sums.keys[label] || 0, keyed),
-                      text: percent(share(sums.keys[label] || 0, keyed)),
-                    },
-                  ]
-                : []),
-            ]),
-          )}</div>
-        ${
-          sums.accuracy_by_votes.length
-            ? html`<div class="card"><h2>${t("chart.votes")}</h2>
-          ${bars(t("chart.votes"), votesBars(sums))}
-          <p class="muted">${t("chart.interval")}</p></div>`
-            : nothing
-        }
-      </div>`
-      }`,
-      host("sums"),
-    );
-  };
+  const drawSums = () => render(sumsView(sums, !ENDED.includes(job.status)), host("sums"));
 
   async function drawRate(points) {
     host("rate-card").hidden = points.length === 0;

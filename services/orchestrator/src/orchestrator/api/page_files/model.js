@@ -151,7 +151,7 @@ export function modelView(main, { subject, signal, fail }) {
       ${(check.replies || []).map(
         (reply) => html`
         <article class="sample ${reply.label === null ? "invalid" : reply.label === reply.key ? "right" : "wrong"}">
-          <header><b>${reply.label ?? t("sample.invalid")}</b><small>${t("question.key", { key: reply.key })} · ${said(reply.source, reply.source_message)}</small></header>
+          <header><b>${reply.label ?? t("sample.invalid")}</b><small>${t("question.is.key")} ${reply.key} · ${said(reply.source, reply.source_message)}</small></header>
           <details><summary>${t("check.prompt")}</summary><pre>${(reply.messages || []).map((message) => message.content).join("\n\n")}</pre></details>
           <pre>${reply.text}</pre>
         </article>`,

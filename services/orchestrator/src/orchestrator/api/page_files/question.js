@@ -1,6 +1,7 @@
 // One question in a dialog: its problem, options, tally, and every sample with its label marked.
 import { api } from "./api.js";
 import { duration, number, percent, said, t } from "./i18n.js";
+import { isRight, labelChips } from "./labels.js";
 import { bars, copyLink, html, nothing, render } from "./ui.js";
 
 const FINISHES = ["stop", "length", "abort", "content_filter"];
@@ -67,10 +68,12 @@ export const questionText = (found) => html`
   <p class="prose asked">${found.question}</p>
   <ol class="options">${found.options.map((option, i) => {
     const label = LABELS[i];
-    return html`<li class="${label === found.row.answer ? "chosen" : ""} ${label === found.row.key ? "is-key" : ""}">
+    const isChosen = found.row.answer?.includes(label);
+    const isKey = found.row.key?.includes(label);
+    return html`<li class="${isChosen ? "chosen" : ""} ${isKey ? "is-key" : ""}">
       <b>${label}</b> <span>${option}</span>
-      ${label === found.row.answer ? html`<em>${t("question.answer")}</em>` : nothing}
-      ${label === found.row.key ? html`<em>${t("question.is.key")}</em>` : nothing}</li>`;
+      ${isChosen ? html`<em>${t("question.answer")}</em>` : nothing}
+      ${isKey ? html`<em>${t("question.is.key")}</em>` : nothing}</li>`;
   })}</ol>`;
 
 export function answerView(found) {
@@ -86,10 +89,10 @@ export function answerView(found) {
         Object.entries(answer.tally)
           .sort((a, b) => b[1] - a[1])
           .map(([label, count]) => ({
-            name: label,
+            name: labelChips(label, found.row.key),
             share: count / votes,
             text: number(count, 2),
-            tone: label === found.row.key ? "good" : "",
+            tone: found.row.key !== null && isRight(label, found.row.key, answer.multiple) ? "good" : "",
           })),
       )}`
         : nothing
@@ -102,17 +105,18 @@ export function answerView(found) {
       ${answer.flags.map((flag) => html`<span class="flag-mark" title=${t(`flag.${flag}.why`)}>${t(`flag.${flag}`)}</span>`)}
     </p>
     <h3>${t("question.samples")}</h3>
-    ${answer.samples.map((sample, i) => sampleView(sample, found.places[i], found.row.key))}`;
+    ${answer.samples.map((sample, i) => sampleView(sample, found.places[i], found.row.key, answer.multiple))}`;
 }
 
-function sampleView(sample, place, key) {
+function sampleView(sample, place, key, multiple) {
   const characters = [...sample.text]; // places count characters, not UTF-16 units
   const cut = (from, to) => characters.slice(from, to).join("");
-  const tone = sample.label === null ? "invalid" : key === null ? "" : sample.label === key ? "right" : "wrong";
+  const { label } = sample;
+  const tone = label === null ? "invalid" : key === null ? "" : isRight(label, key, multiple) ? "right" : "wrong";
   return html`
     <article class="sample ${tone}">
       <header>
-        <b>${sample.label ?? t("sample.invalid")}</b>
+        <b>${label === null ? t("sample.invalid") : labelChips(label, key)}</b>
         <small>${t("sample.slot", { slot: sample.slot + 1 })}${sample.attempt ? html` · ${t("sample.attempt", { attempt: sample.attempt })}` : nothing}
           · ${t("sample.seed", { seed: sample.seed })} · ${t("sample.tokens", { count: number(sample.tokens) })} · ${FINISHES.includes(sample.finish_reason) ? t(`finish.${sample.finish_reason}`) : sample.finish_reason}${
             sample.order ? html` · ${t("sample.order", { order: sample.order })}` : nothing

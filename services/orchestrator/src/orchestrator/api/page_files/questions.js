@@ -1,6 +1,7 @@
 // A job's questions as a list that holds only the rows in view, however many there are.
 import { api } from "./api.js";
 import { number, percent, t } from "./i18n.js";
+import { labelChips } from "./labels.js";
 import { announce, html, nothing, render } from "./ui.js";
 
 const ROW_PX = 52;
@@ -89,21 +90,25 @@ export function questionList(host, { id, labelled, parameters, signal, fail }) {
     const found = row(place);
     if (!found)
       return html`<div role="row" class="question waiting" aria-rowindex=${place + 1}><span role="cell">…</span></div>`;
-    const tone =
-      found.state === "open" ? "open" : found.key === null ? "" : found.answer === found.key ? "right" : "wrong";
+    const tone = found.state === "open" ? "open" : found.right === null ? "" : found.right ? "right" : "wrong";
     return html`
       <div role="row" class="question ${tone}" aria-rowindex=${place + 1}>
         <span role="cell" class="num">${number(found.position + 1)}</span>
         <span role="cell" class="text"><a href=${address(found.position)}>${found.text}</a><small>${found.id} · ${found.index + 1}</small></span>
-        <span role="cell" class="answer">${found.state === "open" ? "…" : (found.answer ?? html`<span class="bad">${t("none")}</span>`)}${
+        <span role="cell" class="answer">${answer(found)}${
           found.key !== null && found.state !== "open" && found.answer !== found.key
-            ? html`<small>${t("question.key", { key: found.key })}</small>`
+            ? html`<small>${t("question.is.key")} ${labelChips(found.key)}</small>`
             : nothing
         }</span>
         <span role="cell" class="num">${found.agreement === null ? "–" : percent(found.agreement, 0)}</span>
         <span role="cell" class="flags">${found.flags.filter((flag) => flag !== "early_stop").map((flag) => html`<span class="flag-mark">${t(`flag.${flag}`)}</span>`)}</span>
       </div>`;
   };
+
+  function answer({ state, answer, key }) {
+    if (state === "open") return "…";
+    return answer === null ? html`<span class="bad">${t("none")}</span>` : labelChips(answer, key);
+  }
 
   function scrolled() {
     cancelAnimationFrame(frame);

@@ -62,6 +62,9 @@ export function bars(caption, rows) {
     </table>`;
 }
 
+export const tile = (name, value, note) => html`
+  <div class="tile"><strong>${value}</strong><span>${t(name)}</span>${note ? html`<small>${note}</small>` : nothing}</div>`;
+
 export const interval = (a) => `${percent(a.value)} (${percent(a.low)} – ${percent(a.high)})`;
 
 // Ask before something is done; resolves to whether it shall be.
