@@ -95,10 +95,10 @@ class Completion(NamedTuple):
     reasoning: str | None
     finish_reason: str
     tokens: int
-    reasoning_tokens: int
     prompt_tokens: int
     logprob: float | None
     likeliest: dict[str, float]
+    reasoning_tokens: int = 0
 
 
 class UnusableReplyError(Exception):
