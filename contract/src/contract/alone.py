@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
-from contract.marks import squeezed
-from contract.naming import named_option
+from contract.marks import bare, squeezed
+from contract.naming import END_TOKEN, named_option
 from contract.options import LABELS, own_texts
 from contract.permuting import LETTER
 from contract.plain import plain
@@ -41,10 +42,12 @@ def stands_alone(text: str, start: int, end: int, options: Sequence[str]) -> boo
     """True if `text[start:end]`, which ends a line of a reply, is an answer by itself. `text` is in
     plain spelling.
     """
-    said = text[start:end]
+    said = END_TOKEN.sub("", text[start:end])
     if len(said) > _MOST_MARKS + max(map(len, options), default=0):
         return False
     is_letter = _LETTER.fullmatch(said) is not None
+    if not is_letter and not any(core in squeezed(said) for core in _cores(tuple(options))):
+        return False  # at once: most lines are prose
     named = named_option(_BRACKETED.sub(r"\1. ", said, 1), options, alone=not is_letter)
     if named is None:
         return False
@@ -56,6 +59,12 @@ def stands_alone(text: str, start: int, end: int, options: Sequence[str]) -> boo
         _is_listed(said, named.label, is_letter, above, below)
         or _options_stand_alone(f"{above}\n{below}", named.label, options)
     )
+
+
+@lru_cache(maxsize=1024)  # asked for each reply to the question
+def _cores(options: tuple[str, ...]) -> tuple[str, ...]:
+    """What a line holds that holds an option's text."""
+    return tuple(bare(text) for text in own_texts(options))
 
 
 def _concludes(said: str, is_letter: bool, options: Sequence[str]) -> bool:

@@ -23,7 +23,7 @@ _BEHIND = _BETWEEN + "(（选项"
 # Characters to read beyond twice the longest option's length. Bounds the work on a reply that
 # repeats a mark.
 _EXPLANATION = 1000
-_END_TOKEN = re.compile(r"<\|[^|<>]*\|>|</s>")
+END_TOKEN = re.compile(r"<\|[^|<>]*\|>|</s>")
 
 
 class Named(NamedTuple):
@@ -41,7 +41,7 @@ def named_option(text: str, options: Sequence[str], *, alone: bool = False) -> N
     the same text, the first is meant. `alone`: only if `text` holds nothing else.
     """
     text = text[: 2 * max(map(len, options), default=0) + _EXPLANATION]
-    text = _END_TOKEN.sub(lambda token: " " * len(token[0]), text)
+    text = END_TOKEN.sub(lambda token: " " * len(token[0]), text)
     labels, texts = LABELS[: len(options)], own_texts(options)
     for place, owners in _readings(text, labels, options, texts):
         if owners:

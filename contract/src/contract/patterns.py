@@ -25,10 +25,12 @@ _LETTER = r"[(\[{\"'“*_$]{0,3}[A-Z][)\]}\"'”*_$]{0,3}(?![A-Za-z])"
 
 _IF = (
     r"(?:\b(?:if|unless|suppose|supposing|assum(?:e|ing|ed)|imagine|whether|let[’']?s say|doubt)"
-    r"\b[^.!?;,\n]{0,40}?\b|(?:not|n[’']t)\s(?:think|believe)\b[^.!?;,\n]{0,40}?\b|"
+    r"\b[^.!?;,\n]{0,40}?\b|(?:not|do(?:es)?n[’']t)\s(?:think|believe)\b[^.!?;,\n]{0,40}?\b|"
     r"\bif\b[^.!?;\n]{0,80}?,\sthen\b[^.!?;,\n]{0,10}?\b|"
     r"(?:如果|若|只要|当)[^。!?;\n]{0,60}?(?:那么|则|就)[^。!?;,\n]{0,8}?|"
-    r"(?:如果|若|假设|假如|假定|假使|倘若|要是|即使|即便|是否|为什么|为何)[^。!?;,\n]{0,12}?)"
+    r"\b(?:might|could|may|would)\s(?:think|say|argue|assume|be tempted)\b[^.!?;,\n]{0,40}?\b|"
+    r"(?:如果|若|假设|假如|假定|假使|倘若|要是|即使|即便|是否|为什么|为何|有人|有些人|很多人|不少人|误以为|"
+    r"容易)[^。!?;,\n]{0,12}?)"
 )
 _OTHERS = (
     r"(?:\b(?:incorrect|wrong|false|your|their|his|her|students?[’']?s?|user[’']s|tempting|initial|"
@@ -110,9 +112,15 @@ _ANOTHER_QUESTION = rf"(?:[^\n]*+(?:{_QUESTION}|\n\s*+<\|?(?:user|im_start)\|?>)
 # the same after a first line that is a letter
 _ANSWERED = rf"\A\s*+{_LETTER}[.\s]{{0,3}}{_QUESTION}[\s\S]*+"
 
+# what any of these begins with, so that most places in a reply are passed at once
+_BEGIN = (
+    r"(?:(?<![A-Z])(?=[A-Z])|(?=[如若假倘要即是为只当错不他她你您同学之原先答正最参故因所综应我本此该这"
+    r"可于选结的有很误容【\[ \t#*_>]))"
+)
+
 STATED = (
-    rf"(?i:{_ANSWERED}|{_IF}{_LEAD}|{_OTHERS}{_LEAD}|(?:{_CORRECTED}|{_LEAD}|{_HEDGED})"
-    rf"(?={_MARKS}(?:{_LETTER}(?={_DOUBT}))?+([^\n]+|\n)){_ANOTHER_QUESTION})"
+    rf"(?i:{_ANSWERED}|{_BEGIN}(?:{_IF}{_LEAD}|{_OTHERS}{_LEAD}|(?:{_CORRECTED}|{_LEAD}|{_HEDGED})"
+    rf"(?={_MARKS}(?:{_LETTER}(?={_DOUBT}))?+([^\n]+|\n)){_ANOTHER_QUESTION}))"
 )
 
 # ---- other forms ---------------------------------------------------------------------------------
@@ -129,18 +137,23 @@ JSON_FIELD = (
     r"\s{0,9}:\s{0,9})"
     r"(\"[^\"\n]*\"|'[^'\n]*'|\[[^\]\n]*\]|[^\s,}\n]+)"
 )
+# where a sentence begins: "plan B is the best choice" is not about option B
+_SENTENCE = (
+    r"(?:\A\s?|(?<=[\n.!?:;,。])\s?|(?<=therefore\s)|(?<=thus\s)|(?<=hence\s)|(?<=so\s)|(?<=that\s)|"
+    r"(?<=因此)|(?<=所以)|(?<=可见)|(?<=故))"
+)
 # "C is the correct answer", "(C) Paris is the best choice"
 CALLED_RIGHT = (
     r"(?i:\b(?:if|unless|suppose|assum(?:e|ing)|whether|why|not)\b[^.!?;,\n]{0,60}?"
     r"\bthe (?:correct|right|best)|"
-    r"(?<![A-Za-z])((?:(?:option|choice|answer|statement)\s)?[(\"'*_]{0,2}[A-Z][)\"'*_.:]{0,2}"
+    rf"((?:\b(?:option|choice|answer|statement)\s|{_SENTENCE})[(\"'*_]{{0,2}}[A-Z][)\"'*_.:]{{0,2}}"
     r"(?:\s[^.!?\n]{1,200}?)?)\s(?:is|would be|must be|seems to be|appears to be)\s"
     r"(?:(?:therefore|thus|clearly|definitely|indeed|also)\s)?the\s(?:only\s|most\s)?"
     r"(?:correct|right|best|most \w{1,20}|appropriate|suitable)\s(?:answer|option|choice)\b)"
 )
 CALLED_RIGHT_IN_CHINESE = (
     r"(?:(?:如果|若|假设|假如|即使|是否|为什么)[^。!?;,\n]{0,20}?[A-Z](?:选?项)?(?:才?是|为)正确|"
-    r"(?<![A-Za-z])((?:选项|答案)?\s?[(\"“]{0,1}[A-Z][)\"”]{0,1}\s?(?:选?项)?)\s?"
+    rf"((?:(?:选项|答案)\s?|{_SENTENCE})[(\"“]?[A-Z][)\"”]?\s?(?:选?项)?)\s?"
     r"(?:(?:才|就)?(?:是|为)(?:唯一)?(?:的)?(?:正确|最佳|最合适)的?(?:答案|选项|选择)|(?:最?符合)题意))"
 )
 # The only judgement in the reply, and its end: "Therefore, option C is correct."
@@ -153,8 +166,8 @@ ONLY_JUDGEMENT = (
 # The last line: "C", "**C. Paris**", "Therefore, (C)."
 LAST_LINE = r"(?m:^)[ \t#>]*+(?P<alone>[^\n]++)(?:\s|`{3})*+\Z"
 CONCLUSION = (
-    r"(?i:\b(?:so|therefore|thus|hence|consequently)|因此|所以|综上所述|综上|故)[,:]?\s{0,3}"
-    r"(?=(?P<alone>[^\n]++)(?:\s|`{3})*+\Z)"
+    r"(?i:\b(?:so|therefore|thus|hence|consequently|in (?:conclusion|summary|short))|"
+    r"因此|所以|综上所述|综上|故)[,:]?\s{0,3}(?=(?P<alone>[^\n]++)(?:\s|`{3})*+\Z)"
 )
 # The first line, with an explanation below: "C\n\nExplanation: ..."
 FIRST_LINE = r"\A\s*+(?P<alone>[^\n]++)\n"
