@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from contract import PromptFormat
 from contract.formats import CHINESE, ENGLISH
+from contracts import make_contract
 from orchestrator.jobs.prompting import choose_format, format_fault
 from orchestrator.settings import Settings
 from problem_files import problem_file
@@ -98,6 +99,21 @@ def test_a_job_keeps_its_format_although_the_setting_changes(
     assert (start.prompt_format.name, start.prompt_format.file) == ("own", str(own))
     assert prompts(server) == {"Own words."}
     assert {answer.answer for answer in second.answers(job).values()} == {"A"}
+
+
+def test_a_job_of_an_earlier_version_keeps_its_format(bench: Bench) -> None:
+    """Its start.json names no format: it was asked in the only one that there was."""
+    job = bench.post(problem_file(1))
+    start = {"started_at": "2026-11-25T00:00:00", "model": "stub", "digest": None, "versions": {}}
+    start |= {"temperature": 0.7, "top_p": 1.0, "max_tokens": 1024}
+    (bench.store.directory(job.id) / "start.json").write_text(json.dumps(start))
+    assert bench.store.prompt_format(job.id) == PromptFormat()
+
+
+def test_a_job_with_a_contract_keeps_the_contracts_format(bench: Bench) -> None:
+    job = bench.post(problem_file(1))
+    bench.store.pin(job.id, make_contract().dump())
+    assert bench.store.prompt_format(job.id) == make_contract().format
 
 
 @pytest.mark.parametrize(("setting", "fmt"), [("zh", CHINESE), ("en", ENGLISH)])

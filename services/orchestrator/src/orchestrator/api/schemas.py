@@ -197,8 +197,7 @@ class Model(BaseModel):
     """The model that answers jobs.
 
     `state` is "ok", or the fault of the server, which `state_message` has with code and
-    parameters. `contract` is None for an endpoint that is asked in
-    the default prompt format.
+    parameters. `contract` is None for an endpoint that is asked as PROMPT_FORMAT says.
     """
 
     name: str

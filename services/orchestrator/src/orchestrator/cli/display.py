@@ -161,7 +161,7 @@ def model_table(model: Model) -> Table:
         "made": contract.provenance.created if contract else None,
         "data": contract.provenance.data_sha256 if contract else None,
         "style": contract.format.style if contract else None,
-        "contract": None if contract else "none; it is asked in the default prompt format",
+        "contract": None if contract else "none; PROMPT_FORMAT says how jobs ask it",
     }
     return _rows(rows)
 

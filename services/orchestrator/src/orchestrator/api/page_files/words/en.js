@@ -235,7 +235,7 @@ export const en = {
   "compare.lost.one": "now wrong",
   "model.title": "Model",
   "model.serving": "{name} is served, and asked as it was trained.",
-  "model.foreign": "{name} is an endpoint without a contract of this project: it is asked in the default prompt format.",
+  "model.foreign": "{name} is an endpoint without a contract of this project: jobs ask it in Chinese or English, or as PROMPT_FORMAT says.",
   "model.published": "Published models",
   "model.digest": "Digest",
   "model.created": "Published",

@@ -235,7 +235,7 @@ export const zh = {
   "compare.lost.one": "变错",
   "model.title": "模型",
   "model.serving": "正在提供 {name}，并按训练时的方式提问。",
-  "model.foreign": "{name} 是没有本项目契约的端点：按默认提示格式提问。",
+  "model.foreign": "{name} 是没有本项目契约的端点：任务以中文或英文提问，或按 PROMPT_FORMAT 的设置提问。",
   "model.published": "已发布的模型",
   "model.digest": "摘要",
   "model.created": "发布时间",
