@@ -61,6 +61,7 @@ ANALYSIS = _names(
 )
 CORRECT = _names("correctanswer correct rightanswer bestanswer 正确答案")
 
+_LONGEST_NAME = 80
 _DROPPED = re.compile(r"[\W_]+")
 _BEFORE_LETTERS = "|option|opt|op|choice|answer|ans|选项|候选|备选|选择|答案"
 _LETTERED = re.compile(rf"(?P<family>{_BEFORE_LETTERS})(?P<mark>[a-z])(?P<tail>选项|项)?")
@@ -108,7 +109,7 @@ def named(columns: Iterable[str]) -> Named:
 
 @lru_cache(maxsize=1024)  # most records of a file have the same columns
 def _named(columns: tuple[str, ...]) -> Named:
-    plain = {column: plain_name(column) for column in columns}
+    plain = {column: plain_name(column) for column in columns if len(column) <= _LONGEST_NAME}
 
     def those(part: Names) -> list[str]:
         return [column for column, name in plain.items() if name in part]

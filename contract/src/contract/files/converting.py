@@ -18,7 +18,15 @@ from contract.files.jsonl import MAX_FAULTS_KEPT, repeated_id
 from contract.files.known import FLAT, OURS
 from contract.files.opening import Opened, open_file
 from contract.files.recognizing import is_record, shape_of
-from contract.files.shapes import Reading, Record, RowFaultsError, Shape, ShapeError, Survey
+from contract.files.shapes import (
+    Reading,
+    Record,
+    RowFaultsError,
+    Shape,
+    ShapeError,
+    Survey,
+    listed,
+)
 from contract.files.unpacking import Packing
 from contract.problems import FaultUnit, FileFault, ProblemFileError, problem_of, refused_file
 from contract.sentences import CodedMessage, Sentence
@@ -213,7 +221,7 @@ def _misfit(record: Record, shape: Shape) -> Sentence:
     return Sentence(
         "record-misfit",
         "has {names}; the file is read as {shape}, which has {about}",
-        names=", ".join(record.values) or "no fields",
+        names=listed(record.values) or "no fields",
         shape=shape.name,
         about=shape.about,
     )

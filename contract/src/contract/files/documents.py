@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from contract.files.forms import Container, Form
 from contract.files.jsonl import MAX_FAULTS_KEPT
-from contract.files.shapes import Record
+from contract.files.shapes import Record, listed
 from contract.problems import OBJECT, FileFault, ProblemFileError, must_be, refused_file
 from contract.sentences import Sentence
 from contract.strict_json import StrictJsonError, read_json
@@ -58,7 +58,7 @@ def read_document(path: Path, is_record: Callable[[Mapping[str, Any]], bool]) ->
             Sentence(
                 "several-lists",
                 "the object holds several lists of records: {names}; send one of them by itself",
-                names=", ".join(lists),
+                names=listed(lists),
             )
         )
     if not lists:
@@ -134,7 +134,7 @@ def _pieces(data: bytes) -> list[tuple[int, bytes]]:
     while at < len(text):
         try:
             _, end = decoder.raw_decode(text, at)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # also a number that is too long for Python
             end = len(text)
         line += text.count("\n", done, at)
         pieces.append((line, text[at:end].encode("utf-8")))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from contract.files.columns import Named, named
 from contract.files.forms import told_together
 from contract.files.keys import Keys
-from contract.files.shapes import Reading, ShapeError
+from contract.files.shapes import Reading, ShapeError, listed
 from contract.options import LABELS
 from contract.sentences import Sentence
 
@@ -185,7 +185,7 @@ def _the_one(part: str, columns: list[str], is_filled: Mapping[str, bool]) -> st
             Sentence(
                 "several-columns",
                 "{columns} could each be {part}; map one, as in {part}={column}",
-                columns=", ".join(columns),
+                columns=listed(columns),
                 part=part,
                 column=columns[0],
             )
@@ -210,7 +210,7 @@ def _check_map(columns: list[str], reading: Reading) -> None:
                     "no-such-column",
                     "there is no column {column!r}; there are {columns}",
                     column=column,
-                    columns=", ".join(columns),
+                    columns=listed(columns),
                 )
             )
     mapped = [*reading.columns.values()]
@@ -236,5 +236,5 @@ def _no_column(part: str, columns: Mapping[str, Any]) -> Sentence:
         "no-column-for",
         "no column is {part}; map one of {columns}, as in {part}=NAME",
         part=part,
-        columns=", ".join(columns),
+        columns=listed(columns),
     )

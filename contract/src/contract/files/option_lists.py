@@ -71,7 +71,7 @@ def _in_order(marks: list[Any], texts: list[Any]) -> list[str] | None:
 
 def _place(mark: Any) -> int | None:
     text = unicodedata.normalize("NFKC", str(mark)).strip("()[].:、 ").upper()
-    if text.isdigit() and len(text) <= 2:
+    if re.fullmatch("[0-9]{1,2}", text):
         return int(text)
     return LABELS.index(text) if len(text) == 1 and text in LABELS else None
 
@@ -86,8 +86,9 @@ def _value_in(text: str) -> Any:
         pass
     try:
         if _WITHOUT_COMMAS.fullmatch(stripped):
-            return [ast.literal_eval(one) for one in re.findall(_LITERAL, stripped, re.DOTALL)]
+            stripped = f"[{', '.join(re.findall(_LITERAL, stripped, re.DOTALL))}]"
         found = ast.literal_eval(stripped)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        write_json(found).encode("utf-8")  # no infinity, half a surrogate pair or set
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None
     return list(found) if isinstance(found, tuple) else found

@@ -52,7 +52,7 @@ def parquet_records(path: Path) -> Iterator[Record]:
                     number += 1
                     cells = zip(names, map(_in_json, row), strict=True)
                     yield Record(number, dict(cells))
-    except duckdb.Error as error:
+    except (duckdb.Error, ValueError, OverflowError) as error:  # dates that Python does not have
         raise _unreadable(error) from None
 
 

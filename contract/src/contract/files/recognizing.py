@@ -12,10 +12,8 @@ from contract.files import flat
 from contract.files.chats import chat_shape
 from contract.files.forms import Container
 from contract.files.known import BENCHMARKS, EMBEDDED, FLAT, LINES, OURS, SHAPES
-from contract.files.shapes import Reading, Record, Shape, ShapeError
+from contract.files.shapes import Reading, Record, Shape, ShapeError, listed
 from contract.sentences import Sentence
-
-_MOST_NAMES = 12
 
 
 def is_record(values: Mapping[str, Any]) -> bool:
@@ -90,7 +88,7 @@ def _why_none(record: Record) -> Sentence:
             "rows-for-training",
             "holds instructions with replies ({names}): such rows are for training, not for "
             "answering; send them to the trainer",
-            names=_names(values),
+            names=_fields(values),
         )
     lacking = flat.missing(values)
     if not lacking:
@@ -98,13 +96,13 @@ def _why_none(record: Record) -> Sentence:
             "fields-of-other-kind",
             "is of no shape that is read here: the question must be a text, and the options a "
             "list of texts or columns A, B, ...; the first record has {names}",
-            names=_names(values),
+            names=_fields(values),
         )
     return Sentence(
         "no-shape",
         "is of no shape that is read here: the first record has {names}, and lacks {lacking}; "
         "map columns, as in {part}=NAME, or name a shape: {known}",
-        names=_names(values),
+        names=_fields(values),
         lacking=" and ".join(lacking),
         part=lacking[0],
         known=", ".join(SHAPES),
@@ -115,7 +113,5 @@ def _is_for_training(values: Mapping[str, Any]) -> bool:
     return chat_shape(values) is not None or values.keys() >= {"prompt", "completion"}
 
 
-def _names(values: Mapping[str, Any]) -> str:
-    names = [*values]
-    shown = ", ".join(names[:_MOST_NAMES])
-    return f"{shown}, ..." if len(names) > _MOST_NAMES else shown or "no fields"
+def _fields(values: Mapping[str, Any]) -> str:
+    return listed(values) or "no fields"

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict
 
 from contract.sentences import Sentence
 
+_MOST_SHOWN, _LONGEST_SHOWN = 12, 40
+
 
 class Record(NamedTuple):
     """One record of a file. `number` counts from 1: lines in a text, rows in a table or an
@@ -38,6 +40,15 @@ class Reading(BaseModel):
     encoding: str | None = None
     columns: dict[str, str] = {}
     index_base: Literal[0, 1] | None = None
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names from a file, for a message: the first ones, and each cut if it is long."""
+    found = [
+        name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..." for name in names
+    ]
+    shown = found[:_MOST_SHOWN] + (["..."] if len(found) > _MOST_SHOWN else [])
+    return ", ".join(shown)
 
 
 class RowFaultsError(ValueError):

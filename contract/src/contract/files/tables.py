@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from contract.files.columns import QUESTION, is_named
 from contract.files.forms import Form
-from contract.files.shapes import Record
+from contract.files.shapes import Record, listed
 from contract.options import LABELS
 from contract.problems import FileFault, refused_file
 from contract.sentences import Sentence
@@ -79,7 +79,7 @@ def table_records(path: Path, form: Form) -> Iterator[Record | FileFault]:
             Sentence(
                 "column-twice",
                 "two columns are named {name}; names of columns must differ",
-                name=twice[0],
+                name=listed(twice[:1]),
             )
         )
     for row in table_rows(path, form):
@@ -128,9 +128,9 @@ def _sample(path: Path, delimiter: str) -> Iterator[Row]:
 
 def _regularity(path: Path, delimiter: str) -> tuple[float, int]:
     """The share of the first rows that are as long as the first, and its cells with a text."""
-    rows = [row.cells for row in _sample(path, delimiter)]
-    if not rows:
+    if not isinstance(next(_rows(path, delimiter), None), Row):
         return 0.0, 0
+    rows = [row.cells for row in _sample(path, delimiter)]
     lengths = [len(cells) for cells in rows]
     return lengths.count(lengths[0]) / len(lengths), sum(map(bool, map(str.strip, rows[0])))
 

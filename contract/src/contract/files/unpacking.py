@@ -6,6 +6,7 @@ What a file is, its first bytes decide, never its name.
 from __future__ import annotations
 
 import gzip
+import struct
 import sys
 import zipfile
 import zlib
@@ -142,7 +143,7 @@ def _kind_of_zip(path: Path) -> tuple[str, Sentence]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+    except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, OSError):
         names = set()
     found = (kind for name, kind in _OFFICE.items() if name in names)
     return next(found, ("ZIP", _UNPACK_IT))
