@@ -104,7 +104,12 @@ def test_a_job_keeps_its_format_although_the_setting_changes(
 def test_a_job_of_an_earlier_version_keeps_its_format(bench: Bench) -> None:
     """Its start.json names no format: it was asked in the only one that there was."""
     job = bench.post(problem_file(1))
-    start = {"started_at": "2026-11-25T00:00:00", "model": "stub", "digest": None, "versions": {}}
+    start: dict[str, object] = {
+        "started_at": "2026-11-25T00:00:00",
+        "model": "stub",
+        "digest": None,
+        "versions": {},
+    }
     start |= {"temperature": 0.7, "top_p": 1.0, "max_tokens": 1024}
     (bench.store.directory(job.id) / "start.json").write_text(json.dumps(start))
     assert bench.store.prompt_format(job.id) == PromptFormat()

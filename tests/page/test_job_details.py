@@ -85,7 +85,7 @@ def test_a_sentence_that_was_added_to_the_prompt_is_shown(
         "{added}", "Give all letters."
     )
     expect(shown.locator(".told li")).to_have_text(
-        translated if language == "zh" else message["text"]
+        str(translated if language == "zh" else message["text"])
     )
     expect(shown).to_contain_text('{"top_k":20}')
     expect(page.locator(".job-settings .flag-mark")).to_have_count(0)

@@ -11,8 +11,6 @@ from contract.contract import (
     ContractError,
     HeldLine,
     Lengths,
-    Message,
-    Probe,
     PromptFormat,
     Provenance,
     Sampling,
@@ -23,6 +21,7 @@ from contract.labels import extract_label, label_place
 from contract.multiple import asking_for_all, label_sets
 from contract.options import LABELS, own_texts
 from contract.permuting import options_may_move
+from contract.probe import Message, Probe
 from contract.problems import FileFault, Problem, ProblemFileError, Question
 from contract.reasoning import split_reasoning
 from contract.sentences import CodedMessage, Sentence, coded

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from typing_extensions import TypedDict
 
 from contract.labels import extract_label
 from contract.options import LABELS, own_texts
 from contract.plain import plain
+from contract.probe import Message, Probe
 from contract.problems import Problem, Question
 from contract.sentences import Sentence
 
@@ -44,13 +44,6 @@ LABEL_PATTERNS = (
 _OPENING_MARKS = " \t*_`\"'(（[【{“‘$\\"
 _PLACEHOLDER = re.compile(r"\{(problem|question|options)\}")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
-
-
-class Message(TypedDict):
-    """A chat message, as the OpenAI API takes it."""
-
-    role: Literal["system", "user", "assistant"]
-    content: str
 
 
 class ContractError(ValueError):
@@ -221,33 +214,6 @@ class Sampling(_Frozen):
     temperature: float = Field(0.7, ge=0, le=2)
     top_p: float = Field(1.0, gt=0, le=1)
     max_tokens: int = Field(1024, ge=1)
-
-
-class Probe(_Frozen):
-    """Messages and the token ids that they must become, including the generation prompt."""
-
-    messages: tuple[Message, ...]
-    token_ids: tuple[int, ...]
-
-    def request(self, served_name: str) -> dict[str, Any]:
-        """The request body for vLLM's /tokenize that renders the probe."""
-        messages = list(self.messages)
-        return {"model": served_name, "messages": messages, "add_generation_prompt": True}
-
-    def difference(self, token_ids: Sequence[int]) -> Sentence | None:
-        """How a server's tokens differ from the trained ones; None if they are the same."""
-        if tuple(token_ids) == self.token_ids:
-            return None
-        pairs = zip(token_ids, self.token_ids, strict=False)
-        place = next((i for i, (got, meant) in enumerate(pairs) if got != meant), None)
-        if place is not None:
-            return Sentence("differs-at-token", "at token {place}", place=place)
-        return Sentence(
-            "differs-in-length",
-            "in length ({count}, trained {trained})",
-            count=len(token_ids),
-            trained=len(self.token_ids),
-        )
 
 
 class Lengths(_Frozen):

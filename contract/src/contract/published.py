@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from contract.contract import CONTRACT_FILE, Contract, ContractError, Message
+from contract.contract import CONTRACT_FILE, Contract, ContractError
+from contract.probe import Message
 from contract.sentences import CodedMessage
 
 log = logging.getLogger("quorum")
