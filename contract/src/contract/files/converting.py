@@ -121,6 +121,7 @@ class _Conversion:
         self._total = 0
         self._number_of_id: dict[str, int] = {}
         self._ids_are_own = True
+        self._own_are_written = False
 
     def write(self, target: Path) -> int:
         """Returns the number of rows.
@@ -143,7 +144,7 @@ class _Conversion:
                 numbers.append(record.number)
         if self._faults:
             raise ProblemFileError(self._faults, self._total)
-        if not self._ids_are_own:
+        if self._own_are_written:
             _write_numbers(target, numbers)
         return len(numbers)
 
@@ -184,8 +185,9 @@ class _Conversion:
             if own is not None and str(own) not in self._number_of_id:
                 return {"id": own, **row}
             self._ids_are_own = False
+            self._own_are_written = bool(self._number_of_id)
             self._number_of_id.clear()
-        return {**row, "id": str(number)}
+        return {**row, "id": str(number)} if "id" in row else {"id": str(number), **row}
 
     def _add(self, faults: list[FileFault]) -> None:
         self._total += len(faults)
