@@ -38,8 +38,8 @@ BROKEN = [
     (b'{"id": "a", "problem": "p", "questions": [{"question": "q"}]}', 1, "options"),
     (problem_file(1).replace(b'"answer": "A"', b'"answer": "C"'), 1, "must be one of A, B"),
     (problem_file(1) * 2, 2, "ids must differ"),
-    (b"", 1, "no rows"),
-    (problem_file(1).decode().encode("gbk"), 1, "not UTF-8"),
+    (b"", 1, "empty"),
+    (problem_file(1).decode().encode("gbk"), 1, "encoding=gbk"),
 ]
 
 
@@ -67,7 +67,7 @@ def test_a_faulty_file_is_refused_by_line_and_leaves_no_job(
         ({"samples": "many"}, "samples"),
         ({"temperature": 3}, "temperature"),
         ({"top_p": 0}, "top_p"),
-        ({"submission_format": "csv"}, "submission_format"),
+        ({"submission_format": "xml"}, "submission_format"),
         ({"seed": -1}, "seed"),
     ],
 )
