@@ -182,7 +182,7 @@ class Bench:
         file = reader.result(reader.ids()[0], "answers.jsonl")
         assert file is not None
         answers = [Answer.model_validate_json(line) for line in file.read_bytes().splitlines()]
-        return statistics.median(seconds), [answer.answer == answer.key for answer in answers]
+        return statistics.median(seconds), [answer.right for answer in answers]
 
 
 LARGE = {"GPU_MEMORY_UTILIZATION": "0.9"}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from contract import LABELS, Problem, PromptFormat, Question, parse_problems
 from contract.multiple import MULTIPLE_PROMPT
+from contracts import make_contract
 from orchestrator.coordination.metering import Meter
 from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.comparison import Verdict, compare_jobs
@@ -111,7 +112,16 @@ def test_each_letter_of_a_set_is_mapped_back(chosen: set[str], slot: int, seed: 
     seen = [OPTIONS[i] for i in ask_.order]  # the options as this sample saw them
     meant = sorted(LABELS[seen.index(OPTIONS[LABELS.index(label)])] for label in chosen)
     text = f"答案是：{'、'.join(meant)}"
-    reply = Completion(text, None, "stop", 1, 1, None, {})
+    reply = Completion(
+        text=text,
+        reasoning=None,
+        finish_reason="stop",
+        tokens=1,
+        reasoning_tokens=0,
+        prompt_tokens=1,
+        logprob=None,
+        likeliest={},
+    )
     assert plan.read(reply, ask_).label == "".join(sorted(chosen))
 
 
@@ -156,6 +166,8 @@ def test_the_likeliest_next_token_is_not_taken_for_a_set(
     server.fail = fail
     server.reply = lambda prompt, seed: "A" if prompt == "答案是：" else "不知道。"
     answer = ask(settings, asked_with(), max_resamples=0)
+    schema = server.requests[-1]["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["answer"]["enum"][-1] == "ABCD"
     assert answer.answer is None
     assert "cannot hold a reply to several labels" in (answer.error or "")
     assert ask(settings, asked_with(tuple("甲乙丙丁戊己")), max_resamples=0).answer == "A"
@@ -284,6 +296,35 @@ def test_a_job_that_asks_for_all_is_voted_and_scored_by_sets(
     of_set = api.get(f"/jobs/{job.id}/questions", params={"label": "AC"}).json()
     assert of_set["total"] == sum(answer.answer == "AC" for answer in answers)
     assert api.get(f"/jobs/{job.id}").json()["accuracy"]["correct"] == right
+
+
+def test_multiple_is_a_field_of_the_form(api: httpx2.Client) -> None:
+    files = {"file": ("f.jsonl", several_right(1))}
+    posted = api.post("/jobs", files=files, data={"multiple": "true"})
+    assert posted.json()["settings"]["multiple"] is True
+    assert api.post("/jobs", files=files).json()["settings"]["multiple"] is False
+
+
+def test_a_trained_model_is_asked_for_all_and_the_job_says_what_was_added(
+    bench: Bench, server: StubServer
+) -> None:
+    server.reply = lambda prompt, seed: "答案是：A、C"
+    server.served = "m@d"
+    directory = bench.settings.models_dir / bench.settings.model_name / "current"
+    directory.mkdir(parents=True)
+    (directory / "contract.json").write_bytes(make_contract("d").dump())
+    bench.settings = bench.settings.model_copy(update={"model_contract": "published"})
+    job = bench.post(several_right(1), JobSettings(multiple=True))
+    bench.start_worker()
+    bench.wait(job)
+    start = json.loads(bench.read(job, "start.json"))
+    added = start["prompt_note_message"]["params"]["added"]
+    assert start["prompt_note"].endswith(added)
+    (prompt,) = {request["messages"][0]["content"] for request in server.requests}
+    assert prompt == PromptFormat().system_prompt + added
+    report = json.loads(bench.read(job, "report.json"))
+    assert report["provenance"]["start"]["prompt_note"] == start["prompt_note"]
+    assert report["accuracy"]["correct"] == 1
 
 
 def test_the_place_of_a_set_is_shown(bench: Bench, server: StubServer) -> None:

@@ -17,6 +17,11 @@ MULTIPLE_PROMPT = (
     "请先逐步推理，再另起最后一行，按“答案是：X、Y”的格式写出所有正确选项的字母；"
     "如果只有一个，就写“答案是：X”。"
 )
+ENGLISH_MULTIPLE_PROMPT = (
+    "You answer multiple-choice questions in which one or more options are right. First think step "
+    'by step. Then write a last line of the form "The answer is (X, Y).", with the letters of all '
+    'right options; if only one is right, "The answer is (X)."'
+)
 # With more options there are too many sets to restrict a reply to: 31 of five, 63 of six.
 MOST_FOR_SETS = 5
 _CHINESE = re.compile("[\u4e00-\u9fff]")

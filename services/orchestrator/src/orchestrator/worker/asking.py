@@ -26,8 +26,8 @@ _NO_WAY_TO_HOLD = Sentence("no-way-to-hold", "this server knows no way to hold a
 
 _NO_WAY_TO_SETS = Sentence(
     "no-way-to-hold-sets",
-    "this server cannot hold a reply to several labels: it knows no structured_outputs and no "
-    "guided_choice",
+    "this server cannot hold a reply to several labels: it knows no structured_outputs, no "
+    "guided_choice and no JSON schema",
 )
 
 Result = TypeVar("Result")

@@ -157,7 +157,7 @@ export const sentences = {
   "no-turn": "有一轮对话不是含角色和文本的对象",
   "no-user-turn": "没有用户的发言",
   "no-way-to-hold": "该服务器无法将回复限定为选项字母",
-  "no-way-to-hold-sets": "此服务器无法把回复限定为多个选项字母：它不支持 structured_outputs，也不支持 guided_choice",
+  "no-way-to-hold-sets": "此服务器无法把回复限定为多个选项字母：它不支持 structured_outputs、guided_choice，也不支持 JSON schema",
   "no-whole-reply": "{url} 在 {seconds} 秒内没有给出完整回复",
   "none": "无",
   "not-checked": "尚未检查",
