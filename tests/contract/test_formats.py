@@ -107,6 +107,14 @@ def test_a_known_answer_line_needs_no_pattern_of_its_own(tmp_path: Path) -> None
     assert fmt.label_patterns == OPEN_PATTERNS
 
 
+def test_a_format_of_ones_own_may_ask_for_all_right_options(tmp_path: Path) -> None:
+    text = 'system_prompt = "One."\nmultiple_prompt = "All."\nanswer_line = "Answer: {label}"\n'
+    text += 'user_template = "{problem} {question} {options}"\n'
+    (tmp_path / "own.toml").write_text(text)
+    asked = asking_for_all(format_of_file(tmp_path / "own.toml"))
+    assert (asked.format.system_prompt, asked.added) == ("All.", None)
+
+
 def test_the_example_can_be_used(root: Path) -> None:
     fmt = format_of_file(root / "formats/example.toml")
     assert extract_label("B", ["x", "y"], fmt.label_patterns) == "B"

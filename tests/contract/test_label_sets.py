@@ -198,6 +198,10 @@ OF_ANY_MODEL = [
     ("Either A, C is the correct answer.", None),
     ("The answer is A, C? But wait, D fits too.", None),
     ("The answer is A, C. But wait, D fits too.", None),
+    ("Therefore, A and D are correct.", "AD"),
+    ("A and D are correct because B is wrong and C too.", None),
+    ("The answer choices are A, B, C and D.", None),
+    ("The correct answer choices are A and D.", "AD"),
     ("If the answer is A, C, then B is too.", None),
     ("A and C", "AC"),
     ("A\nC", None),
@@ -223,6 +227,11 @@ def test_a_letter_that_a_pattern_cuts_out_of_a_list_is_no_set(
 @pytest.mark.parametrize(("reply", "labels"), OF_ANY_MODEL)
 def test_sets_of_models_without_a_contract_are_read(reply: str, labels: str | None) -> None:
     assert extract_labels(reply, PEOPLE, OPEN_PATTERNS) == labels
+
+
+def test_letters_of_the_options_own_are_no_list() -> None:
+    names = ("A is taller than B", "B is taller than A", "they are equal")
+    assert extract_labels("Let us see.\nA and B", names, OPEN_PATTERNS) is None
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: ascii(row.reply[:40]))

@@ -40,12 +40,13 @@ def test_the_sentence_is_in_the_prompts_language() -> None:
     )
 
 
-def test_without_a_system_prompt_the_sentence_ends_the_question() -> None:
-    fmt = PromptFormat(system_prompt="", user_template="{problem}\n{question}\n{options}\n")
+def test_without_a_system_prompt_the_sentence_begins_the_question() -> None:
+    fmt = PromptFormat(system_prompt="", user_template="{problem}\n{question}\n{options}\n答：")
     asked = asking_for_all(fmt)
     (user,) = asked.format.messages(PROBLEM, QUESTION)
     assert asked.added is not None
-    assert user["content"].endswith("C. 丙\n\n" + asked.added)
+    assert user["content"].startswith(asked.added + "\n\n甲、乙、丙。\n")
+    assert user["content"].endswith("C. 丙\n答：")
 
 
 @pytest.mark.parametrize(("count", "sets"), [(1, 1), (2, 3), (4, 15), (5, 31)])

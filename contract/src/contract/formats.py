@@ -71,6 +71,7 @@ class _FormatFile(BaseModel):
     option_line: str = "{label}. {text}"
     style: Literal["analysis", "answer"] = "analysis"
     label_patterns: list[str] | None = None
+    multiple_prompt: str | None = None
 
 
 def chinese_share(problems: Iterable[Problem]) -> float:

@@ -25,6 +25,7 @@ from contract.listing import (
 )
 from contract.naming import named_option
 from contract.options import LABELS, own_texts
+from contract.permuting import LETTER
 from contract.plain import PlainLines, plain
 
 # {"answer": ["A", "C"]}
@@ -47,6 +48,10 @@ _GAP = re.compile(
 _LISTED_BEFORE = re.compile(
     r"(?:(?<![A-Za-z])[A-Z](?:\s?选?项)?[)\]\"'”*]*\s?(?:[、,;&+/|]|和|与|以及|及|或者?|(?:and|or)\b)\s?"
     r"(?:选项|选|(?:option|choice)\s)?[(\[\"'“*]*)+\Z"
+)
+# "The answer choices are A, B, C and D" tells the options, not the right ones
+_ALL_OPTIONS = re.compile(
+    r"(?i:(?<!correct )(?<!right )(?<!best )(?<!final )\banswer (?:choices|options)\b)"
 )
 _ONE_OF = re.compile(r"(?i:\b(?:between|either|neither|among|from)\b)|除|之间|当中|其中|中的")
 _LIST_OF_LETTERS = re.compile(r"[A-Za-z](?:(?:[\s、,;&+/]|和|与|及|或|and|or)*[A-Za-z])*")
@@ -177,8 +182,9 @@ def _is_alone(answer: str, match: re.Match[str], options: _Options) -> bool:
     found = listed(answer[_after_bullet(answer, start) : end], *options)
     if found is None or len(found.labels) == 1:
         return stands_alone(answer, start, end, options.texts)
-    above = answer[:start].rstrip()
-    return found.alone and not found.by_text and not above.endswith(":")
+    if any(LETTER.search(text) for text in options.texts):  # its letters may not be labels
+        return False
+    return found.alone and not found.by_text and not answer[:start].rstrip().endswith(":")
 
 
 def _set_at(
@@ -204,6 +210,8 @@ def _set_at(
             return None
         found = Listed(named.label, named.start, named.end, alone=True, by_text=True)
     found = found._replace(start=first + found.start, end=first + found.end)
+    if _ALL_OPTIONS.search(answer[naming.begin : found.start]):
+        return None
     if not whole or (end < line_end and re.search(r"\w", behind)):
         return found
     is_below = "\n" in answer[naming.begin : naming.start]

@@ -40,8 +40,11 @@ _SAID_OF_ALL = re.compile(
     r"(?:正确|对|成立|可以|符合(?:题意|要求|条件)?)?的?(?:选项|答案)?"
     r"|(?:are|is)?(?: ?(?:both|all|the))?(?: ?(?:correct|right|true))?"
     r"(?: ?(?:options?|answers?|choices?))?"
-    r"|only|alone"
-    r"|(?:因为|由于|而不?[是非选]|不选|because|since|rather than|instead of|but not)\b.*",
+    r"|only|alone",
+    re.IGNORECASE,
+)
+_EXPLAINED = re.compile(
+    r"(?:因为|由于|而不?[是非选]|不选|because|since|rather than|instead of|but not)\b.*",
     re.IGNORECASE,
 )
 _HEAD = re.compile(r"[^。.,;!?…()\[\]【\n:—]*")
@@ -67,8 +70,8 @@ _DOUBT = re.compile(
 
 
 class Listed(NamedTuple):
-    """A clear list: its labels in order, and where it starts and ends. `alone`: nothing follows it.
-    `by_text`: an option's text stands in it.
+    """A clear list: its labels in order, and where it starts and ends. `alone`: nothing follows it,
+    or only that it is right. `by_text`: an option's text stands in it.
     """
 
     labels: str
@@ -106,8 +109,10 @@ def listed(text: str, labels: str, texts: Sequence[str]) -> Listed | None:
     tail = text[last.after :]
     if not _is_clear(tail, chosen, labels):
         return None
-    alone = not re.search(r"\w", tail)
-    return Listed(chosen, items[0].start, last.end, alone, any(item.by_text for item in items))
+    said = _head(tail)
+    is_all = _SAID_OF_ALL.fullmatch(said.strip()) and not re.search(r"\w", tail[len(said) :])
+    by_text = any(item.by_text for item in items)
+    return Listed(chosen, items[0].start, last.end, alone=bool(is_all), by_text=by_text)
 
 
 def begins_with(text: str, labels: str, texts: Sequence[str]) -> str:
@@ -202,8 +207,8 @@ def _is_clear(tail: str, chosen: str, labels: str) -> bool:
         return False
     if _ONE_OF_THEM.search(tail):
         return False
-    head = _HEAD.match(tail)
-    if head is None or not _SAID_OF_ALL.fullmatch(head[0].strip()):
+    said = _head(tail).strip()
+    if not (_SAID_OF_ALL.fullmatch(said) or _EXPLAINED.fullmatch(said)):
         return False
     for clause in _CLAUSE.findall(tail):
         mentioned = {letter.upper() for letter in LETTER.findall(clause)} & {*labels}
@@ -217,6 +222,12 @@ def _is_clear(tail: str, chosen: str, labels: str) -> bool:
         if inside and inside != mentioned:
             return False
     return True
+
+
+def _head(tail: str) -> str:
+    """What follows the list directly, up to a mark that ends a clause."""
+    head = _HEAD.match(tail)
+    return head[0] if head else ""
 
 
 def _after(pattern: re.Pattern[str], text: str, start: int) -> int:

@@ -17,11 +17,6 @@ MULTIPLE_PROMPT = (
     "请先逐步推理，再另起最后一行，按“答案是：X、Y”的格式写出所有正确选项的字母；"
     "如果只有一个，就写“答案是：X”。"
 )
-ENGLISH_MULTIPLE_PROMPT = (
-    "You answer multiple-choice questions in which one or more options are right. First think step "
-    'by step. Then write a last line of the form "The answer is (X, Y).", with the letters of all '
-    'right options; if only one is right, "The answer is (X)."'
-)
 # With more options there are too many sets to restrict a reply to: 31 of five, 63 of six.
 MOST_FOR_SETS = 5
 _CHINESE = re.compile("[\u4e00-\u9fff]")
@@ -40,7 +35,8 @@ def asking_for_all(fmt: PromptFormat) -> AskedForAll:
     """`fmt` with `multiple_prompt` as its system prompt.
 
     If it has none, as a format that a model was trained on, its prompt stays and one sentence is
-    added: at the end of the system prompt, or of the user template if there is no system prompt.
+    added: at the end of the system prompt, or before the user template if there is no system
+    prompt. A template may end with "Answer:".
     """
     if fmt.multiple_prompt is not None:
         return AskedForAll(fmt.model_copy(update={"system_prompt": fmt.multiple_prompt}), None)
@@ -49,7 +45,7 @@ def asking_for_all(fmt: PromptFormat) -> AskedForAll:
         between = "" if added[0] > "\u2e80" else " "
         changed = {"system_prompt": f"{fmt.system_prompt.rstrip()}{between}{added}"}
     else:
-        changed = {"user_template": f"{fmt.user_template.rstrip()}\n\n{added}"}
+        changed = {"user_template": f"{added}\n\n{fmt.user_template.lstrip()}"}
     return AskedForAll(fmt.model_copy(update=changed), added)
 
 
