@@ -21,8 +21,6 @@ from contract.patterns import OPEN_PATTERNS
 from contract.problems import Problem
 from contract.sentences import Sentence
 
-FormatName = Literal["zh", "en", "own"]
-
 ENGLISH_SYSTEM_PROMPT = (
     "You answer single-choice questions. First think step by step. Then write a last line of the "
     'form "The answer is (X).", where X is the letter of the one correct option.'
