@@ -199,6 +199,7 @@ _CHINESE: list[tuple[str, str | None, str]] = [
     ("答案是A和C。", None, "several"),
     ("答案：AC", None, "several"),
     ("故选AC。", None, "several"),
+    ("综上，A、C是正确答案。", None, "several"),
     ("故选A、C。", None, "several"),
     ("本题选A和C。", None, "several"),
     ("答案是：以上都不对", None, "an option that is not there"),
