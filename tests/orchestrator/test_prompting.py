@@ -153,7 +153,7 @@ def test_a_file_that_cannot_be_used_is_refused_at_the_start(tmp_path: Path, part
         },
         stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert ended.returncode == 2
