@@ -102,12 +102,6 @@ def test_a_format_of_ones_own_may_have_its_patterns_alone(tmp_path: Path) -> Non
     assert fmt.label_patterns == ("Verdict: (.)",)
 
 
-def test_a_format_of_ones_own_may_ask_for_all_right_options(tmp_path: Path) -> None:
-    fmt = format_of_file(write(tmp_path, OWN + 'multiple_prompt = "All of them."\n'))
-    assert fmt.multiple_prompt == "All of them."
-    assert format_of_file(write(tmp_path, OWN)).multiple_prompt is None
-
-
 def test_a_known_answer_line_needs_no_pattern_of_its_own(tmp_path: Path) -> None:
     fmt = format_of_file(write(tmp_path, WHOLE + 'answer_line = "Answer: {label}"\n'))
     assert fmt.label_patterns == OPEN_PATTERNS

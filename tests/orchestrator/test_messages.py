@@ -62,7 +62,9 @@ def test_refusals_and_faults_have_codes(api: httpx2.Client) -> None:
     assert (unknown.code, unknown.params) == ("no-such-job", {"job": UNKNOWN_JOB[6:]})
     guessed = message(api.get("/jobs?limits=3").json(), "detail")
     assert (guessed.code, guessed.params["name"]) == ("unknown-name", "limits")
-    faulty = api.post("/jobs", files={"file": ("f.jsonl", b'{"problem": "", "questions": 3}\n[1]\n')}).json()
+    faulty = api.post(
+        "/jobs", files={"file": ("f.jsonl", b'{"problem": "", "questions": 3}\n[1]\n')}
+    ).json()
     assert message(faulty, "detail").code == "and-more-faults"
     codes = [message(fault, "reason").code for fault in faulty["errors"]]
     assert codes == ["must-be", "must-be", "not-one-row-a-line"]
