@@ -120,7 +120,8 @@ def test_a_file_is_posted_watched_and_read_question_by_question(
 
     # downloads
     with page.expect_download() as download:
-        page.get_by_role("link", name=w["download.submission"], exact=True).click()
+        name = w["download.submission"].replace("{suffix}", "jsonl")
+        page.get_by_role("link", name=name, exact=True).click()
     rows = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
     assert len(rows) == report["problems"]
 
@@ -211,7 +212,8 @@ def test_a_faulty_file_is_refused_with_each_fault_and_its_line(
     faults = page.locator(".faults tbody tr")
     expect(faults).to_have_count(2)
     expect(faults.nth(0)).to_contain_text("questions[0].options")
-    expect(faults.nth(1).locator("td").first).to_have_text("2")
+    where = words(language)["fault.at.line"].replace("{number}", "2")
+    expect(faults.nth(1).locator("td").first).to_have_text(where)
     reasons = [faults.nth(i).locator("td").nth(2).inner_text() for i in range(2)]
     assert all(bool(re.search("[一-鿿]", reason)) == (language == "zh") for reason in reasons)
     look(page, "refused", language)

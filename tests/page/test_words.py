@@ -105,7 +105,9 @@ def test_every_fault_has_a_chinese_sentence(api: httpx2.Client, open_page: OpenP
 def test_every_sentence_is_told_in_chinese_with_its_values(
     api: httpx2.Client, open_page: OpenPage
 ) -> None:
-    """Each parameter is a sentence once more, whose one value must come back translated."""
+    """Each parameter is a sentence once more, whose one value must come back translated, as often
+    as the Chinese sentence has it.
+    """
     away = Sentence("server-away", "away: {url} {error}", url="http://vllm", error="503")
     messages = [
         CodedMessage(
@@ -118,10 +120,9 @@ def test_every_sentence_is_told_in_chinese_with_its_values(
     told = in_chinese(open_page(str(api.base_url), "zh"), messages)
     chinese = words("zh_sentences")
     for message, one in zip(messages, told, strict=True):
-        # a sentence may name a value twice
-        values = [
-            name for name in re.findall(r"\{(\w+)\}", chinese[message.code]) if name != "status"
-        ]
+        places = re.findall(r"\{(\w+)\}", chinese[message.code])
+        assert set(places) == set(message.params), one
+        values = [name for name in places if name != "status"]
         assert one.count("模型服务器 http://vllm 没有响应：503") == len(values), one
         assert ("失败" in one) >= ("status" in message.params), one
 

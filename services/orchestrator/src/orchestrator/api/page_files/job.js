@@ -61,6 +61,7 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
           <a class="button" href="#/compare?first=${job.id}">${t("job.compare")}</a>
         </div>
       </div>
+      ${job.recognized ? html`<p class="muted recognized">${said(job.recognized, job.recognized_message)}</p>` : nothing}
       ${job.note ? html`<p class="banner" role="status">${said(job.note, job.note_message)}</p>` : nothing}
       ${job.error ? html`<p class="banner bad" role="alert">${said(job.error, job.error_message)}</p>` : nothing}
       <div class="card">
@@ -91,10 +92,14 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
 
   const downloads = () => html`
     <p class="downloads">${t("job.downloads")}
-      ${["submission", "answers", "errors", "report"]
+      ${["submission", "answers", "errors", "report", "file"]
         .filter((what) => what !== "submission" || job.status === "completed")
-        .map((what) => html`<a href=${api.download(id, what)} download>${t(`download.${what}`)}</a>`)}
+        .map(
+          (what) => html`<a href=${api.download(id, what)} download>${t(`download.${what}`, { suffix: suffix() })}</a>`,
+        )}
     </p>`;
+
+  const suffix = () => job.submission_file.split(".").at(-1);
 
   const drawSums = () => render(sumsView(sums, !ENDED.includes(job.status)), host("sums"));
 

@@ -1,39 +1,26 @@
 // What several views share: the elements of lit, bars, dialogs, and how a failure is shown.
 import { html, nothing, render, svg } from "./vendor/lit-html.js";
 import { ApiError, OfflineError } from "./api.js";
-import { knows, number, percent, said, t } from "./i18n.js";
+import { faultList } from "./faults.js";
+import { knows, percent, said, t } from "./i18n.js";
 
 export { html, nothing, render, svg };
 
 export const status = (job) => html`<span class="badge ${job.status}">${t(`status.${job.status}`)}</span>`;
 
-export function failure(error) {
+// `choose` is for the buttons of a refused file (faults.js).
+export function failure(error, choose) {
   if (error instanceof OfflineError) return html`<p class="banner bad" role="alert">${t("offline")}</p>`;
   if (!(error instanceof ApiError)) throw error;
   return html`
     <div class="banner bad" role="alert">
       <strong>${heading(error)}</strong>
-      ${error.faults.length ? faults(error) : html`<p>${said(error.message, error.coded)}</p>`}
+      ${error.faults.length ? faultList(error, choose) : html`<p>${said(error.message, error.coded)}</p>`}
     </div>`;
 }
 
 // The kind of failure in the page's language; one that is not known is told by the API's title.
 const heading = ({ kind, title }) => (knows(`problem.${kind}`) ? t(`problem.${kind}`) : title);
-
-function faults(error) {
-  const unsaid = error.faultCount - error.faults.length;
-  return html`
-    <table class="faults">
-      <thead><tr><th>${t("fault.line")}</th><th>${t("fault.place")}</th><th>${t("fault.reason")}</th></tr></thead>
-      <tbody>${error.faults.map(
-        (fault) => html`
-        <tr><td class="num">${fault.unit === "file" ? "–" : fault.line}</td><td><code>${fault.place || "–"}</code></td><td>${said(fault.reason, fault.reason_message)}</td></tr>`,
-      )}
-      </tbody>
-    </table>
-    ${unsaid > 0 ? html`<p>${t("fault.more", { count: number(unsaid) })}</p>` : nothing}
-    <p>${t("fault.nothing")}</p>`;
-}
 
 // Rows of {name, value, share, low, high, tone, text}: a bar of `share` (0 to 1), where `low` and
 // `high` are given with the interval upon it.

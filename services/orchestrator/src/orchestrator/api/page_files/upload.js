@@ -1,11 +1,15 @@
 // The form that posts a file as a new job. Its fields are those of the API's own form.
 import { api, ApiError, OfflineError, submit } from "./api.js";
-import { number, t } from "./i18n.js";
+import { knows, number, said, t } from "./i18n.js";
 import { metadataOf, pairField } from "./pairs.js";
 import { announce, failure, html, nothing, render } from "./ui.js";
 
 // What a file is recognized by is its content; this only sorts the files in the browser's dialog.
 const ACCEPTED = ".jsonl,.json,.csv,.tsv,.parquet,.txt,.gz,.zst";
+
+const OF_THEIR_OWN = ["name", "metadata"];
+// How the file is to be read, if it is not recognized as it was meant.
+const READING = ["shape", "encoding", "columns", "index_base"];
 
 export function uploadForm(host, { signal, fail }) {
   let file = null;
@@ -32,37 +36,52 @@ export function uploadForm(host, { signal, fail }) {
       </div>
       <details>
         <summary>${t("upload.settings")}</summary>
-        <div class="fields">${shown().map(([name, schema]) => setting(name, schema))}</div>
+        <div class="fields">${settings().map((name) => setting(name, fields[name]))}</div>
       </details>
-      ${refusal ? failure(refusal) : nothing}
+      <details class="reading">
+        <summary>${t("upload.reading")}</summary>
+        <p class="muted">${t("upload.reading.why")}</p>
+        <div class="fields">${READING.filter((name) => fields[name]).map((name) => setting(name, fields[name]))}</div>
+      </details>
+      ${refusal ? failure(refusal, readAs) : nothing}
     </form>`,
       host,
     );
 
-  const shown = () => Object.entries(fields).filter(([name]) => name !== "name" && name !== "metadata");
+  const settings = () => Object.keys(fields).filter((name) => !OF_THEIR_OWN.includes(name) && !READING.includes(name));
 
-  // A field as its JSON Schema has it: a flag, a choice of words, or a number that may be left empty.
+  // A field as its JSON Schema has it: a flag, a choice, a text or a number. Without a default it may be left empty.
   function setting(name, schema) {
     if (schema.type === "boolean") return flag(name, schema.default);
-    if (schema.enum) return choice(name, [schema.default, ...schema.enum.filter((value) => value !== schema.default)]);
-    const optional = schema.default === undefined;
-    const { type, minimum, maximum, exclusiveMaximum } = schema;
-    return field(
-      name,
-      html`<input name=${name} type="number" min=${minimum ?? 0} max=${maximum ?? (exclusiveMaximum ? exclusiveMaximum - 1 : nothing)}
-      step=${type === "integer" ? 1 : "any"} value=${schema.default ?? ""} ?required=${!optional}
-      placeholder=${optional ? t("setting.model") : nothing}>`,
-    );
+    if (schema.enum) return choice(name, schema.enum, schema.default);
+    if (name === "index_base") return choice(name, ["0", "1"]);
+    if (schema.type === "string")
+      return field(name, html`<input name=${name} autocomplete="off" placeholder=${t(`setting.${name}.example`)}>`);
+    return field(name, numberInput(name, schema));
+  }
+
+  function numberInput(name, { type, minimum, maximum, exclusiveMaximum, default: given }) {
+    const most = maximum ?? (exclusiveMaximum ? exclusiveMaximum - 1 : nothing);
+    return html`<input name=${name} type="number" min=${minimum ?? 0} max=${most} step=${type === "integer" ? 1 : "any"}
+      value=${given ?? ""} ?required=${given !== undefined} placeholder=${given === undefined ? t("setting.model") : nothing}>`;
   }
 
   const field = (name, input) => html`
     <label><span>${t(`setting.${name}`)}</span>${input}<small>${t(`setting.${name}.why`)}</small></label>`;
-  const choice = (name, values) =>
+  const choice = (name, values, given = "") =>
     field(
       name,
       html`
-    <select name=${name}>${values.map((value) => html`<option value=${value}>${t(`setting.${value}`)}</option>`)}</select>`,
+    <select name=${name}>${[given, ...values.filter((value) => value !== given)].map(
+      (value) => html`<option value=${value}>${optionWords(name, value)}</option>`,
+    )}</select>`,
     );
+  // Words, or the value itself: encodings and numbers have none, nor a shape that is new to the page.
+  function optionWords(name, value) {
+    if (value === "") return t("setting.recognized");
+    const key = name === "shape" ? `shape.${value}` : `setting.${value}`;
+    return knows(key) ? t(key) : value;
+  }
   const flag = (name, checked) => html`
     <label class="flag"><input type="checkbox" name=${name} ?checked=${checked}><span>${t(`setting.${name}`)}</span>
       <small>${t(`setting.${name}.why`)}</small></label>`;
@@ -71,6 +90,14 @@ export function uploadForm(host, { signal, fail }) {
   function takePairs(list) {
     pairs = Object.entries(metadataOf(list)).map(([key, value]) => `${key}=${value}`);
     draw();
+  }
+  // A refusal named this way to read the file, and it was picked.
+  function readAs(name, value) {
+    const form = host.querySelector("form");
+    const input = form.elements.namedItem(name);
+    input.value = name === "columns" ? withColumns(input.value, value) : value;
+    host.querySelector(".reading").open = true;
+    form.requestSubmit();
   }
   function choose(event) {
     [file] = event.target.files;
@@ -97,9 +124,11 @@ export function uploadForm(host, { signal, fail }) {
   // What was left empty is not sent: then the model's own value holds, or the API's default.
   function filledIn(form) {
     const data = new FormData(form);
+    for (const [name, value] of [...data]) {
+      if (typeof value === "string" && !value.trim()) data.delete(name);
+    }
     for (const [name, schema] of Object.entries(fields)) {
       if (schema.type === "boolean") data.set(name, String(data.has(name)));
-      else if (!data.get(name)?.trim()) data.delete(name);
     }
     if (pairs.length) data.set("metadata", JSON.stringify(metadataOf(pairs)));
     return data;
@@ -114,7 +143,7 @@ export function uploadForm(host, { signal, fail }) {
         sending = share;
         draw();
       });
-      announce(t("upload.accepted"));
+      announce(`${t("upload.accepted")} ${said(job.recognized, job.recognized_message)}`);
       location.hash = `#/jobs/${job.id}`;
     } catch (error) {
       if (!(error instanceof ApiError || error instanceof OfflineError)) throw error;
@@ -133,4 +162,16 @@ export function uploadForm(host, { signal, fail }) {
     },
     (error) => signal.aborted || fail(error, host),
   );
+}
+
+// Parts of the same name take the place of earlier ones; a column's name ends where the next part begins.
+function withColumns(before, added) {
+  const parts = (text) =>
+    text
+      .trim()
+      .split(/\s+(?=\w+=)/)
+      .filter(Boolean);
+  const name = (part) => part.split("=")[0];
+  const names = parts(added).map(name);
+  return [...parts(before).filter((part) => !names.includes(name(part))), ...parts(added)].join(" ");
 }
