@@ -12,7 +12,6 @@ from playwright.sync_api import expect
 from starlette.responses import JSONResponse, Response
 
 from contract import write_json
-from orchestrator.settings import Settings
 from page_names import OpenPage, check_accessible
 from page_words import words
 from problem_files import problem_file
@@ -58,8 +57,8 @@ def test_what_an_endpoint_refused_is_shown_beside_the_settings(
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_sentence_that_was_added_to_the_prompt_is_shown(
-    settings: Settings, bench: Bench, api: httpx2.Client, open_page: OpenPage, language: str
+def test_the_prompts_format_and_what_was_added_to_it_are_shown(
+    bench: Bench, api: httpx2.Client, open_page: OpenPage, language: str
 ) -> None:
     bench.start_worker()
     job = bench.post(problem_file(1))
@@ -81,11 +80,13 @@ def test_a_sentence_that_was_added_to_the_prompt_is_shown(
     page.locator(".job-settings summary").click()
     shown = page.locator(".job-settings")
     expect(shown.locator("h3")).to_have_text(words(language)["start.prompt"])
-    translated = words("zh_sentences")["prompt-asks-for-all"].replace(
-        "{added}", "Give all letters."
-    )
+    told = [start["prompt_format"]["note_message"], message]
+    chinese = words("zh_sentences")
     expect(shown.locator(".told li")).to_have_text(
-        str(translated if language == "zh" else message["text"])
+        [
+            chinese[one["code"]].format(**one["params"]) if language == "zh" else one["text"]
+            for one in told
+        ]
     )
     expect(shown).to_contain_text('{"top_k":20}')
     expect(page.locator(".job-settings .flag-mark")).to_have_count(0)
