@@ -14,7 +14,9 @@ from contract import PromptFormat
 from contract.formats import CHINESE, ENGLISH
 from contracts import make_contract
 from orchestrator.jobs.prompting import choose_format, format_fault
+from orchestrator.model import find_model
 from orchestrator.settings import Settings
+from orchestrator.worker.starting import in_format_of
 from problem_files import problem_file
 from stub_server import StubServer
 from workers import Bench
@@ -113,6 +115,8 @@ def test_a_job_of_an_earlier_version_keeps_its_format(bench: Bench) -> None:
     start |= {"temperature": 0.7, "top_p": 1.0, "max_tokens": 1024}
     (bench.store.directory(job.id) / "start.json").write_text(json.dumps(start))
     assert bench.store.prompt_format(job.id) == PromptFormat()
+    served = in_format_of(bench.store.started(job.id), find_model(bench.settings))
+    assert served.format == PromptFormat()
 
 
 def test_a_job_with_a_contract_keeps_the_contracts_format(bench: Bench) -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contract import CodedMessage, Contract, FileFault, Sentence, coded
 from contract.problems import FaultUnit
+from orchestrator.api.job_start import JobStart
 from orchestrator.jobs.records import Counts, EndFile, JobFile, JobSettings, StartFile
 from orchestrator.jobs.submission import submission_file
 
@@ -116,7 +117,7 @@ class Job(BaseModel):
     questions_per_s: float | None = None
     samples_per_s: float | None = None
     eta_s: float | None = None
-    start: StartFile | None = None
+    start: JobStart | None = None
 
     @classmethod
     def of(
@@ -155,7 +156,7 @@ class Job(BaseModel):
             accuracy=RunningAccuracy(correct=correct, answered=answered, value=correct / answered)
             if job.labelled and answered
             else None,
-            start=started,
+            start=JobStart.of(started) if started else None,
         )
 
     @classmethod

@@ -78,7 +78,7 @@ async def ready_model(
         if model.digest is None or (pinned is not None and pinned.digest == model.digest):
             if store.started(job.id) is None:
                 store.write_start(job.id, await _start_file(settings, job, model, chosen, client))
-            return _in_format_of(store.started(job.id), model)
+            return in_format_of(store.started(job.id), model)
 
 
 def _format(
@@ -102,9 +102,13 @@ def _format(
     return chosen
 
 
-def _in_format_of(start: StartFile | None, model: ServedModel) -> ServedModel:
-    chosen = start.prompt_format if start and model.digest is None else None
-    return model.asked_in(chosen.format) if chosen else model
+def in_format_of(start: StartFile | None, model: ServedModel) -> ServedModel:
+    """The model as the job asks it. Jobs of earlier versions, which name no format, were asked in
+    the default one.
+    """
+    if start is None or model.digest is not None:
+        return model
+    return model.asked_in(start.prompt_format.format if start.prompt_format else PromptFormat())
 
 
 async def _start_file(
