@@ -63,7 +63,7 @@ def test_refusals_and_faults_have_codes(api: httpx2.Client) -> None:
     guessed = message(api.get("/jobs?limits=3").json(), "detail")
     assert (guessed.code, guessed.params["name"]) == ("unknown-name", "limits")
     faulty = api.post(
-        "/jobs", files={"file": ("f.jsonl", b'{"problem": "", "questions": 3}\n[1]\n')}
+        "/jobs", files={"file": ("f.jsonl", b'{"problem": "", "questions": []}\n[1]\n')}
     ).json()
     assert message(faulty, "detail").code == "and-more-faults"
     codes = [message(fault, "reason").code for fault in faulty["errors"]]
