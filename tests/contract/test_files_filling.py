@@ -12,6 +12,8 @@ import pytest
 
 from contract.files.converting import Recognized
 from contract.files.filling import write_filled
+from contract.files.known import SHAPES
+from contract.files.shapes import Reading, Record
 from question_files import converted, csv_of, json_lines
 
 ROWS = [
@@ -174,6 +176,46 @@ def test_parquet_without_keys_gets_a_column(tmp_path: Path) -> None:
     )
     path.write_bytes(filled(tmp_path, path.read_bytes(), [["B"]]))
     assert duckdb.execute(f"FROM read_parquet('{path}')").fetchall() == [("q", "x", "y", "B")]
+
+
+@pytest.mark.parametrize("options", ["['yes']", "['yes', 'yes']"])
+def test_parquet_comes_back_whatever_the_first_options(tmp_path: Path, options: str) -> None:
+    path = tmp_path / "posted"
+    rows = f"('q', {options}, 'yes'), ('r', ['no', 'yes'], 'no')"
+    table = f"SELECT * FROM (VALUES {rows}) t(question, options, answer)"
+    duckdb.execute(f"COPY ({table}) TO '{path}' (FORMAT parquet)")
+    path.write_bytes(filled(tmp_path, path.read_bytes(), [["A"], ["B"]]))
+    found = duckdb.execute(f"SELECT answer FROM read_parquet('{path}')").fetchall()
+    assert found == [("yes",), ("yes",)]
+
+
+RECORDS: dict[str, dict[str, Any]] = {
+    "quorum": {"questions": [{"question": "q", "options": ["x", "y"], "answer": "A"}]},
+    "flat": {"question": "q", "options": ["x", "y"], "answer": "A"},
+    "agieval": {"passage": None, "question": "q", "options": ["(A)x", "(B)y"], "label": "A"},
+    "arc": {
+        "question": "q",
+        "choices": {"text": ["x", "y"], "label": ["A", "B"]},
+        "answerKey": "A",
+    },
+    "ar-lsat": {
+        "passage": "p",
+        "questions": [{"question": "q", "options": ["x", "y"], "answer": "A"}],
+    },
+    "logiqa2": {"text": "t", "question": "q", "options": ["x", "y"], "answer": 0},
+    "bbh": {"input": "q\nOptions:\n(A) x\n(B) y", "target": "(A)"},
+    "gaokao": {"question": "q\nA. x\nB. y", "answer": ["A"], "analysis": "a"},
+    "logiqa1": {"answer": "a"},
+}
+
+
+@pytest.mark.parametrize("name", [*SHAPES])
+def test_a_shape_names_the_field_that_it_fills(name: str) -> None:
+    shape, values = SHAPES[name], RECORDS[name]
+    survey = shape.survey([Record(1, values)], Reading(index_base=0 if name == "logiqa2" else None))
+    filled = shape.filled(values, survey, ["B"])
+    changed = {key for key in filled if filled[key] != values.get(key)}
+    assert changed == {shape.field(values, survey)}
 
 
 def test_answers_for_another_number_of_records_are_an_error(tmp_path: Path) -> None:

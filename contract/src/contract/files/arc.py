@@ -151,4 +151,5 @@ SHAPE = Shape(
     survey=_survey,
     row=_row,
     filled=_filled,
+    field=lambda _values, _survey: "answerKey",
 )

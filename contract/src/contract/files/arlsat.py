@@ -68,4 +68,5 @@ SHAPE = Shape(
     survey=_survey,
     row=_row,
     filled=_filled,
+    field=lambda _values, _survey: "questions",
 )

@@ -78,13 +78,10 @@ def _filled(
 def _changed(
     contents: Contents, recognized: Recognized, filled: Iterator[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """The values of the columns that answers stand in."""
-    shape = SHAPES[recognized.shape]
+    """The values of the column that answers stand in."""
     first = next(found for found in contents.records() if isinstance(found, Record))
-    count = len(shape.row(first, recognized.survey)["questions"])
-    one, other = (shape.filled(first.values, recognized.survey, [label] * count) for label in "AB")
-    names = [name for name in one if one[name] != other[name]]
-    return ({name: values[name] for name in names} for values in filled)
+    name = SHAPES[recognized.shape].field(first.values, recognized.survey)
+    return ({name: values[name]} for values in filled)
 
 
 def _pieces(

@@ -112,9 +112,13 @@ def filled(
     options = _options_in(values, fields.sources).texts
     if fields.sources.is_shuffled:
         text = options[LABELS.index(labels)] if labels else ""
-        return {**values, NEW_ANSWER: text}
-    name = fields.answer or NEW_ANSWER
+        return {**values, _answer_field(fields): text}
+    name = _answer_field(fields)
     return {**values, name: written(labels, options, keys, values.get(name))}
+
+
+def _answer_field(fields: Fields) -> str:
+    return NEW_ANSWER if fields.sources.is_shuffled else fields.answer or NEW_ANSWER
 
 
 def told(survey: Survey) -> Sentence:
@@ -128,6 +132,7 @@ SHAPE = Shape(
     survey=survey,
     row=row,
     filled=filled,
+    field=lambda _values, survey: _answer_field(_read(survey)[0]),
     told=told,
 )
 

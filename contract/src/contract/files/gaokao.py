@@ -82,4 +82,5 @@ SHAPE = Shape(
     survey=_survey,
     row=_row,
     filled=_filled,
+    field=lambda values, _survey: _key_name(values),
 )

@@ -72,4 +72,5 @@ SHAPE = Shape(
     survey=_survey,
     row=_row,
     filled=_filled,
+    field=lambda _values, _survey: "answer",
 )

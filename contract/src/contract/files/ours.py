@@ -41,4 +41,5 @@ SHAPE = Shape(
     survey=survey,
     row=row,
     filled=filled,
+    field=lambda _values, _survey: "questions",
 )

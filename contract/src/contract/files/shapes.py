@@ -87,6 +87,7 @@ class Shape:
     `filled(values, survey, answers)`: the record's values with its answers in place, in the form in
         which the file gives keys. `answers` has one entry a question: its labels ("B", or "AC" if
         several are right), or None for a question without an answer, which becomes null or "".
+    `field(values, survey)`: the one key of a record's values that `filled` changes or adds.
     `told(survey)`: how the file is read, for people: which part comes from which field. None if
         `about` says it.
     """
@@ -97,4 +98,5 @@ class Shape:
     survey: Callable[[Iterable[Record], Reading], Survey]
     row: Callable[[Record, Survey], dict[str, Any]]
     filled: Callable[[Mapping[str, Any], Survey, Sequence[str | None]], dict[str, Any]]
+    field: Callable[[Mapping[str, Any], Survey], str]
     told: Callable[[Survey], Sentence] | None = None
