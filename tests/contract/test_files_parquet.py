@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import duckdb
+import pytest
 
+from contract.files.parquet import write_filled_parquet
 from question_files import converted, faults, questions, refusal
 
 
@@ -73,3 +75,10 @@ def test_the_name_of_a_parquet_file_is_no_pattern(tmp_path: Path) -> None:
     folder.mkdir()
     data = parquet(tmp_path, "SELECT 'q' AS question, 'x' AS A, 'y' AS B")
     assert len(questions(folder, data)) == 1
+
+
+def test_a_full_volume_is_not_taken_for_a_damaged_file(tmp_path: Path) -> None:
+    source = tmp_path / "posted"
+    source.write_bytes(parquet(tmp_path, "SELECT 'q' AS question, 'x' AS A, 'y' AS B"))
+    with pytest.raises(OSError, match="No space left"):
+        write_filled_parquet(source, [{"answer": "A"}], tmp_path, Path("/dev/full"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +67,7 @@ def write_filled_parquet(
 
     Raises:
         ProblemFileError: the file is damaged.
+        OSError: the volume is full.
     """
     import duckdb
 
@@ -85,6 +88,9 @@ def write_filled_parquet(
             }
             connection.execute(_copying(read, types, target), [str(source), str(values)])
     except duckdb.Error as error:
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            if os.strerror(number) in str(error):
+                raise OSError(number, os.strerror(number), str(target)) from None
         raise _unreadable(error) from None
 
 

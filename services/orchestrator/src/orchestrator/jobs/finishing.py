@@ -3,16 +3,21 @@ in the file's order, one shard at a time.
 
 It may be done twice, even at the same time: the same journals give the same bytes, and each file is
 renamed into place.
+
+A job whose submission cannot be written fails with the reason, and keeps its answers. What is wrong
+with the volume, such as no room, is raised instead: the job waits, and is finished later.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import structlog
 
-from contract import Sentence, coded
+from contract import ProblemFileError, Sentence, coded
+from orchestrator.errors import QuorumError, shortened
 from orchestrator.jobs.asked import all_asked
 from orchestrator.jobs.counting import Counting
 from orchestrator.jobs.records import Answer, Counts, EndFile, JobFile
@@ -24,6 +29,7 @@ from orchestrator.jobs.submission import (
     submission_fault,
     submission_file,
 )
+from orchestrator.replies import writable
 
 log = structlog.get_logger("quorum")
 
@@ -35,19 +41,30 @@ def finish(store: JobStore, job: JobFile) -> None:
     cancelled.
 
     Does nothing otherwise, or if the job has ended. If a done shard's journal has lost an answer,
-    the shard is open again, and the job goes on.
+    the shard is open again, and the job goes on. A cancelled job gets no submission.
+
+    Raises:
+        OSError: the volume is full, or fails.
+        JobDamagedError.
     """
-    is_open = bool(store.open_shards(job))
-    if store.has_ended(job.id) or (is_open and not store.is_cancelling(job.id)):
+    is_open, is_cancelling = bool(store.open_shards(job)), store.is_cancelling(job.id)
+    if store.has_ended(job.id) or (is_open and not is_cancelling):
         return
     status: EndStatus
-    status, error = ("cancelled", None) if is_open else _status(store, job)
+    status, error = ("cancelled", None) if is_cancelling else _status(store, job)
     finished_at = now()
     whole = status != "cancelled"
     try:
-        counts, report = _write_results(
-            store, job, finished_at, whole=whole, with_submission=status == "completed"
-        )
+        try:
+            counts, report = _write_results(
+                store, job, finished_at, whole=whole, with_submission=status == "completed"
+            )
+        except _NoSubmissionError as failed:
+            log.exception("the submission cannot be written", job=job.id)
+            status, error = "failed", failed.sentence
+            counts, report = _write_results(
+                store, job, finished_at, whole=True, with_submission=False
+            )
     except _LostAnswerError as lost:
         log.error("a done shard's journal has lost an answer", job=job.id, shard=lost.shard)
         store.mark_open(job.id, lost.shard)
@@ -97,6 +114,34 @@ class _LostAnswerError(Exception):
         self.shard = shard
 
 
+class _NoSubmissionError(Exception):
+    """The submission cannot be written, and could not be later."""
+
+    def __init__(self, reason: str) -> None:
+        self.sentence = Sentence(
+            "submission-not-written",
+            "the submission could not be written: {reason}; answers.jsonl has the answers, and "
+            "resuming the job tries again",
+            reason=reason,
+        )
+        super().__init__(self.sentence)
+
+
+@contextmanager
+def _writing_submission() -> Iterator[None]:
+    try:
+        yield
+    except QuorumError:
+        raise
+    except ProblemFileError as error:
+        raise _NoSubmissionError(error.sentence) from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the volume's, not the file's
+            raise
+        said = writable(shortened(f"{type(error).__name__}: {error}"))
+        raise _NoSubmissionError(said) from error
+
+
 def _write_results(
     store: JobStore, job: JobFile, finished_at: str, *, whole: bool, with_submission: bool
 ) -> tuple[Counts, Report]:
@@ -111,7 +156,8 @@ def _write_results(
         if with_submission:
             name = submission_file(job).name
             file = files.enter_context(store.writing_result(job.id, name))
-            submission = SubmissionWriter(store, job, file)
+            with _writing_submission():
+                submission = SubmissionWriter(store, job, file)
         for shard in range(len(job.shards)):
             answers, counting = store.answers(job, shard), Counting()
             for problem in store.problems(job, shard):
@@ -126,10 +172,12 @@ def _write_results(
                         errors_file.write(json_line(error_row(answer)))
                 report.add(problem, journaled)
                 if submission is not None:
-                    submission.add(problem, journaled)
+                    with _writing_submission():
+                        submission.add(problem, journaled)
             counts += counting.counts()
         if submission is not None:
-            submission.finish()
+            with _writing_submission():
+                submission.finish()
     return counts, report.build()
 
 

@@ -242,6 +242,7 @@ export const sentences = {
   "several-shapes": "可能是多种格式：{names}；请指定其一，例如 shape={name}",
   "several-sources": "选项可能在 {names} 中；请指定其所在的列，例如 options={name} 或 A={name}",
   "some-wait-for-model": "{total} 个请求中有 {waiting} 个在等待模型：{reason}",
+  "submission-not-written": "提交文件无法写入：{reason}；答案在 answers.jsonl 中，继续任务会重试",
   "table-unreadable": "到第 {last} 行为止无法读取：{error}；含引号的文本请加引号，其中的引号写两遍",
   "takes-no-chat": "{reason}；{url} 不接受对话请求：请检查 INFERENCE_URL",
   "text-from": "材料取自 {column}",
