@@ -243,6 +243,32 @@ def test_a_header_that_ends_in_a_letter_is_a_header(tmp_path: Path) -> None:
     assert questions(tmp_path, data) == [("q", CITIES, None)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "序号,内容,A,B,C,D\n1,what?,x,y,z,A\n",
+        "id,题目内容x,A,B,C,D\n1,q,x,y,z,w\n",
+        "subject,type,text1,opt1,A\nmaths,one,q,x,y\n",
+        "what,kind,first,last,A\nmaths,one,q,x,y\n",
+        "content,option_a,option_b,C\nq,x,y,A\n",
+    ],
+)
+def test_a_header_is_never_read_as_a_question(tmp_path: Path, text: str) -> None:
+    assert "lacks question" in refusal(tmp_path, text.encode())
+
+
+def test_options_that_are_letters_are_no_header(tmp_path: Path) -> None:
+    data = csv_of([["Which angle is right?", *"ABCD", "B"], ["q", *CITIES, "A"]])
+    assert [key for *_, key in questions(tmp_path, data)] == ["B", "A"]
+
+
+@pytest.mark.parametrize("ids", [("1", "2"), ("q07", "q3"), ("math-1", "math-2")])
+def test_files_without_a_header_may_begin_with_ids(tmp_path: Path, ids: tuple[str, str]) -> None:
+    data = csv_of([[ids[0], "What?", *"xyzw", "B"], [ids[1], "Who?", *"xyzw", "A"]])
+    assert questions(tmp_path, data) == [("What?", [*"xyzw"], "B"), ("Who?", [*"xyzw"], "A")]
+    assert [problem.id for problem in problems(tmp_path, data)] == [*ids]
+
+
 GPQA = ["Question", "Correct Answer", *(f"Incorrect Answer {i}" for i in (1, 2, 3)), "Explanation"]
 
 

@@ -102,6 +102,14 @@ def is_named(part: Names, name: str) -> bool:
     return plain_name(name) in part
 
 
+def is_option_name(name: str) -> bool:
+    """True for option_a, opt1, 选项A: an option's letter or number behind a word. A alone is not."""
+    plain = plain_name(name)
+    match = _LETTERED.fullmatch(plain)
+    is_lettered = match is not None and bool(match["family"] or match["tail"])
+    return is_lettered or _NUMBERED.fullmatch(plain) is not None
+
+
 def named(columns: Iterable[str]) -> Named:
     """Which columns could be which part. Without a column for the question, a text is one."""
     return _named(tuple(columns))

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from contract.files.columns import QUESTION, is_named
+from contract.files.columns import QUESTION, is_named, is_option_name
 from contract.files.forms import Form
 from contract.files.shapes import Record, listed
 from contract.options import LABELS
@@ -23,7 +23,7 @@ csv.field_size_limit(16 << 20)
 _DELIMITERS = (",", "\t", ";", "|")
 _SAMPLE = 50
 _FEWEST_OPTIONS = 2
-_MORE_COLUMNS_THAN_OPTIONS = 2  # the question before them, the key behind
+_NUMBERED_ID = re.compile(r"[A-Za-z_.#-]{0,20}[0-9]{1,9}")
 
 
 class Row(NamedTuple):
@@ -42,14 +42,13 @@ def table_form(path: Path) -> Form | None:
     if not regular:
         return None
     delimiter = max(regular, key=lambda found: found[:2])[2]
-    first = next(_sample(path, delimiter))
     with path.open("rb") as file:
         newline = "\r\n" if file.readline(1 << 20).endswith(b"\r\n") else "\n"
     return Form(
         container="table",
         delimiter=delimiter,
         newline=newline,
-        header=_header_of_headless(first.cells),
+        header=_header_of_headless([row.cells for row in _sample(path, delimiter)]),
     )
 
 
@@ -135,17 +134,39 @@ def _regularity(path: Path, delimiter: str) -> tuple[float, int]:
     return lengths.count(lengths[0]) / len(lengths), sum(map(bool, map(str.strip, rows[0])))
 
 
-def _header_of_headless(first: Sequence[str]) -> tuple[str, ...]:
-    """The names of the columns if the first row is a question already, as in the files of MMLU:
-    question, options, letter. Else ().
+def _header_of_headless(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The names of the columns if the first of these rows is a question already, as in the files
+    of MMLU: question, options, letter; perhaps with a number or a numbered name in front. Else ().
     """
-    options = len(first) - _MORE_COLUMNS_THAN_OPTIONS
+    first = [cell.strip() for cell in rows[0]]
+    names = ["id", "question"] if _holds_ids([row[0] for row in rows]) else ["question"]
+    options = len(first) - len(names) - 1  # the key stands behind them
     if not _FEWEST_OPTIONS <= options <= len(LABELS) or any(is_named(QUESTION, c) for c in first):
         return ()
-    letter = first[-1].strip()
-    if len(letter) != 1 or letter not in LABELS[:options]:
+    letters = LABELS[:options]
+    keys = [row[-1].strip() for row in rows if len(row) == len(first)]
+    if not _is_one_of(first[-1], letters) or _are_names(first, letters):
         return ()
-    return ("question", *LABELS[:options], "answer")
+    if 2 * sum(not key or _is_one_of(key, letters) for key in keys) <= len(keys):
+        return ()
+    return (*names, *letters, "answer")
+
+
+def _is_one_of(cell: str, letters: str) -> bool:
+    return len(cell) == 1 and cell in letters
+
+
+def _are_names(first: Sequence[str], letters: str) -> bool:
+    """True if two or more cells are names of columns of options, and no name stands twice. Options
+    may be letters too ("Which angle is right?", "A", "B", "B"): then the key is one of them.
+    """
+    found = [cell for cell in first if _is_one_of(cell, letters) or is_option_name(cell)]
+    return len(set(found)) == len(found) > 1
+
+
+def _holds_ids(column: Sequence[str]) -> bool:
+    """True for 1, 2, 3 and for q1, q2, q3: no question is only a number, or a word with one."""
+    return all(_NUMBERED_ID.fullmatch(cell.strip()) for cell in column)
 
 
 def _ragged(cells: int, names: int, delimiter: str) -> Sentence:
