@@ -323,6 +323,18 @@ def test_two_columns_that_could_be_one_part_are_asked_about(tmp_path: Path) -> N
     assert "the options could be in options; A, B" in said
 
 
+@pytest.mark.parametrize(
+    ("names", "twin"), [("A B a", "a"), ("option_a optionB Option_A", "Option_A"), ("A B Ｂ", "Ｂ")]
+)
+def test_two_columns_of_one_option_are_refused(tmp_path: Path, names: str, twin: str) -> None:
+    data = csv_of([["question", *names.split(), "answer"], ["q", "x", "y", "z", "A"]])
+    said = refusal(tmp_path, data)
+    assert f"could be the same option as {twin};" in said
+    first, second, _ = names.split()
+    mapped = {"A": first, "B": second}
+    assert questions(tmp_path, data, columns=mapped) == [("q", ["x", "y"], "A")]
+
+
 def test_a_column_without_values_is_no_candidate(tmp_path: Path) -> None:
     assert questions(tmp_path, json_lines([row(answer="A", label=None)]))[0][2] == "A"
 

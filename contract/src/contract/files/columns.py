@@ -76,7 +76,8 @@ _INCORRECT = re.compile(
 
 class Named(NamedTuple):
     """Which columns could be which part of a question. Each list holds the names of columns; each
-    of `families` holds the columns of one set of options, in order.
+    of `families` holds the columns of one set of options, in order. `twins` are the columns that
+    could be the same option as one of those: "a" beside "A".
     """
 
     question: list[str]
@@ -88,6 +89,7 @@ class Named(NamedTuple):
     problem: list[str]
     id: list[str]
     analysis: list[str]
+    twins: list[str]
 
     @property
     def has_options(self) -> bool:
@@ -123,32 +125,42 @@ def _named(columns: tuple[str, ...]) -> Named:
         return [column for column, name in plain.items() if name in part]
 
     question, problem = those(QUESTION), those(PROBLEM)
-    families = [*_families(plain, _LETTERED), *_families(plain, _NUMBERED)]
-    incorrect = [column for family in _families(plain, _INCORRECT, 1) for column in family]
+    lettered, numbered = _families(plain, _LETTERED), _families(plain, _NUMBERED)
+    wrong = _families(plain, _INCORRECT, 1)
+    incorrect = [column for family in wrong for column in family.columns]
     return Named(
         question=question or problem,
         options=those(OPTIONS),
-        families=families,
+        families=[family.columns for family in (*lettered, *numbered)],
         correct=those(CORRECT) if incorrect else [],
         incorrect=incorrect,
         answer=those(ANSWER),
         problem=problem if question else [],
         id=those(ID),
         analysis=those(ANALYSIS),
+        twins=[twin for family in (*lettered, *numbered, *wrong) for twin in family.twins],
     )
 
 
-def _families(plain: dict[str, str], pattern: re.Pattern[str], fewest: int = 2) -> list[list[str]]:
+class _Family(NamedTuple):
+    columns: list[str]
+    twins: list[str]
+
+
+def _families(plain: dict[str, str], pattern: re.Pattern[str], fewest: int = 2) -> list[_Family]:
     """Columns that differ in their letter or number only: from A, 0 or 1 on without a gap."""
-    found: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
+    found: dict[tuple[str, str], dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     for column, name in plain.items():
         if (match := pattern.fullmatch(name)) and name not in QUESTION:
             groups = match.groupdict()
             mark = groups["mark"]
             place = int(mark) if mark.isdigit() else 1 + LABELS.index(mark.upper())
-            found[groups["family"], groups.get("tail") or ""][place] = column
+            found[groups["family"], groups.get("tail") or ""][place].append(column)
     return [
-        [family[place] for place in sorted(family)]
+        _Family(
+            [family[place][0] for place in sorted(family)],
+            [twin for place in sorted(family) for twin in family[place][1:]],
+        )
         for family in found.values()
         if len(family) >= fewest and _has_no_gap(sorted(family))
     ]

@@ -79,7 +79,7 @@ def chosen_fields(is_filled: Mapping[str, bool], reading: Reading) -> Fields:
     there: a column without values is taken only if no other could be the part.
 
     Raises:
-        ShapeError: a part has no column or several, or a mapped column is not there.
+        ShapeError: a part or an option has no column or several, or a mapped column is not there.
     """
     _check_map([*is_filled], reading)
     found = _named([name for name, some in is_filled.items() if some], reading)
@@ -99,6 +99,15 @@ def chosen_fields(is_filled: Mapping[str, bool], reading: Reading) -> Fields:
         )
     if not sources:
         raise ShapeError(_no_column("options", is_filled))
+    if sources[0].columns and spare.twins:
+        raise ShapeError(
+            Sentence(
+                "option-twice",
+                "another column could be the same option as {name}; names of options must differ "
+                "in more than case, spaces and marks: rename one, or map all options, as in A={name}",
+                name=listed(spare.twins[:1]),
+            )
+        )
     is_shuffled = sources[0].is_shuffled
     answer = [] if is_shuffled else found.answer or spare.answer[:1]
     return Fields(
@@ -164,7 +173,7 @@ def _named(columns: Sequence[str] | Mapping[str, Any], reading: Reading) -> Name
     }
     letters = [mapped[label] for label in LABELS if label in mapped]
     if letters or "options" in changes:
-        none: dict[str, Any] = {"options": [], "correct": [], "incorrect": []}
+        none: dict[str, Any] = {"options": [], "correct": [], "incorrect": [], "twins": []}
         changes = none | {"families": [letters] if letters else []} | changes
     return found._replace(**changes)
 

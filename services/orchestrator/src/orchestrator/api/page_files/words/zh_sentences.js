@@ -173,6 +173,7 @@ export const sentences = {
   "number-changes": "{number} 会变成 {written}；请加引号以保留原样",
   "number-too-long": "{digits} 位的数字过长；请加引号",
   "option-lacks-letter": "必须以 {letter}. 开头",
+  "option-twice": "{name} 与另一列可能是同一个选项；选项的列名不能只差大小写、空格或符号：请改名，或指定全部选项，例如 A={name}",
   "option-without-text": "选项 {label} 没有文字；如果是图片，请去掉这一行",
   "options-in-order": "{source}，选项顺序 {order}",
   "options-unclear": "其中的选项无法区分（{letters}）；请让每个选项各占一行",
