@@ -204,6 +204,31 @@ def test_numbers_that_are_options_are_texts(tmp_path: Path) -> None:
     assert [key for *_, key in questions(tmp_path, json_lines(rows))] == ["B", "C"]
 
 
+OUT_OF_ORDER = (
+    "the options begin with their letters in the order B, A, C, so it is unclear which option a "
+    "letter means; put them in order, or remove the letters"
+)
+
+
+def test_a_letter_for_options_with_other_letters_is_refused(tmp_path: Path) -> None:
+    mixed, plain = ["B. y", "A. x", "C. z"], ["A. x", "B. y", "C. z"]
+    rows = [row(options=plain, answer="A"), row(options=mixed, answer="A")]
+    (fault,) = faults(tmp_path, json_lines(rows))
+    assert str(fault) == f"line 2, options: {OUT_OF_ORDER}"
+    (fault,) = faults(tmp_path, csv_of([["question", *"ABC", "answer"], ["q", *mixed, "C"]]))
+    assert str(fault) == f"line 2, A: {OUT_OF_ORDER}"
+    (fault,) = faults(tmp_path, json_lines([row(options=["(B)y", "(A)x"])]))  # will be answered
+    assert "in the order B, A, so" in str(fault)
+
+
+def test_other_keys_may_have_options_with_letters_out_of_order(tmp_path: Path) -> None:
+    mixed = ["B. y", "A. x", "C. z"]
+    for key in ("B. y", 0):
+        assert questions(tmp_path, json_lines([row(options=mixed, answer=key)]))[0][2] == "A"
+    names = ["A. Einstein", "M. Curie", "N. Bohr"]
+    assert questions(tmp_path, json_lines([row(options=names, answer="B")]))[0][2] == "B"
+
+
 def test_a_key_of_another_form_is_a_fault(tmp_path: Path) -> None:
     rows = json_lines([row(answer="A"), row(answer="Paris"), row(answer="B"), row(answer="E")])
     assert [str(fault) for fault in faults(tmp_path, rows)] == [

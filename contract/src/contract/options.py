@@ -51,6 +51,22 @@ def _own_texts(options: tuple[str, ...]) -> tuple[str, ...]:
     return options
 
 
+def letters_out_of_order(options: Sequence[str]) -> str | None:
+    """The letters that the options begin with, "BAC" for "B. x", "A. y", "C. z"; None if they are
+    in order or are not those of as many options.
+    """
+    letters = "".join(_letter_before(option) for option in options)
+    labels = LABELS[: len(options)]
+    return letters if letters != labels and sorted(letters) == [*labels] else None
+
+
+def _letter_before(option: str) -> str:
+    for pattern in _LETTERED:
+        if match := pattern.fullmatch(option):
+            return unicodedata.normalize("NFKC", match[1]).upper()
+    return ""
+
+
 def _behind(mark: str, option: str, patterns: Sequence[re.Pattern[str]]) -> str | None:
     """The text after `mark` if `option` begins with it; else None."""
     for pattern in patterns:

@@ -19,7 +19,7 @@ from contract.files.flat_fields import Fields, Sources, chosen_fields, fields_to
 from contract.files.keys import KeyCounts, Keys, is_empty, labels_of, written
 from contract.files.option_lists import option_texts, text_of
 from contract.files.shapes import Reading, Record, RowFaultsError, Shape, Survey
-from contract.options import LABELS
+from contract.options import LABELS, letters_out_of_order
 from contract.problems import must_be
 from contract.sentences import Sentence
 
@@ -86,6 +86,8 @@ def row(record: Record, survey: Survey) -> dict[str, Any]:
     question: dict[str, Any] = {"question": _text_in(values, fields.question)}
     options = _options_in(values, fields.sources)
     question["options"] = options.texts
+    if not fields.sources.is_shuffled and (keys is None or keys.form == "letter"):
+        _check_letters(options.texts, fields.sources)
     if fields.sources.is_shuffled:
         question["option_columns"] = [*options.columns]
         question["answer"] = LABELS[options.columns.index(fields.sources.columns[0])]
@@ -166,6 +168,18 @@ def _options_in(values: Mapping[str, Any], sources: Sources) -> _Options:
             raise RowFaultsError((columns[0], _must_hold(_TEXT, values, columns[0])))
         columns = _shuffled(columns, found)
     return _Options([found[column] for column in columns], tuple(columns))
+
+
+def _check_letters(options: Sequence[str], sources: Sources) -> None:
+    """An answer that is a letter could mean an option's place or the letter in its text."""
+    if found := letters_out_of_order(options):
+        reason = Sentence(
+            "options-out-of-order",
+            "the options begin with their letters in the order {found}, so it is unclear which "
+            "option a letter means; put them in order, or remove the letters",
+            found=", ".join(found),
+        )
+        raise RowFaultsError((sources.listed or sources.columns[0], reason))
 
 
 def _shuffled(columns: list[str], texts: dict[str, str]) -> list[str]:

@@ -176,6 +176,7 @@ export const sentences = {
   "option-twice": "{name} 与另一列可能是同一个选项；选项的列名不能只差大小写、空格或符号：请改名，或指定全部选项，例如 A={name}",
   "option-without-text": "选项 {label} 没有文字；如果是图片，请去掉这一行",
   "options-in-order": "{source}，选项顺序 {order}",
+  "options-out-of-order": "选项自带的字母顺序为 {found}，因此不清楚一个字母指哪个选项；请按顺序排列，或去掉这些字母",
   "options-unclear": "其中的选项无法区分（{letters}）；请让每个选项各占一行",
   "other-host": "Host 头为 {host}；此 API 只接受 localhost、IP 地址和 ALLOWED_HOSTS 中的名称：若该名称属于此 API，请加入其中",
   "other-key": "同一题在别处有不同的标准答案",
