@@ -257,6 +257,20 @@ def test_ids_that_do_not_name_each_record_give_way_to_numbers(
     assert [problem.id for problem in problems(tmp_path, table)] == ["2", "3"]
 
 
+def test_a_column_named_id_has_the_ids(tmp_path: Path) -> None:
+    rows = [row(idx=i, index=i + 5, ID=f"x{i}") for i in range(2)]
+    assert [problem.id for problem in problems(tmp_path, json_lines(rows))] == ["x0", "x1"]
+    rows = [row(index=i + 5) for i in range(2)]
+    assert [problem.id for problem in problems(tmp_path, json_lines(rows))] == ["5", "6"]
+
+
+def test_whole_numbers_with_a_point_are_ids(tmp_path: Path) -> None:
+    data = json_lines([row(id=10.0), row(id=11.0)])
+    assert [problem.id for problem in problems(tmp_path, data)] == ["10", "11"]
+    data = json_lines([row(id=10.0), row(id=10.5)])
+    assert [problem.id for problem in problems(tmp_path, data)] == ["1", "2"]
+
+
 def test_the_files_of_mmlu_have_no_header(tmp_path: Path) -> None:
     data = csv_of([["What is 2, 3?", *CITIES, "C"], ["q", *CITIES, "A"]])
     assert questions(tmp_path, data) == [("What is 2, 3?", CITIES, "C"), ("q", CITIES, "A")]

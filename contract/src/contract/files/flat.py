@@ -99,8 +99,8 @@ def row(record: Record, survey: Survey) -> dict[str, Any]:
     if fields.analysis and not is_empty(values.get(fields.analysis)):
         question["analysis"] = _text_in(values, fields.analysis)
     made: dict[str, Any] = {}
-    if fields.id and isinstance(values.get(fields.id), str | int) and values[fields.id] != "":
-        made["id"] = values[fields.id]
+    if fields.id and (own := _id_in(values.get(fields.id))) != "":
+        made["id"] = own
     if fields.problem and not is_empty(values.get(fields.problem)):
         made["problem"] = _text_in(values, fields.problem)
     return made | {"questions": [question]}
@@ -149,6 +149,13 @@ def _text_in(values: Mapping[str, Any], column: str) -> str:
     if text is None or not text.strip():
         raise RowFaultsError((column, _must_hold(_TEXT, values, column)))
     return text
+
+
+def _id_in(value: Any) -> str | int:
+    """A record's id, "" if it has none. A column of whole numbers with a gap has 10.0 for 10."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, str | int) else ""
 
 
 def _options_in(values: Mapping[str, Any], sources: Sources) -> _Options:

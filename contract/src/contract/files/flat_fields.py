@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from contract.files.columns import Named, named
+from contract.files.columns import Named, named, plain_name
 from contract.files.forms import told_together
 from contract.files.keys import Keys
 from contract.files.shapes import Reading, ShapeError, listed
@@ -115,7 +115,7 @@ def chosen_fields(is_filled: Mapping[str, bool], reading: Reading) -> Fields:
         sources=sources[0],
         answer=_the_one("answer", answer, is_filled) if answer else None,
         problem=_the_one("problem", found.problem, is_filled) if found.problem else None,
-        id=next(iter(found.id), None),
+        id=min(found.id, key=lambda name: plain_name(name) != "id", default=None),
         analysis=next(iter(found.analysis), None),
     )
 
