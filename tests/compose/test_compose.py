@@ -182,10 +182,10 @@ def while_it_trains(stack: Stack) -> dict[str, str]:
     (inference,) = stack.containers("inference")
     (trainer,) = stack.containers("trainer")
     ask = [*HEALTH, inference]
-    until(lambda: "a trainer is at work" in run(*ask), 120, lambda: run(*ask) + stack.told())
-    until(lambda: answers(stack), 120, stack.told)
+    until(lambda: "a trainer is at work" in run(*ask), 300, lambda: run(*ask) + stack.told())
+    until(lambda: answers(stack), 300, stack.told)
     job_id = stack.post((stack.root / "examples/demo/problems.jsonl").read_bytes())
-    until(lambda: "a trainer" in (stack.job(job_id)["note"] or ""), 60)
+    until(lambda: "a trainer" in (stack.job(job_id)["note"] or ""), 300)
     found = {"health": run(*ask), "note": stack.job(job_id)["note"]}
     found["trainer"] = run("docker", "inspect", "-f", "{{.State.Status}}", trainer).strip()
     stack.api.post(f"/jobs/{job_id}/cancel")
