@@ -193,3 +193,22 @@ def test_a_text_of_eight_lines_a_question_is_read(tmp_path: Path) -> None:
     assert found is not None
     assert (found.shape, found.container) == ("logiqa1", "text")
     assert (read[0].text, read[0].questions[0].answer) == ("text", "B")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| question | A | B |\n|---|---|---|\n| q | x | y |\n",
+        "question | A | B\n:-- | :-: | --:\nq | x | y\n",
+        " question | A | B \n----------+---+---\n q | x | y \n",
+    ],
+)
+def test_tables_drawn_with_lines_are_refused_by_name(tmp_path: Path, text: str) -> None:
+    said = refusal(tmp_path, text.encode())
+    assert said == "is a table drawn with lines, as in Markdown; send it as CSV or JSON lines"
+
+
+def test_a_drawn_table_in_a_question_is_text(tmp_path: Path) -> None:
+    drawn = "| a | b |\n|---|---|\n| 1 | 2 |"
+    data = csv_of([["question", "A", "B"], [drawn, "x", "y"]])
+    assert questions(tmp_path, data) == [(drawn, ["x", "y"], None)]

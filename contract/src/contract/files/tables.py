@@ -21,6 +21,8 @@ from contract.sentences import Sentence
 # The default, 131,072, is less than a text may have. Python keeps one limit for the process.
 csv.field_size_limit(16 << 20)
 _DELIMITERS = (",", "\t", ";", "|")
+_RULE = re.compile(r"\|?\s*:?-+:?\s*(?:[|+]\s*:?-+:?\s*)+\|?")
+_LONGEST_RULE = 1 << 16
 _SAMPLE = 50
 _FEWEST_OPTIONS = 2
 _NUMBERED_ID = re.compile(r"[A-Za-z_.#-]{0,20}[0-9]{1,9}")
@@ -36,7 +38,17 @@ class Row(NamedTuple):
 def table_form(path: Path) -> Form | None:
     """How a text holds a table; None if it holds none: its lines do not divide into the same
     number of cells.
+
+    Raises:
+        ProblemFileError: it is drawn with lines, as in Markdown.
     """
+    if _is_drawn(path):
+        raise refused_file(
+            Sentence(
+                "table-drawn",
+                "is a table drawn with lines, as in Markdown; send it as CSV or JSON lines",
+            )
+        )
     sized = [(*_regularity(path, delimiter), delimiter) for delimiter in _DELIMITERS]
     regular = [found for found in sized if found[1] > 1 and found[0] > 0.5]
     if not regular:
@@ -119,6 +131,14 @@ def _rows(path: Path, delimiter: str) -> Iterator[Row | FileFault]:
             else:
                 if any(cell.strip() for cell in cells):
                     yield Row(line, cells)
+
+
+def _is_drawn(path: Path) -> bool:
+    """True if the first line is divided by bars and the second is a rule: |---|:--:|, ---+---."""
+    with path.open(encoding="utf-8-sig") as file:
+        lines = (line.strip() for line in iter(lambda: file.readline(_LONGEST_RULE), ""))
+        first, second = [*islice(filter(None, lines), 2), "", ""][:2]
+    return "|" in first and not first.startswith('"') and _RULE.fullmatch(second) is not None
 
 
 def _sample(path: Path, delimiter: str) -> Iterator[Row]:

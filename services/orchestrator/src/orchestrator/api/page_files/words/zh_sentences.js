@@ -245,6 +245,7 @@ export const sentences = {
   "several-sources": "选项可能在 {names} 中；请指定其所在的列，例如 options={name} 或 A={name}",
   "some-wait-for-model": "{total} 个请求中有 {waiting} 个在等待模型：{reason}",
   "submission-not-written": "提交文件无法写入：{reason}；答案在 answers.jsonl 中，继续任务会重试",
+  "table-drawn": "是用线条画出的表格，例如 Markdown 表格；请改为 CSV 或 JSON 行发送",
   "table-unreadable": "到第 {last} 行为止无法读取：{error}；含引号的文本请加引号，其中的引号写两遍",
   "takes-no-chat": "{reason}；{url} 不接受对话请求：请检查 INFERENCE_URL",
   "text-from": "材料取自 {column}",
