@@ -114,6 +114,27 @@ def test_what_is_no_list_of_options_is_not_guessed(value: Any) -> None:
     assert not option_texts(value)
 
 
+@pytest.mark.parametrize(
+    ("options", "place", "reason"),
+    [
+        (["x", "", "z"], "[1]", "is empty; it must be a text"),
+        (["x", " "], "[1]", "is empty; it must be a text"),
+        ({"A": "", "B": "y"}, "[0]", "is empty; it must be a text"),
+        ('["x", "\\t"]', "[1]", "is empty; it must be a text"),
+        (["x", None], "[1]", "is empty; it must be a text"),
+        ([True, False], "[0]", "must be a text, is true"),
+        (["x", ["y"]], "[1]", "must be a text, is a list of 1"),
+        ([{"label": "A", "text": "x"}, {"label": "B", "text": {}}], "[1]", "must be a text, is an"),
+    ],
+)
+def test_an_option_without_a_text_is_named(
+    tmp_path: Path, options: Any, place: str, reason: str
+) -> None:
+    rows = [row(answer="A"), row(options=options, answer="A")]
+    (fault,) = faults(tmp_path, json_lines(rows))
+    assert str(fault).startswith(f"line 2, options{place}: {reason}")
+
+
 def test_numbers_as_options_become_texts() -> None:
     assert option_texts([1, 2.5, "x"]) == ["1", "2.5", "x"]
     assert option_texts([True, None]) is None

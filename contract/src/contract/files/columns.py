@@ -105,7 +105,7 @@ def is_named(part: Names, name: str) -> bool:
 
 
 def is_option_name(name: str) -> bool:
-    """True for option_a, opt1, 选项A: an option's letter or number behind a word. A alone is not."""
+    """True for option_a, opt1, 选项A: a word with an option's letter or number; not for A alone."""
     plain = plain_name(name)
     match = _LETTERED.fullmatch(plain)
     is_lettered = match is not None and bool(match["family"] or match["tail"])

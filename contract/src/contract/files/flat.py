@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from contract.files.columns import named
 from contract.files.flat_fields import Fields, Sources, chosen_fields, fields_told
 from contract.files.keys import KeyCounts, Keys, is_empty, labels_of, written
-from contract.files.option_lists import option_texts, text_of
+from contract.files.option_lists import is_blank, option_texts, option_without_text, text_of
 from contract.files.shapes import Reading, Record, RowFaultsError, Shape, Survey
 from contract.options import LABELS, letters_out_of_order
 from contract.problems import must_be
@@ -160,18 +160,22 @@ def _id_in(value: Any) -> str | int:
 
 def _options_in(values: Mapping[str, Any], sources: Sources) -> _Options:
     if sources.listed is not None:
-        texts = option_texts(values.get(sources.listed))
-        if not texts:
+        held = values.get(sources.listed)
+        texts = option_texts(held)
+        if not texts or any(map(is_blank, texts)):
+            if no_text := option_without_text(held):
+                place = f"{sources.listed}{no_text.place}"
+                raise RowFaultsError((place, _must_hold(_TEXT, {place: no_text.value}, place)))
             raise RowFaultsError((sources.listed, _must_hold(_LIST, values, sources.listed)))
         return _Options(texts)
     columns = [*sources.columns]
-    while columns and _is_blank(values.get(columns[-1])):
+    while columns and is_blank(values.get(columns[-1])):
         columns.pop()
     if not columns:
         raise RowFaultsError((sources.columns[0], _must_hold(_TEXT, values, sources.columns[0])))
     found = {column: _text_in(values, column) for column in columns}
     if sources.is_shuffled:
-        if _is_blank(values.get(sources.columns[0])):
+        if is_blank(values.get(sources.columns[0])):
             raise RowFaultsError((columns[0], _must_hold(_TEXT, values, columns[0])))
         columns = _shuffled(columns, found)
     return _Options([found[column] for column in columns], tuple(columns))
@@ -199,12 +203,8 @@ def _shuffled(columns: list[str], texts: dict[str, str]) -> list[str]:
     return sorted(columns, key=lambda column: digests[column])
 
 
-def _is_blank(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
 def _must_hold(wanted: Sentence, values: Mapping[str, Any], column: str) -> Sentence:
-    if column in values and not _is_blank(values[column]):
+    if column in values and not is_blank(values[column]):
         return must_be(wanted, values[column])
     return Sentence("value-empty", "is empty; it must be {wanted}", wanted=wanted)
 

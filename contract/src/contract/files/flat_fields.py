@@ -104,7 +104,8 @@ def chosen_fields(is_filled: Mapping[str, bool], reading: Reading) -> Fields:
             Sentence(
                 "option-twice",
                 "another column could be the same option as {name}; names of options must differ "
-                "in more than case, spaces and marks: rename one, or map all options, as in A={name}",
+                "in more than case, spaces and marks: rename one, or map all options, as in "
+                "A={name}",
                 name=listed(spare.twins[:1]),
             )
         )

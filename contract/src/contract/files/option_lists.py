@@ -6,7 +6,7 @@ import ast
 import re
 import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from contract.options import LABELS
 from contract.strict_json import StrictJsonError, read_json, write_json
@@ -17,12 +17,34 @@ _LITERAL = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
 _WITHOUT_COMMAS = re.compile(rf"\[\s*{_LITERAL}(?:\s+{_LITERAL})+\s*\]", re.DOTALL)
 
 
+class NoText(NamedTuple):
+    """An option that is no text: its place ("[1]" for the second), and its value."""
+
+    place: str
+    value: Any
+
+
 def option_texts(value: Any) -> list[str] | None:
-    """The texts of the options in `value`; None if it holds no list of options.
+    """The texts of the options in `value`; None if it holds no list of options, or one with an
+    option that is no text. Blank ones at the end of a mapping are left out, others are kept.
 
     It is a list of texts or numbers, a list of {"label": "A", "text": ...}, {"A": ..., "B": ...},
     {"text": [...], "label": [...]}, or one of these as a text in JSON or Python.
     """
+    options = _options_in(value)
+    return _texts(options) if options is not None else None
+
+
+def option_without_text(value: Any) -> NoText | None:
+    """The first option in `value` that is blank, or neither a text nor a number."""
+    for index, one in enumerate(_options_in(value) or []):
+        text = text_of(one)
+        if text is None or not text.strip():
+            return NoText(f"[{index}]", one)
+    return None
+
+
+def _options_in(value: Any) -> list[Any] | None:
     if isinstance(value, str):
         value = _value_in(value)
     if isinstance(value, Mapping):
@@ -35,7 +57,7 @@ def option_texts(value: Any) -> list[str] | None:
     if value and all(isinstance(one, Mapping) and "text" in one for one in value):
         marks = [one.get("label", one.get("key", LABELS[i])) for i, one in enumerate(value[:26])]
         return _in_order(marks, [one["text"] for one in value])
-    return _texts(value)
+    return value
 
 
 def text_of(value: Any) -> str | None:
@@ -47,12 +69,16 @@ def text_of(value: Any) -> str | None:
     return None
 
 
+def is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def _texts(values: list[Any]) -> list[str] | None:
     texts = [text for value in values if (text := text_of(value)) is not None]
     return texts if len(texts) == len(values) else None
 
 
-def _in_order(marks: list[Any], texts: list[Any]) -> list[str] | None:
+def _in_order(marks: list[Any], texts: list[Any]) -> list[Any] | None:
     """The texts in the order of their marks, which are A, B, ... or numbers from 0 or 1."""
     places = [_place(mark) for mark in marks]
     known = sorted(place for place in places if place is not None)
@@ -64,9 +90,9 @@ def _in_order(marks: list[Any], texts: list[Any]) -> list[str] | None:
         return None
     pairs = sorted(zip([place or 0 for place in places], texts, strict=True), key=lambda p: p[0])
     texts = [text for _, text in pairs]
-    while texts and texts[-1] in (None, ""):  # tables have as many columns as the longest row
+    while texts and is_blank(texts[-1]):  # tables have as many columns as the longest row
         texts.pop()
-    return _texts(texts)
+    return texts
 
 
 def _place(mark: Any) -> int | None:
