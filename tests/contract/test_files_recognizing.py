@@ -1,5 +1,6 @@
 """A file's shape is decided by its content; what is ambiguous or for training is refused."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,22 @@ def test_a_record_has_one_shape(tmp_path: Path, row: dict[str, Any], shape: str)
 
 @pytest.mark.parametrize("row", [OURS, BARE, {**OURS, "passage": "p"}])
 def test_our_own_rows_are_ours(tmp_path: Path, row: dict[str, Any]) -> None:
+    assert converted(tmp_path, json_lines([row]))[0] is None
+
+
+@pytest.mark.parametrize("name", ["context", "article", "text", "Problem", "材料", "problme"])
+def test_a_text_of_our_own_rows_has_its_name(tmp_path: Path, name: str) -> None:
+    said = (
+        f"{name}: would be left out of the prompt: the text of the questions is in problem; "
+        "rename this key to problem, or remove it"
+    )
+    for data in (json_lines([BARE, {**BARE, name: "p"}]), json.dumps([BARE, {**BARE, name: "p"}])):
+        (fault,) = faults(tmp_path, data if isinstance(data, bytes) else data.encode())
+        assert str(fault) in (f"line 2, {said}", f"row 2, {said}")
+
+
+@pytest.mark.parametrize("row", [{**BARE, "text": " "}, {**BARE, "problem_id": "p1"}])
+def test_what_is_no_text_may_stand_in_our_own_rows(tmp_path: Path, row: dict[str, Any]) -> None:
     assert converted(tmp_path, json_lines([row]))[0] is None
 
 

@@ -4,8 +4,9 @@ row. `contract.files` reads the files that hold rows.
     {"id": "...", "problem": "...", "questions": [{"question": "...", "options": ["...", ...],
     "answer": "B"}]}
 
-`problem` may be left out, if the questions need no text. `answer` is optional; it is a list of
-labels if several options are right. A missing `id` becomes the line number. Other keys are kept.
+`problem` may be left out, if the questions need no text; a text under another name is a fault.
+`answer` is optional; it is a list of labels if several options are right. A missing `id` becomes
+the line number. Other keys are kept.
 """
 
 from __future__ import annotations
@@ -13,19 +14,28 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any, Literal, NamedTuple
 
+from contract.files.columns import PROBLEM, plain_name
 from contract.options import LABELS, own_texts
 from contract.sentences import Sentence
 
 # Far more than a model could be asked; a larger row is a mistake or an attack.
 MAX_QUESTIONS = 1000
 MAX_CHARS = 200_000
+_LONGEST_NAME = 80
+_MISSPELT = 0.8  # of 1 for the same name; one letter wrong, or two in the wrong order, is 0.86
 # What a value must be.
 OBJECT = Sentence("wanted-object", "a JSON object")
 _ID = Sentence("wanted-text-or-whole-number", "a non-empty string or a whole number")
 _TEXT = Sentence("wanted-text", "a non-empty string")
 _TEXT_OR_NO_KEY = Sentence("wanted-text-or-no-key", "a non-empty string (or be left out)")
+_RENAME = Sentence(
+    "text-elsewhere",
+    "would be left out of the prompt: the text of the questions is in problem; rename this key to "
+    "problem, or remove it",
+)
 _STRING = Sentence("wanted-string", "a string")
 _QUESTIONS = Sentence("wanted-questions", "a list with at least one question")
 _OPTIONS = Sentence("wanted-options", "a list of 1 to {most} strings", most=len(LABELS))
@@ -156,6 +166,8 @@ def _row_faults(row: dict[str, Any]) -> Iterator[tuple[str, Sentence]]:
         yield "id", must_be(_ID, row["id"])
     if "problem" in row:
         yield from _text_faults(row, "problem", "", _TEXT_OR_NO_KEY)
+    else:
+        yield from ((name, _RENAME) for name in row if _is_text_elsewhere(row, name))
     questions = row.get("questions")
     if not isinstance(questions, list) or not questions:
         yield "questions", _must_have(_QUESTIONS, row, "questions")
@@ -165,6 +177,18 @@ def _row_faults(row: dict[str, Any]) -> Iterator[tuple[str, Sentence]]:
         return
     for index, question in enumerate(questions):
         yield from _question_faults(question, f"questions[{index}]")
+
+
+def _is_text_elsewhere(row: dict[str, Any], name: str) -> bool:
+    """True if the text of the questions seems to stand under this name: "context", "problme"."""
+    value = row[name]
+    if not isinstance(value, str) or not value.strip() or len(name) > _LONGEST_NAME:
+        return False
+    plain = plain_name(name)
+    if plain in PROBLEM:
+        return True
+    is_as_long = abs(len(plain) - len("problem")) <= 1  # problem_id is another word
+    return is_as_long and SequenceMatcher(None, plain, "problem").ratio() > _MISSPELT
 
 
 def _question_faults(question: Any, place: str) -> Iterator[tuple[str, Sentence]]:

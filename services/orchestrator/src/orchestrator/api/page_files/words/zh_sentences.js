@@ -248,6 +248,7 @@ export const sentences = {
   "table-drawn": "是用线条画出的表格，例如 Markdown 表格；请改为 CSV 或 JSON 行发送",
   "table-unreadable": "到第 {last} 行为止无法读取：{error}；含引号的文本请加引号，其中的引号写两遍",
   "takes-no-chat": "{reason}；{url} 不接受对话请求：请检查 INFERENCE_URL",
+  "text-elsewhere": "不会进入提示：题目的文本应放在 problem 中；请将此键改名为 problem，或去掉",
   "text-from": "材料取自 {column}",
   "text-lacks-options": "文字中必须含有选项，如“A. .. B. ..”，这里没有",
   "text-too-long": "最多 {limit} 个字符，现有 {count} 个",
