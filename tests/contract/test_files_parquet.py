@@ -5,8 +5,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from contract.files.parquet import write_filled_parquet
-from question_files import converted, faults, questions, refusal
+from contract import ProblemFileError
+from contract.files.parquet import check_size, write_filled_parquet
+from question_files import MOST_BYTES, converted, faults, questions, refusal
 
 
 def parquet(folder: Path, select: str) -> bytes:
@@ -68,6 +69,34 @@ def test_rows_that_unpack_to_too_much_are_refused(tmp_path: Path) -> None:
     )
     assert len(data) < 200_000
     assert "more than 8 MiB" in refusal(tmp_path, data)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "repeat('q', 100000) AS question, 'x' AS A, 'y' AS B",
+        "'q' AS question, [repeat('x', 100000), 'y'] AS options",
+        "'q' AS question, {'text': ['x', repeat('y', 100000)], 'label': ['A', 'B']} AS choices",
+        "'q' AS question, 'x' AS A, 'y' AS B, MAP {'k': repeat('z', 100000)} AS more",
+        "'q' AS question, 'x' AS A, 'y' AS B, [[{'k': repeat('z', 100000)}]] AS more",
+        "'q' AS question, 'x' AS A, 'y' AS B, repeat('z', 100000)::BLOB AS more",
+    ],
+)
+def test_long_texts_that_a_file_holds_once_are_measured(tmp_path: Path, columns: str) -> None:
+    path = tmp_path / "x.parquet"
+    for rows, is_read in ((60, True), (100, False)):
+        path.write_bytes(parquet(tmp_path, f"SELECT {columns} FROM range({rows})"))
+        if is_read:
+            check_size(path, MOST_BYTES, 1000)
+            continue
+        with pytest.raises(ProblemFileError, match="more than 8 MiB"):
+            check_size(path, MOST_BYTES, 1000)
+
+
+def test_more_rows_than_could_be_taken_are_refused(tmp_path: Path) -> None:
+    data = parquet(tmp_path, "SELECT '' AS question, 'x' AS A, 'y' AS B FROM range(170000)")
+    assert len(data) < 20_000
+    assert refusal(tmp_path, data) == "has more than 167772 rows; split the file"
 
 
 def test_the_name_of_a_parquet_file_is_no_pattern(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from backports import zstd
 
+from contract import ProblemFileError
+from contract.files.converting import MOST_FAULTS
 from question_files import FLAT, MOST_BYTES, converted, csv_of, json_lines, problems, refusal
 
 ROWS = json_lines(FLAT)
@@ -50,6 +52,15 @@ def test_a_bomb_is_refused_at_the_limit(tmp_path: Path, pack: object) -> None:
     data = pack(b"\0" * (MOST_BYTES + 1))
     assert len(data) < 100_000
     assert "unpacks to more than 8 MiB" in refusal(tmp_path, data)
+
+
+def test_a_bomb_of_faults_is_read_to_a_limit(tmp_path: Path) -> None:
+    data = gzip.compress(json_lines(FLAT * 20) + b"{}\n" * 100_000)
+    with pytest.raises(ProblemFileError) as caught:
+        converted(tmp_path, data)
+    assert (len(caught.value.faults), caught.value.total) == (20, MOST_FAULTS)
+    rows = gzip.compress(json_lines(FLAT * 20) + b"{}\n" * 170_000)
+    assert refusal(tmp_path, rows) == "has more than 167772 rows; split the file"
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])

@@ -17,6 +17,7 @@ from contract.files.forms import Form, told_together
 from contract.files.jsonl import MAX_FAULTS_KEPT, repeated_id
 from contract.files.known import FLAT, OURS
 from contract.files.opening import Opened, open_file
+from contract.files.parquet import check_size, rows_too_large, too_many_rows
 from contract.files.recognizing import is_record, shape_of
 from contract.files.shapes import (
     Reading,
@@ -33,6 +34,10 @@ from contract.sentences import CodedMessage, Sentence
 from contract.strict_json import read_json, write_json
 
 _FIRST_RECORDS = 20
+# A row of ours is longer, so a file of more rows than fit could not be taken anyway.
+_LEAST_ROW_BYTES = 50
+# Reading stops here: a small archive can hold millions of faults.
+MOST_FAULTS = 10_000
 
 
 class Recognized(BaseModel):
@@ -65,8 +70,8 @@ def convert(source: Path, target: Path, reading: Reading, *, most_bytes: int) ->
     An archive may unpack to `most_bytes`, and the rows of a Parquet file may be as long.
 
     Raises:
-        ProblemFileError: with the line or row, place and reason of the first 20 faults, and their
-            number. There is no target then.
+        ProblemFileError: with the line or row, place and reason of the first 20 faults, and the
+            number of faults among the first `MOST_FAULTS`. There is no target then.
     """
     with TemporaryDirectory(dir=target.parent) as name, _shape_errors_as_faults():
         folder = Path(name)
@@ -74,14 +79,17 @@ def convert(source: Path, target: Path, reading: Reading, *, most_bytes: int) ->
             source, folder, is_record, encoding=reading.encoding, most_bytes=most_bytes
         )
         contents = opened.contents
+        most_rows = most_bytes // _LEAST_ROW_BYTES
+        if contents.form.container == "parquet":
+            check_size(contents.path, most_bytes, most_rows)
         shape = shape_of(_first_records(contents), reading, contents.form.container)
         is_ours = shape is OURS and contents.form.container == "json-lines"
         if is_ours and not opened.packing and opened.encoding == "utf-8":
             return None
-        survey = shape.survey(_surveyed(contents, shape), reading)
+        survey = shape.survey(_surveyed(contents, shape, most_rows), reading)
         written = folder / "rows.jsonl"
         most = most_bytes if contents.form.container == "parquet" else None
-        count = _Conversion(contents, shape, survey, most).write(written)
+        count = _Conversion(contents, shape, survey, most, most_rows).write(written)
         written.replace(target)
     return _recognized(opened, shape, survey, count)
 
@@ -103,8 +111,8 @@ def _first_records(contents: Contents) -> list[Record]:
         return records
     if not faults:
         raise refused_file(Sentence("no-records", "the file has no rows"))
-    rest = sum(not isinstance(found, Record) for found in contents.records())
-    raise ProblemFileError(faults, rest)
+    rest = (found for found in contents.records() if not isinstance(found, Record))
+    raise ProblemFileError(faults, sum(1 for _ in islice(rest, MOST_FAULTS)))
 
 
 class _Conversion:
@@ -113,10 +121,15 @@ class _Conversion:
     """
 
     def __init__(
-        self, contents: Contents, shape: Shape, survey: Survey, most_bytes: int | None
+        self,
+        contents: Contents,
+        shape: Shape,
+        survey: Survey,
+        most_bytes: int | None,
+        most_rows: int,
     ) -> None:
         self._contents, self._shape, self._survey = contents, shape, survey
-        self._most_bytes = most_bytes
+        self._most_bytes, self._most_rows = most_bytes, most_rows
         self._faults: list[FileFault] = []
         self._total = 0
         self._number_of_id: dict[str, int] = {}
@@ -139,7 +152,7 @@ class _Conversion:
                 line = write_json(row).encode("utf-8") + b"\n"
                 size += len(line)
                 if self._most_bytes is not None and size > self._most_bytes:
-                    raise refused_file(_too_large(self._most_bytes))
+                    raise refused_file(rows_too_large(self._most_bytes))
                 file.write(line)
                 numbers.append(record.number)
         if self._faults:
@@ -149,11 +162,13 @@ class _Conversion:
         return len(numbers)
 
     def _records(self) -> Iterator[Record]:
-        for found in self._contents.records():
+        for found in _counted(self._contents, self._most_rows):
             if isinstance(found, Record):
                 yield found
             else:
                 self._add([found])
+            if self._total >= MOST_FAULTS:
+                return
 
     def _row(self, record: Record) -> dict[str, Any] | None:
         """The record's row with an id; None if it has faults."""
@@ -194,7 +209,19 @@ class _Conversion:
         self._faults += faults[: MAX_FAULTS_KEPT - len(self._faults)]
 
 
-def _surveyed(contents: Contents, shape: Shape) -> Iterator[Record]:
+def _counted(contents: Contents, most_rows: int) -> Iterator[Record | FileFault]:
+    """The records and faults.
+
+    Raises:
+        ProblemFileError: they are more than `most_rows`.
+    """
+    for count, found in enumerate(contents.records(), start=1):
+        if count > most_rows:
+            raise refused_file(too_many_rows(most_rows))
+        yield found
+
+
+def _surveyed(contents: Contents, shape: Shape, most_rows: int) -> Iterator[Record]:
     """The records that a survey sees.
 
     Raises:
@@ -202,7 +229,7 @@ def _surveyed(contents: Contents, shape: Shape) -> Iterator[Record]:
     """
     first: Record | None = None
     count = 0
-    for found in contents.records():
+    for found in _counted(contents, most_rows):
         if not isinstance(found, Record):
             continue
         first = first or found
@@ -237,14 +264,6 @@ def _repeated(id: str, earlier: int, unit: FaultUnit) -> Sentence:
         "{id!r} is the id of row {row} too; ids must differ",
         id=id,
         row=earlier,
-    )
-
-
-def _too_large(most_bytes: int) -> Sentence:
-    return Sentence(
-        "rows-too-large",
-        "its rows are more than {limit} MiB; split the file",
-        limit=most_bytes >> 20,
     )
 
 

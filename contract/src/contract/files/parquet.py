@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from contract.files.shapes import Record
 from contract.problems import refused_file
@@ -16,9 +16,11 @@ from contract.sentences import Sentence
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+    from duckdb.sqltypes import DuckDBPyType
 
 MAGIC = b"PAR1"
 _ROWS_AT_ONCE = 100  # their texts may be long
+_VALUE_BYTES = 8  # of a value that is no text, about
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
     "memory_limit": "1GiB",
@@ -31,6 +33,89 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 def is_parquet(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
+
+
+def check_size(path: Path, most_bytes: int, most_rows: int) -> None:
+    """Check that the rows are few and short enough to be read. A text that stands in all rows may
+    be in the file once, so the texts are measured; that takes no memory for them.
+
+    `path` is as in `parquet_records`.
+
+    Raises:
+        ProblemFileError: they are not, or the file is damaged.
+    """
+    import duckdb
+
+    try:
+        with _connected() as connection:
+            rows = _number(connection, "num_rows", "parquet_file_metadata", path)
+            if rows > most_rows:
+                raise refused_file(too_many_rows(most_rows))
+            size = _number(connection, "total_uncompressed_size", "parquet_metadata", path)
+            if size <= most_bytes:
+                size = _number(connection, _row_size(connection, path), "read_parquet", path)
+            if size > most_bytes:
+                raise refused_file(rows_too_large(most_bytes))
+    except duckdb.Error as error:
+        raise _unreadable(error) from None
+
+
+def _number(connection: DuckDBPyConnection, what: str, table: str, path: Path) -> int:
+    """The sum of a number in a table of DuckDB's about `path`."""
+    query = f"SELECT coalesce(sum(({what})::HUGEINT), 0) FROM {table}(?)"
+    (number,) = connection.execute(query, [str(path)]).fetchone() or (0,)
+    return int(number)
+
+
+def _row_size(connection: DuckDBPyConnection, path: Path) -> str:
+    rows = connection.execute("SELECT * FROM read_parquet(?) LIMIT 0", [str(path)])
+    columns = [(str(name), kind) for name, kind, *_ in rows.description or ()]
+    return " + ".join(_size(_quoted(name), kind) for name, kind in columns)
+
+
+def _size(value: str, kind: DuckDBPyType, depth: int = 0) -> str:
+    """The SQL of a value's size in bytes. It makes no texts."""
+    item = f"x{depth}"
+    match kind.id:
+        case "varchar":
+            size = f"strlen({value})"
+        case "blob":
+            size = f"octet_length({value})"
+        case "list" | "array":
+            child = _members(kind)["child"]
+            each = f"lambda {item}: ({_size(item, child, depth + 1)})::DOUBLE"
+            size = f"list_sum(list_transform({value}, {each}))"
+        case "map":
+            entries = [(f"map_{name}s({value})", one) for name, one in _members(kind).items()]
+            size = " + ".join(
+                f"coalesce(list_sum(list_transform({made}, lambda {item}: "
+                f"({_size(item, one, depth + 1)})::DOUBLE)), 0)"
+                for made, one in entries
+            )
+        case "struct":
+            size = " + ".join(
+                _size(f"struct_extract({value}, {_text(name)})", one, depth)
+                for name, one in _members(kind).items()
+            )
+        case _:
+            return str(_VALUE_BYTES)
+    return f"coalesce({size}, 0)"
+
+
+def _members(kind: DuckDBPyType) -> dict[str, DuckDBPyType]:
+    return {name: cast("DuckDBPyType", member) for name, member in kind.children}
+
+
+def too_many_rows(most_rows: int) -> Sentence:
+    return Sentence("too-many-rows", "has more than {limit} rows; split the file", limit=most_rows)
+
+
+def rows_too_large(most_bytes: int) -> Sentence:
+    return Sentence(
+        "rows-too-large",
+        "its rows are more than {limit} MiB; split the file",
+        limit=most_bytes >> 20,
+    )
 
 
 def parquet_records(path: Path) -> Iterator[Record]:

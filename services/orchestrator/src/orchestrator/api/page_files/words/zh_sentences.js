@@ -255,6 +255,7 @@ export const sentences = {
   "told-together": "{first}，{second}",
   "too-many-levels": "无法使用：嵌套超过 {levels} 层",
   "too-many-questions": "最多 {limit} 个，现有 {count} 个；请拆分该行",
+  "too-many-rows": "记录超过 {limit} 条；请拆分文件",
   "trainer-at-work": "训练正在进行",
   "trainer-ended": "训练结束而没有发布模型：{reason}",
   "trainer-killed": "训练进程被杀死",
