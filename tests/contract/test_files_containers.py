@@ -1,11 +1,16 @@
 """JSON lines, JSON documents and tables give the same records, numbered as people count."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contract import ProblemFileError
+from contract.files.converting import convert
+from contract.files.documents import MOST_BYTES as MOST_DOCUMENT_BYTES
+from contract.files.shapes import Reading
 from question_files import (
     FLAT,
     converted,
@@ -212,3 +217,16 @@ def test_a_drawn_table_in_a_question_is_text(tmp_path: Path) -> None:
     drawn = "| a | b |\n|---|---|\n| 1 | 2 |"
     data = csv_of([["question", "A", "B"], [drawn, "x", "y"]])
     assert questions(tmp_path, data) == [(drawn, ["x", "y"], None)]
+
+
+def test_a_document_that_needs_much_memory_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "posted"
+    source.write_bytes(b"[" + b" " * MOST_DOCUMENT_BYTES + b"]")
+    with pytest.raises(ProblemFileError, match="may have 32 MiB at most; write JSON lines"):
+        convert(source, tmp_path / "rows", Reading(), most_bytes=1 << 30)
+    tracemalloc.start()
+    with pytest.raises(ProblemFileError) as caught:
+        converted(tmp_path, b"[" + b"[]," * 300_000 + b"[]]")
+    assert len(caught.value.faults) == 20
+    assert tracemalloc.get_traced_memory()[1] < 40 << 20
+    tracemalloc.stop()

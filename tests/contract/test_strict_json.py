@@ -111,3 +111,10 @@ def test_what_pythons_reader_says_has_a_code(text: bytes, code: str) -> None:
     said = reason.params["reason"]
     assert isinstance(said, Sentence)
     assert (reason.code, said.code) == ("not-json", code)
+
+
+def test_faults_beyond_the_first_thousand_are_not_told() -> None:
+    with pytest.raises(StrictJsonError) as caught:
+        read_json(b"[" + b"1e999," * 3000 + b"0]")
+    places = [fault.place for fault in caught.value.faults]
+    assert places == [f"[{place}]" for place in range(1000)]

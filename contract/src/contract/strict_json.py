@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Context, Decimal
+from itertools import islice
 from typing import Any, NamedTuple
 
 from contract.sentences import Sentence
@@ -19,6 +20,7 @@ from contract.sentences import Sentence
 MAX_DIGITS = 1000
 # Leaves room on the call stack: a row may be written from deeper in the stack than it was read.
 MAX_DEPTH = 100
+MOST_FAULTS = 1000  # one text can hold millions
 # 17 digits identify a double, whichever way the program that wrote them rounds.
 _DIGITS_OF_A_DOUBLE = 17
 # The messages of Python's reader, without "at" at their end.
@@ -90,8 +92,10 @@ class _Reader:
         self.seen: list[object] = []
 
     def refused(self, reason: Sentence) -> _Unkeepable:
-        self.seen.append(reason)
-        return _Unkeepable(reason)
+        if len(self.seen) < MOST_FAULTS:
+            self.seen.append(_Unkeepable(reason))
+        last = self.seen[-1]
+        return last if isinstance(last, _Unkeepable) else _Unkeepable(reason)
 
     def constant(self, text: str) -> _Unkeepable:
         return self.refused(
@@ -131,7 +135,7 @@ def read_json(data: bytes) -> Any:
     """The JSON value in `data`, which must be UTF-8.
 
     Raises:
-        StrictJsonError: with every fault, its place and its reason.
+        StrictJsonError: with the place and reason of each of the first `MOST_FAULTS` faults.
     """
     reader = _Reader()
     try:
@@ -165,7 +169,9 @@ def read_json(data: bytes) -> Any:
     # half a surrogate pair needs an escape, and deep nesting needs many brackets
     deep = data.count(b"[") + data.count(b"{") > MAX_DEPTH
     if reader.seen or deep or b"\\ud" in data or b"\\uD" in data:
-        faults = [JsonFault(1, place, reason) for place, reason in _faults(value)]
+        faults = [
+            JsonFault(1, place, reason) for place, reason in islice(_faults(value), MOST_FAULTS)
+        ]
         if faults:
             raise StrictJsonError(faults)
     return value
@@ -219,9 +225,13 @@ def _why_not_kept(text: str, value: float) -> Sentence:
 
 def _faults(value: Any) -> Iterator[tuple[str, Sentence]]:
     """Yield the place and reason of each value that cannot be kept, in the order of the text."""
-    left: list[tuple[str, int, Any]] = [("", 0, value)]
+    left: list[Iterator[tuple[str, int, Any]]] = [iter([("", 0, value)])]
     while left:
-        place, depth, found = left.pop()
+        following = next(left[-1], None)
+        if following is None:
+            left.pop()
+            continue
+        place, depth, found = following
         if isinstance(found, _Unkeepable):
             yield place, found.reason
         elif isinstance(found, str):
@@ -231,8 +241,7 @@ def _faults(value: Any) -> Iterator[tuple[str, Sentence]]:
             yield "", _TOO_MANY_LEVELS
             return
         elif isinstance(found, list):
-            items = [(f"{place}[{i}]", depth + 1, item) for i, item in enumerate(found)]
-            left += reversed(items)
+            left.append(_items(place, depth + 1, found))
         elif isinstance(found, dict):
             if isinstance(found, _Doubled):
                 yield _under(place, found.key), _KEY_TWICE
@@ -240,8 +249,15 @@ def _faults(value: Any) -> Iterator[tuple[str, Sentence]]:
                 if half := _half_pair(key):
                     shown = json.dumps(_short(key), allow_nan=False)
                     yield place, Sentence("bad-key", "the key {key} {fault}", key=shown, fault=half)
-            members = [(_under(place, key), depth + 1, item) for key, item in found.items()]
-            left += reversed(members)
+            left.append(_members(place, depth + 1, found))
+
+
+def _items(place: str, depth: int, found: list[Any]) -> Iterator[tuple[str, int, Any]]:
+    return ((f"{place}[{i}]", depth, item) for i, item in enumerate(found))
+
+
+def _members(place: str, depth: int, found: dict[str, Any]) -> Iterator[tuple[str, int, Any]]:
+    return ((_under(place, key), depth, item) for key, item in found.items())
 
 
 def _half_pair(text: str) -> Sentence | None:

@@ -1,12 +1,13 @@
 """JSON documents: an array of records, one object that holds such a list, or objects one after
-another. A document is read whole.
+another. A document is read whole, so it may not be large: Python needs 20 times the memory for
+lists that are empty.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from contract.problems import OBJECT, FileFault, ProblemFileError, must_be, refu
 from contract.sentences import Sentence
 from contract.strict_json import StrictJsonError, read_json
 
+MOST_BYTES = 32 << 20
 # A fault's place in a list of records: "[3].question", "examples[3].question".
 _IN_A_LIST = re.compile(r"([^.\[\]]*)\[(\d+)\]\.?(.*)", re.DOTALL)
 _INDENT = re.compile(r"[\[{]\s*\n( +|\t)")
@@ -40,8 +42,17 @@ def read_document(path: Path, is_record: Callable[[Mapping[str, Any]], bool]) ->
     the records.
 
     Raises:
-        ProblemFileError: it is not JSON, or holds no records.
+        ProblemFileError: it is not JSON, or holds no records, or is larger than `MOST_BYTES`.
     """
+    if path.stat().st_size > MOST_BYTES:
+        raise refused_file(
+            Sentence(
+                "document-too-large",
+                "a JSON document may have {limit} MiB at most; write JSON lines, one object a "
+                "line, or split it",
+                limit=MOST_BYTES >> 20,
+            )
+        )
     data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     values = _values(data)
     if len(values) > 1:
@@ -70,30 +81,34 @@ def read_document(path: Path, is_record: Callable[[Mapping[str, Any]], bool]) ->
 def _document(
     container: Container,
     data: bytes,
-    values: list[_Value],
+    values: Iterable[_Value],
     key: str = "",
     around: dict[str, Any] | None = None,
 ) -> Document:
     is_pretty = _INDENT.match(data[:1000].decode("utf-8", "ignore").lstrip())
     indent = len(is_pretty[1].expandtabs(4)) if is_pretty else None
     form = Form(container=container, key=key, indent=indent)
-    if not values:
+    records = list(_records(values, form))
+    if not records:
         reason = Sentence("empty-list", "the list of records is empty")
         raise refused_file(reason)
-    records = list(_records(values, form))
     return Document(form, records, around or {})
 
 
-def _numbered(items: list[Any]) -> list[_Value]:
-    return [_Value(number, item) for number, item in enumerate(items, start=1)]
+def _numbered(items: list[Any]) -> Iterator[_Value]:
+    return (_Value(number, item) for number, item in enumerate(items, start=1))
 
 
-def _records(values: list[_Value], form: Form) -> Iterator[Record | FileFault]:
+def _records(values: Iterable[_Value], form: Form) -> Iterator[Record | FileFault]:
+    """Only the first faults are told, so the last of them stands for all others."""
+    faults: list[FileFault] = []
     for number, value in values:
         if isinstance(value, dict):
             yield Record(number, value)
-        else:
-            yield FileFault(number, "", must_be(OBJECT, value), form.unit)
+            continue
+        if len(faults) < MAX_FAULTS_KEPT:
+            faults.append(FileFault(number, "", must_be(OBJECT, value), form.unit))
+        yield faults[-1]
 
 
 def _is_list_of_objects(value: Any) -> bool:

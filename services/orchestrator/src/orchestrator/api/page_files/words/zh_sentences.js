@@ -34,6 +34,7 @@ export const sentences = {
   "differs-at-token": "从第 {place} 个词元起",
   "differs-in-length": "长度为 {count}，训练时为 {trained}",
   "do-you-mean": "是否为 {near}？",
+  "document-too-large": "单个 JSON 文档最大 {limit} MiB；请改为 JSON 行（每行一个对象），或拆分文件",
   "empty-body": "空内容",
   "empty-field": "{name}：为空；请给出值，或省略该项",
   "empty-list": "记录列表为空",
