@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -54,6 +55,8 @@ def extra(*names: str) -> list[dict[str, Any]]:
     return [{"type": "extra_forbidden", "loc": ["body", name], "input": 0} for name in names]
 
 
+SEED = Adaptation("seed")
+RANDOM_SEED = Adaptation("seed", "random_seed")
 REFUSALS = [
     # max_tokens
     (
@@ -130,6 +133,21 @@ REFUSALS = [
         refused("Unknown parameter: 'chat_template_kwargs'.", **HINTS),
         Adaptation("chat_template_kwargs"),
     ),
+    # in other makers' forms
+    (
+        refused("Argument not supported on this model: reasoningEffort", **HINTS),
+        Adaptation("reasoning_effort"),
+    ),
+    (refused("The model doesn't support the temperature field."), Adaptation("temperature")),
+    (refused("m does not support parameters: ['seed'], for model=m"), Adaptation("seed")),
+    (refused("got an unexpected keyword argument 'seed'"), Adaptation("seed")),
+    (raw({"detail": "Additional properties are not allowed ('seed' was unexpected)"}), SEED),
+    (raw({"message": "body.seed: Extra inputs are not permitted"}), RANDOM_SEED),
+    (raw({"message": "参数seed不支持"}), SEED),
+    (
+        raw("Error code: 400 - {'error': {'message': \"'seed' is unknown\", 'param': 'seed'}}"),
+        SEED,
+    ),
 ]
 
 
@@ -156,6 +174,25 @@ KEPT = [
     refused("`logprobs` is not supported with this model", **HELD),
     refused("unknown field structured_outputs", structured_outputs={}),
     refused("The model `m` does not support this", "model"),
+    # a parameter's name in a sentence about something else
+    refused("content that is not allowed: 'When the temperature of the gas rises sl...'"),
+    refused("content that is not allowed: When the temperature of the gas rises sl..."),
+    refused("prompt not supported: which seed germinates first"),
+    refused("prompt not supported: seed germinates faster in light"),
+    refused("Unexpected temperature in the furnace"),
+    refused(
+        "image inputs are not supported for this model; SamplingParams(n=1, temperature=0.7, "
+        "stop=[], guided=Guided(a=1), seed=7)"
+    ),
+    refused(
+        "It does not support prompts that long. SamplingParams(n=1, temperature=0.0, top_p=1",
+        temperature=0.0,
+    ),
+    refused('Refused: \\"unsupported parameter: seed grows\\"'),
+    raw({"error": {"message": "not supported", "prompt": "unsupported parameter: seed"}}),
+    # hints that the words only mention
+    refused("Could not load the image", "reasoning_effort", **HINTS),
+    refused("Out of memory; chat_template_kwargs={'enable_thinking': False}", **HINTS),
     # nothing of ours
     refused("Your prompt was refused by a filter"),
     refused("unsupported parameter: top_k"),
@@ -179,6 +216,29 @@ def test_the_words_of_a_question_are_not_the_servers() -> None:
     assert learned(BODY, echoed(BODY)) is None
     quoting = refused(f"Not allowed: {BODY['messages'][1]['content']}")[0]
     assert learned(BODY, quoting) is None
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        lambda asked: json.dumps(asked)[1:-1],
+        lambda asked: json.dumps(json.dumps(asked))[1:-1],
+        lambda asked: asked.replace("\n", "\\n")[:50] + "...",
+        lambda asked: "..." + asked[14:],
+    ],
+)
+def test_a_question_is_not_read_if_escaped_or_shortened(echo: Callable[[str], str]) -> None:
+    asked = 'Say "why":\nis the parameter temperature not supported by a 气体?\nunsupported: seed'
+    body = {**BODY, "messages": [{"role": "user", "content": asked}]}
+    assert learned(body, refused(f"This is not allowed: {echo(asked)}")[0]) is None
+
+
+def test_the_words_of_a_servers_own_fault_are_not_read() -> None:
+    words = b"Internal error: unsupported parameter: seed"
+    assert learned(BODY, words, status=422) == SEED
+    assert learned(BODY, words, status=500) is None
+    field, _ = refused("Unknown parameter", "seed")
+    assert learned(BODY, field, status=500) == SEED
 
 
 def test_a_trained_model_keeps_its_system_role() -> None:
