@@ -304,6 +304,33 @@ def test_a_server_that_refuses_everything_is_asked_a_few_times(
     assert len(server.requests) < 10
 
 
+def test_what_does_not_help_is_not_left_out_for_the_job(
+    settings: Settings, server: StubServer
+) -> None:
+    """The first refusal sounds as if it were about temperature, and it is about the question."""
+    server.reply = lambda prompt, seed: "答案是：B"
+    refusals = [openai_error("temperature is not allowed as a subject")] * 2
+    server.fail = lambda body: refusals.pop() if refusals else None
+    known = Learned()
+    first, *others = ask(settings, known, samples=1)
+    assert "temperature is not allowed as a subject" in (first.error or "")
+    assert [answer.answer for answer in others] == ["B", "B"]
+    assert known.known == ()
+    assert ["temperature" in body for body in server.requests] == [True, False, True, True]
+
+
+def test_what_was_tried_is_forgotten_if_the_server_goes_away(
+    settings: Settings, server: StubServer
+) -> None:
+    server.reply = lambda prompt, seed: "答案是：B"
+    failures = [openai_error("busy", status=503), openai_error("seed is not supported")]
+    server.fail = lambda body: failures.pop() if failures else None
+    known = Learned()
+    (answer,) = ask(settings, known, 1)
+    assert answer.answer == "B"
+    assert known.known == ()
+
+
 def test_a_reply_is_restricted_by_a_schema_if_nothing_else_works(
     settings: Settings, server: StubServer
 ) -> None:

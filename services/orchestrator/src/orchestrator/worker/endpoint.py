@@ -18,7 +18,7 @@ from typing import NamedTuple
 import structlog
 
 from contract import Sentence
-from orchestrator.adapting import SINGLY, names_logprobs
+from orchestrator.adapting import SINGLY, Adaptation, names_logprobs
 from orchestrator.coordination.metering import Meter
 from orchestrator.coordination.waiting import waiting_for_model
 from orchestrator.errors import OtherModelServedError
@@ -52,6 +52,10 @@ SAY_AGAIN_S = 30.0
 # A note does not mention failures shorter than this, or the usual time until a reply.
 SILENT_FAILURE_S = 2.0
 SILENCE_S = 7.0
+
+
+# What one request tries to do without, and the refusal because of which it does.
+Tried = dict[Adaptation, Sentence]
 
 
 class Limits(NamedTuple):
@@ -109,9 +113,10 @@ class Endpoint:
             while True:
                 tries += 1
                 tried_at = time.monotonic()
-                got = await self._adapting(body)
+                tried: Tried = {}
+                got = await self._adapting(body, tried)
                 if isinstance(got, Failure) and body["n"] > 1 and got.asks_for_less(tries):
-                    one = await self._adapting({**body, "n": 1})
+                    one = await self._adapting({**body, "n": 1}, tried)
                     if not isinstance(one, Failure):
                         self.draw_singly(got)
                     got = one
@@ -144,20 +149,28 @@ class Endpoint:
         else:
             log.warning("samples are drawn singly: n > 1 fails", reason=because.reason)
 
-    async def _adapting(self, body: Body) -> list[Completion] | Failure:
+    async def _adapting(self, body: Body, tried: Tried) -> list[Completion] | Failure:
         """One try, repeated at once for each parameter that is found to be left out or renamed.
 
-        It ends, because each parameter is adapted once.
+        What is found is added to `tried`, and kept for the job only if the request then succeeds:
+        otherwise the refusal may have been about something else. It ends, because each parameter is
+        adapted once.
         """
         body = {**self._connections.thinking, **body}
         while True:
-            sent = self._learned.adapted(body)
+            sent = self._learned.adapted(body, tried)
             got = await self._try(sent)
-            if isinstance(got, Failure) and got.may_be_inability:
-                self._learned.learn(sent, got.body, got.reason)
-                if self._learned.adapted(body) != sent:  # by this or by another request
-                    continue
-            return got
+            if not isinstance(got, Failure):
+                for adaptation, reason in tried.items():
+                    self._learned.add(adaptation, reason)
+                return got
+            if not got.may_be_inability:
+                return got
+            found = self._learned.found(sent, got.body, got.status or 0)
+            if found is not None:
+                tried[found] = got.reason
+            if self._learned.adapted(body, tried) == sent:  # else by this or by another request
+                return got
 
     @contextmanager
     def _one_wait(self) -> Iterator[object]:
@@ -213,7 +226,7 @@ class Endpoint:
             return True
         smallest = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 1, "n": 1, "seed": 0}
         asked = {"messages": [{"role": "user", "content": "?"}], **smallest}
-        got = await self._adapting(asked)
+        got = await self._adapting(asked, {})
         # a refusal is an answer too: a reasoning model may refuse to stop after one token
         return not isinstance(got, Failure) or got.is_refusal
 

@@ -28,8 +28,9 @@ class Learned:
         self._fixed = fixed
         self._keep = keep
 
-    def adapted(self, body: Body) -> Body:
-        return adapted(body, self.known)
+    def adapted(self, body: Body, tried: Iterable[Adaptation] = ()) -> Body:
+        """The request with what is known, and with what is only tried."""
+        return adapted(body, (*self.known, *tried))
 
     def know(self, entries: Iterable[Adapted], url: str) -> None:
         """Take over what start.json has of the endpoint at `url`."""
@@ -52,11 +53,11 @@ class Learned:
             for adaptation in self.known
         ]
 
-    def learn(self, sent: Body, refusal: bytes, words: str) -> None:
-        """Find out what the endpoint refused of `sent`, if that can be told and changed."""
-        found = learned(sent, refusal, self._fixed)
-        if found is not None:
-            self.add(found, words)
+    def found(self, sent: Body, refusal: bytes, status: int) -> Adaptation | None:
+        """What the endpoint refused of `sent`, if that can be told and changed. It is known once it
+        is added: after a request without it succeeded.
+        """
+        return learned(sent, refusal, self._fixed, status)
 
     def add(self, adaptation: Adaptation, words: str = "") -> None:
         if adaptation not in self.known:
