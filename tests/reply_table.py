@@ -562,7 +562,82 @@ _ENGLISH: list[tuple[str, str | None, str]] = [
 ]
 
 # Questions with other options.
+# Below "The answer is C.": none of these is the answer.
+_NOT_THE_ANSWER = (
+    *("A common mistake is to say the answer is B.", "Common mistake: the answer is B."),
+    *("It is tempting to say the answer is B.", "Some readers think the answer is B."),
+    *("Had the premise been reversed, the answer would be B.", "Otherwise, the answer would be B."),
+    *("Were it in Italy, the answer would be B.", "If it were false, the answer would be B."),
+    *("But for the second premise, the answer would be B.", "At first glance, the answer is B."),
+    *("The answer to the previous question was B.", "In the example, the answer is B."),
+    *("According to the first reading, the answer is B, which contradicts the second premise.",),
+    *("Under a different interpretation, the answer is B.", "Not the best answer: B"),
+    *("The author's answer is B.", "Tom's answer: B", "A weaker answer is B.", "Second choice: B"),
+    *("Second best answer: B", "The next best answer is B.", "The runner-up answer is B."),
+    *("Alternative answer: B", "Another possible answer is B.", "A less likely answer is B."),
+    *("I'm not sure the answer is B.", "I'd never say the answer is B."),
+    *(
+        "上一题的答案是B。",
+        "下一题答案：B",
+        "备选答案：B",
+        "原答案：B",
+        "次优答案：B",
+        "第二佳答案：B",
+    ),
+    *(
+        "另一种答案是B。",
+        "作者的答案是B。",
+        "老师给的答案是B。",
+        "常见误区是认为答案是B。",
+        "例题答案是B",
+    ),
+    *("按照另一种理解，答案是B。", "倘若前提相反，答案就是B。", "否则答案是B。", "不能说答案是B。"),
+)
+_NOT_BELIEVED = (
+    *("I'm not sure the answer is B.", "It is not true that the answer is B."),
+    *("There's no reason to conclude that the answer is B.", "I can't say the answer is B."),
+    *("This doesn't mean the answer is B.", "Nothing suggests that the answer is B."),
+    *("It's unlikely the answer is B.", "I refuse to say the answer is B."),
+    *("It would be wrong to say that the answer is B.", "I doubt that the answer is B."),
+    *(
+        "不能说答案是B。",
+        "不能认为答案是B。",
+        "不一定答案是B。",
+        "我不认为答案是B。",
+        "无法断定答案是B。",
+    ),
+    *("没有理由认为答案是B。", "这并不意味着答案是B。", "很难说答案是B。", "我怀疑答案是B。"),
+)
+# words of doubt, but not about the answer
+_BELIEVED = (
+    *("There is no doubt that the answer is C.", "I'm not sure, but I think the answer is C."),
+    *("It is not Paris so the answer is C.", "That is not true.\nAnswer: C"),
+    *("I made a mistake: the answer is C.", "The only possible answer is C."),
+    *("I initially thought A, but the answer is C.", "According to the passage, the answer is C."),
+    *("We had two options left, the answer is C.", "It is not A, but \\boxed{C}"),
+    *("In the last step we see the answer is C.", "In this case, the answer would be C."),
+    *(
+        "不能选A，所以答案是C。",
+        "无法确定A，故选C。",
+        "毫无疑问，答案是C。",
+        "由此不难得出答案是C。",
+    ),
+    *("其他选项都错，答案是C。", "标准答案：C", "这道题的答案是C。", "常见错误是选A。答案是C。"),
+)
+
 _OTHERS: list[Row] = [
+    *(Row(text, CITIES, None, "not believed") for text in _NOT_BELIEVED),
+    *(Row(text, CITIES, "C", "believed") for text in _BELIEVED),
+    *(Row(f"The answer is C.\n{text}", CITIES, "C", "not it") for text in _NOT_THE_ANSWER),
+    Row("\\boxed{C}, as shown. If we picked \\boxed{A} it'd be wrong.", CITIES, "C", "not it"),
+    Row('{"answer": "C", "rejected": {"answer": "A"}}', CITIES, "C", "nested JSON"),
+    Row('{"answer": "C", "steps": [{"answer": "A"}, {"answer": "B"}]}', CITIES, "C", "nested JSON"),
+    Row('{"response": {"answer": "C"}}', CITIES, "C", "nested JSON"),
+    Row('{"answer": "C", "why": "The answer is not A"}', CITIES, "C", "prose in JSON"),
+    Row("C is the best choice. B is the best choice only for sailors.", CITIES, "C", "a condition"),
+    Row("The answer is not A but C.", CITIES, "C", "a contrast"),
+    Row("Answer: Not A, but C", CITIES, "C", "a contrast"),
+    Row("答案不是A，而是C。", PEOPLE, "C", "a contrast"),
     Row("The answer is None of the above.", LAST, "D", "an option of that name"),
     Row("None of the above", LAST, "D", "an option of that name"),
     Row("The answer is both I and II.", LAST, "C", "an option with numerals"),
