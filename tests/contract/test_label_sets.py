@@ -205,6 +205,27 @@ OF_ANY_MODEL = [
     ("If the answer is A, C, then B is too.", None),
     ("A and C", "AC"),
     ("A\nC", None),
+    # a further letter that is called wrong is not in the set
+    ("答案是A、C，D不选", "AC"),
+    ("答案是A、C，D错误。", "AC"),
+    ("答案是A、C，B、D错误", "AC"),
+    ("答案是A、B、D（C除外）", "ABD"),
+    ("答案是A，C不对", "A"),
+    ("Answer: A, C (B and D are wrong)", "AC"),
+    ("Answer: A, C, and D is wrong", "AC"),
+    ("The answers are A and C, but D is not correct.", "AC"),
+    # it is unclear which of them are refused
+    ("答案是A、C、D不选", None),
+    ("答案是A，C错，D对", None),
+    ("答案是A，B不错", None),
+    ("Answer: A, B are wrong, so C", None),
+    ("Answer: A, C (D is not wrong)", None),
+    # none of these is an answer
+    ("不能说答案是A、C", None),
+    ("I'm not sure the answers are A and C.", None),
+    ("The answers are A and C.\nThe second best answer is B.", "AC"),
+    ("The answers are A and C.\nAccording to the first reading, the answer is B.", "AC"),
+    ("The answer is A and C. Common mistake: the answer is B.", None),
 ]
 
 

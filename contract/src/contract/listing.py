@@ -44,7 +44,8 @@ _SAID_OF_ALL = re.compile(
     re.IGNORECASE,
 )
 _EXPLAINED = re.compile(
-    r"(?:因为|由于|而不?[是非选]|不选|because|since|rather than|instead of|but not)\b.*",
+    r"(?:因为|由于|而不?[是非选]|不选(?=\W+\w)|because|since|rather than|"
+    r"instead of|but not)\b.*",
     re.IGNORECASE,
 )
 _HEAD = re.compile(r"[^。.,;!?…()\[\]【\n:—]*")
@@ -56,8 +57,19 @@ _SECOND_THOUGHT = re.compile(
     r"(?:or|wait|hold on|actually|maybe|perhaps|correction|no)\b)",
     re.IGNORECASE,
 )
+# what stands behind a list and calls further letters wrong: ", D不选", " and D is wrong",
+# " (B and D are wrong)"
+_REFUSED = re.compile(
+    r"\s*(?:[,;]\s*(?:(?:and|but|while|whereas)\b|但|而)?|(?:and|but)\b)\s*"
+    r"(?:选项|(?:option|choice) )?[(\[]?[A-Z][)\]]?(?:\s?[、和与及]\s?[A-Z]){0,5}\s*(?:选?项)?\s*"
+    r"(?:(?:是|则|为)?(?:不[选对行正成符]|不是|(?:错|有误|除外|排除)(?!不))|"
+    r"(?:is|was) (?:not (?:correct|right|true)|wrong|incorrect|false|excluded)\b)|"
+    r"\s*\([^()\n]{0,40}(?:(?<!not )\b(?:wrong|incorrect|false|excluded)|not correct|除外|排除|"
+    r"(?<![不没])错误?|不[对选])[^()\n]{0,10}\)",
+    re.IGNORECASE,
+)
 _NOT = re.compile(
-    r"不(?!过|仅|但|只|错)|(?<![不没])错|非(?!常)|没(?!错)|无(?!疑)|未|假|排除|存疑|\b(?:not|wrong|incorrect|false|never|no|neither|nor|exclude[sd]?|doubtful|"
+    r"除外|不(?!过|仅|但|只|错)|(?<![不没])错|非(?!常)|没(?!错)|无(?!疑)|未|假|排除|存疑|\b(?:not|wrong|incorrect|false|never|no|neither|nor|exclude[sd]?|doubtful|"
     r"isn['’]t|aren['’]t|instead of|rather than|contradicts?)\b",
     re.IGNORECASE,
 )
@@ -148,6 +160,8 @@ def _items(text: str, labels: str, texts: Sequence[str]) -> Iterator[_Item]:
     item = _item(text, at, labels, texts) or _item(text, _after(_LEAD, text, at), labels, texts)
     while item is not None:
         yield item
+        if _REFUSED.match(text, item.after):
+            return
         at = _after(_AND, text, item.after)
         item = _item(text, at, labels, texts) if at > item.after else None
 
@@ -203,7 +217,11 @@ def _named(text: str, at: int, labels: str, texts: Sequence[str]) -> _Item | Non
 
 def _is_clear(tail: str, chosen: str, labels: str) -> bool:
     """True if `tail`, which follows the list, leaves it as it is."""
-    if _ANOTHER.match(tail) or _CUT.fullmatch(tail) or tail.lstrip()[:1] == "?":
+    if (
+        (_ANOTHER.match(tail) and not _REFUSED.match(tail))
+        or _CUT.fullmatch(tail)
+        or tail.lstrip()[:1] == "?"
+    ):
         return False
     if _ONE_OF_THEM.search(tail):
         return False
