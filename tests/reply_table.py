@@ -569,6 +569,12 @@ _NOT_THE_ANSWER = (
     *("Had the premise been reversed, the answer would be B.", "Otherwise, the answer would be B."),
     *("Were it in Italy, the answer would be B.", "If it were false, the answer would be B."),
     *("But for the second premise, the answer would be B.", "At first glance, the answer is B."),
+    *(
+        "Alternatively, the answer is B.",
+        "Answer (second best): B",
+        "一开始我选B。",
+        "对方的答案是B",
+    ),
     *("The answer to the previous question was B.", "In the example, the answer is B."),
     *("According to the first reading, the answer is B, which contradicts the second premise.",),
     *("Under a different interpretation, the answer is B.", "Not the best answer: B"),
@@ -611,6 +617,7 @@ _NOT_BELIEVED = (
 # words of doubt, but not about the answer
 _BELIEVED = (
     *("There is no doubt that the answer is C.", "I'm not sure, but I think the answer is C."),
+    *("One cannot deny that the answer is C.", "由此可得\\boxed{C}，而不是\\boxed{A}"),
     *("It is not Paris so the answer is C.", "That is not true.\nAnswer: C"),
     *("I made a mistake: the answer is C.", "The only possible answer is C."),
     *("I initially thought A, but the answer is C.", "According to the passage, the answer is C."),

@@ -24,7 +24,7 @@ _LETTER = r"[(\[{\"'“*_$]{0,3}[A-Z][)\]}\"'”*_$]{0,3}(?![A-Za-z])"
 # ---- what is not stated --------------------------------------------------------------------------
 
 # "I'm not sure the answer is B", "There is no reason to conclude that the answer is B"
-_WORDS = r"(?:(?!(?:so|thus|hence|therefore|but|because|since|and)\b)[\w’'()\"]{1,20} )"
+_WORDS = r"(?:(?!(?:so|thus|hence|therefore|but|because|since|and|than)\b)[\w’'()\"]{1,20} )"
 _BELIEF = (
     r"(?:that|sure|certain|convinced|confident|clear|true|obvious|likely|possible|the case|"
     r"(?:say|think|believ|conclud|claim|assum|suppos|know|mean|impl|follow|suggest|argu|assert|infer|"
@@ -33,7 +33,7 @@ _BELIEF = (
 _DISBELIEVED = (
     r"\b(?:(?:not|cannot|never|no|none|nothing|nobody|neither|hardly|scarcely|little|without|"
     r"[a-z]{2,6}n[’']t)(?!\s(?:any\s|a\s)?(?:only|doubt|question|surprise|wonder|deny))|"
-    r"false|incorrect|wrong|refuse|decline|hesitate|reluctant|den(?:y|ies|ied)) "
+    r"false|incorrect|wrong|refuse|decline|hesitate|reluctant|(?<!not )den(?:y|ies|ied)) "
     rf"{_WORDS}{{0,4}}?{_BELIEF} {_WORDS}{{0,3}}?|"
     rf"\b(?:untrue|unlikely|unclear|uncertain|unsure|doubtful) {_WORDS}{{0,3}}?|"
     r"(?:不一定|不见得|未必|并非|难说|怀疑|不太?可能|不是说|谁说|不(?:认为|觉得|相信|同意|赞同|确定|清楚|知道|代表|意味|说明|等于说)|"
@@ -60,7 +60,7 @@ _ON = r"(?:(?!\b(?:but|so|yet|however|therefore|thus|hence)\b)[^.!?;\n])"
 _SUPPOSED = (
     r"(?:(?<![^\n。])|(?<=[.!?;:,]\s))(?:had|were|should (?:the|it|this|that|we|there))\s"
     rf"{_ON}{{0,100}}?,\s(?!but|so|yet)[^.!?;,\n]{{0,10}}?|"
-    rf"\b(?:originally|initially|at first(?: glance| sight)?),? {_WORDS}{{0,4}}?|"
+    rf"\b(?:originally|initially|alternatively|at first(?: glance| sight)?),? {_WORDS}{{0,4}}?|"
     rf"\bin (?:the|an|our|your|my) (?:previous|preceding|other|example)\b{_ON}{{0,30}}?\b|"
     rf"\b(?:if|but for|without|otherwise|in that case)\b{_ON}{{0,80}}?\b"
     r"(?=(?:\w{1,10}\s)?(?:answer|option|choice)\s(?:would|could|might)\b)|"
@@ -70,7 +70,7 @@ _SUPPOSED = (
     r"interpretation|view|account|approach|assumption|hypothesis|scenario|theory|school|case|version|"
     rf"people|authors?|critics|sources?)s?\b{_ON}{{0,30}}?\b|"
     r"(?:如果|若|假如|假设|假使|倘若|要是|除非)[^。!?;\n]{0,60}?,(?:正确)?(?=答案就)|"
-    r"(?:否则|反之|换一?[种个]|换作)[^。!?;\n]{0,10}?|"
+    r"(?:一开始|起初|最初|否则|反之|换一?[种个]|换作)[^。!?;\n]{0,10}?|"
     r"(?:按照?|根据|依)(?:另一?|其他|第一|第二|前一|后一|错误)[个种项]?的?"
     r"(?:理解|解读|解释|思路|观点|说法|假设)[^。!?;\n]{0,8}?|"
 )
@@ -104,7 +104,8 @@ _OTHERS = (
 _ELSEWHERE = (
     r"\banswers? (?:to|for|of|in|from) (?:(?:the|an?|my|your) )?(?:previous|preceding|prior|"
     r"earlier|last|next|following|other|another|different|similar|opposite|example|sample) "
-    r"[^.!?;,\n]{0,30}?(?:\b(?:is|was|are|were|would)\b|:)"
+    r"[^.!?;,\n]{0,30}?(?:\b(?:is|was|are|were|would)\b|:)|"
+    r"\banswers? \((?:second|third|next|other|alternat|wrong|incorrect|rejected)[^()\n]{0,30}\)\s?:"
 )
 # what stands behind the answer in a JSON object explains it
 _EXPLAINED_IN_JSON = r"(?<=\")(?:answer|答案)\"\s?:\s?\"[^\"\n]{1,60}\"[^{}]{0,2000}+\}"
@@ -191,7 +192,7 @@ _ANSWERED = rf"\A\s*+{_LETTER}[.\s]{{0,3}}{_QUESTION}[\s\S]*+"
 # what any of these begins with, so that most places in a reply are passed at once
 _BEGIN = (
     r"(?:(?<![A-Z])(?=[A-Z])|(?=[如若假倘要即是为只当错不他她你您同学之原先答正最参故因所综应我本此该这"
-    r"可于选结的有很误容上前下另备候次第旧作老考其别易干迷替被未难没无并谁常典按根依怀否反换小别例示样修书网题"
+    r"可于选结的有很误容上前下另备候次第旧作老考其别易干迷替被未难没无并谁常典按根依怀否反换小别例示样修书网题对一起"
     r"【\[ \t#*_>]))"
 )
 
@@ -206,6 +207,7 @@ STATED = (
 BOXED = (
     r"(?i:\b(?:if|unless|suppos(?:e|ing)|assum(?:e|ing)|had|not|rather than|instead of|n[’']t)\b"
     r"[^.!?;:,\n{}]{0,40}?\\boxed\{)|"
+    r"(?:如果|若|假如|假设|倘若|不是|并非|而非|不选)[^。!?;,\n{}]{0,12}?\\boxed\{|"
     r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}"
 )
 # <answer>C</answer>, <final_answer>C
