@@ -205,6 +205,8 @@ OF_ANY_MODEL = [
     ("If the answer is A, C, then B is too.", None),
     ("A and C", "AC"),
     ("A\nC", None),
+    ('{"answer": ["A", "C"], "rejected": {"answer": ["B"]}}', "AC"),
+    ('{"answer": "A, C", "rejected": {"answer": "B"}}', "AC"),
     # a further letter that is called wrong is not in the set
     ("答案是A、C，D不选", "AC"),
     ("答案是A、C，D错误。", "AC"),

@@ -28,8 +28,11 @@ from contract.options import LABELS, own_texts
 from contract.permuting import LETTER
 from contract.plain import PlainLines, plain
 
-# {"answer": ["A", "C"]}
-_IN_JSON = r"(?i:[\"'](?:final[_ ]?)?(?:answers?|答案)[\"'])\s*:\s*(\[[^\[\]]*\])"
+# {"answer": ["A", "C"]}; what is nested behind it in the same object is not read
+_IN_JSON = (
+    r"(?i:[\"'](?:final[_ ]?)?(?:answers?|答案)[\"'])\s*:\s*(\[[^\[\]]*\])"
+    r"(?:[^{}]{0,1000}+\{[^{}]{0,1000}+\})*+"
+)
 _END_TOKEN = re.compile(r"<\|[^|<>]*\|>|</s>")
 _BULLET = re.compile(r"[ \t]*(?:[-•·*>][ \t]+)?")
 # between two matches that belong together, or may: "选A，选C", two boxes, two answer lines
