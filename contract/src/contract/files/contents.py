@@ -64,8 +64,7 @@ def contents_of(path: Path, is_record: Callable[[Mapping[str, Any]], bool]) -> C
     """
     if is_parquet(path):
         return Contents(path, Form(container="parquet"))
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES).removeprefix(_BOM).lstrip()
+    head = _begin(path)
     if not head:
         raise refused_file(Sentence("file-without-rows", "the file is empty"))
     if head[:1] in (b"{", b"["):
@@ -74,6 +73,15 @@ def contents_of(path: Path, is_record: Callable[[Mapping[str, Any]], bool]) -> C
         form, records, around = read_document(path, is_record)
         return Contents(path, form, () if form.container == "json-lines" else records, around)
     return _text_contents(path)
+
+
+def _begin(path: Path) -> bytes:
+    """The first bytes that are no space; empty if there are none."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES).removeprefix(_BOM).lstrip()
+        while not head and (block := file.read(_HEAD_BYTES)):
+            head = block.lstrip()
+    return head
 
 
 def _text_contents(path: Path) -> Contents:
