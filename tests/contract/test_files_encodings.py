@@ -1,9 +1,12 @@
 """UTF-8 is read; another encoding is recognized, named, and read if the sender names it."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from contract import ProblemFileError
+from contract.files.encodings import check_utf8
 from question_files import FLAT, converted, csv_of, faults, json_lines, problems, refusal
 
 TABLE = csv_of(
@@ -87,3 +90,13 @@ def test_western_text_is_not_taken_for_chinese(tmp_path: Path) -> None:
     data = "question,A,B\nUn élève a été aidé,déjà là,né à Orléans\n".encode("latin-1")
     (fault,) = faults(tmp_path, data)
     assert "GBK" not in fault.reason
+
+
+def test_a_large_file_is_named_by_a_part_of_it(tmp_path: Path) -> None:
+    source = tmp_path / "posted"
+    source.write_bytes(b"x" * (3 << 20) + "题目内容".encode("gbk") * (1 << 20))
+    tracemalloc.start()
+    with pytest.raises(ProblemFileError, match="send it with encoding=gbk"):
+        check_utf8(source)
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()

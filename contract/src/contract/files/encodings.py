@@ -143,11 +143,20 @@ def _first_fault(path: Path, encoding: str) -> FileFault | None:
 
 
 def _is_gbk(path: Path) -> bool:
-    if _first_fault(path, "gb18030"):
-        return False
+    """Judged by the file's first letters that are not ASCII; the rest may have faults."""
+    decoder = codecs.getincrementaldecoder("gb18030")()
+    letters: list[str] = []
     with path.open("rb") as file:
-        text = file.read().decode("gb18030")
-    letters = [letter for letter in text if not letter.isascii()][:_SAMPLE_BYTES]
+        while len(letters) < _SAMPLE_BYTES:
+            piece = file.read(_SAMPLE_BYTES)
+            try:
+                text = decoder.decode(piece, final=not piece)
+            except UnicodeDecodeError:
+                return False
+            letters += [letter for letter in text if not letter.isascii()]
+            if not piece:
+                break
+    letters = letters[:_SAMPLE_BYTES]
     common = sum(len(letter.encode("gb2312", "ignore")) == 2 for letter in letters)
     return common >= _SHARE_IN_GB2312 * len(letters)
 
