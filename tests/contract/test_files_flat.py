@@ -204,6 +204,26 @@ def test_a_key_that_is_left_out_is_no_key(tmp_path: Path) -> None:
     assert keys(tmp_path, None, None) == [None, None]
 
 
+def test_minus_one_may_be_the_text_of_an_option(tmp_path: Path) -> None:
+    header = ["question", "A", "B", "C", "D", "answer"]
+    rows = (["-1", "0", "1", "2", "-1"], ["5", "6", "7", "8", "5"], ["5", "6", "7", "8", "-1"])
+    table = csv_of([header, *(["q", *cells] for cells in rows)])
+    assert [key for *_, key in questions(tmp_path, table)] == ["A", "A", None]
+
+
+def test_keys_that_are_letters_and_other_texts_are_asked_about(tmp_path: Path) -> None:
+    tied = [row(options=["AC", "DC", "BD", "AB"], answer="AC"), row(options=["C", "B", "A"])]
+    tied[1]["answer"] = "A"
+    said = refusal(tmp_path, json_lines(tied))
+    assert "each answer is a letter and the text of another option, such as AC" in said
+    numbers = json_lines([{**one, "answer": 0} for one in tied])
+    assert [key for *_, key in questions(tmp_path, numbers, index_base=0)] == ["A", "A"]
+    same = json_lines([row(options=["A", "B"], answer="B")])
+    assert [key for *_, key in questions(tmp_path, same)] == ["B"]
+    decided = json_lines([*tied, row(answer="B")])
+    assert [key for *_, key in questions(tmp_path, decided)] == ["AC", "A", "B"]
+
+
 def test_numbers_that_do_not_decide_are_asked_about(tmp_path: Path) -> None:
     rows = json_lines([row(answer=2), row(answer=1), row(answer=3)])
     said = refusal(tmp_path, rows)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from contract.files.columns import named
 from contract.files.flat_fields import Fields, Sources, chosen_fields, fields_told
-from contract.files.keys import KeyCounts, Keys, is_empty, labels_of, written
+from contract.files.keys import KeyCounts, Keys, is_empty, is_left_out, labels_of, written
 from contract.files.option_lists import is_blank, option_texts, option_without_text, text_of
 from contract.files.shapes import Reading, Record, RowFaultsError, Shape, Survey
 from contract.options import LABELS, letters_out_of_order
@@ -61,7 +61,7 @@ def survey(records: Iterable[Record], reading: Reading) -> Survey:
     counts: dict[tuple[Sources, str], KeyCounts] = {}
     for number, values in records:
         for name, value in values.items():
-            is_filled[name] = is_filled.get(name, False) or not is_empty(value)
+            is_filled[name] = is_filled.get(name, False) or not is_left_out(value, ())
         for sources, answers in Sources.possible(values, reading):
             try:
                 options = _options_in(values, sources)
@@ -91,7 +91,11 @@ def row(record: Record, survey: Survey) -> dict[str, Any]:
     if fields.sources.is_shuffled:
         question["option_columns"] = [*options.columns]
         question["answer"] = LABELS[options.columns.index(fields.sources.columns[0])]
-    elif fields.answer and keys and not is_empty(key := values.get(fields.answer)):
+    elif (
+        fields.answer
+        and keys
+        and not is_left_out(key := values.get(fields.answer), options.texts, keys)
+    ):
         labels = labels_of(key, options.texts, keys)
         if labels is None:
             raise RowFaultsError((fields.answer, _no_key(key, options.texts, keys)))

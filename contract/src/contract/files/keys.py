@@ -52,16 +52,19 @@ class KeyCounts:
     most: int = 0
     zero_in: int | None = None
     highest_in: int | None = None
+    ties: int = 0
     values: list[Any] = field(default_factory=list)
 
     def add(self, number: int, value: Any, options: Sequence[str]) -> None:
         """Count the key of record `number`."""
-        if is_empty(value):
+        if is_left_out(value, options):
             return
         self.values = self.values or [value]
         self.keys += 1
-        self.letters += letters_of(value, len(options)) is not None
-        self.texts += texts_of(value, options) is not None
+        letters, texts = letters_of(value, len(options)), texts_of(value, options)
+        self.letters += letters is not None
+        self.texts += texts is not None
+        self.ties += letters is not None and texts is not None and letters != texts
         if (indexes := numbers_of(value)) is None:
             return
         self.least = min(indexes) if not self.numbers else min(self.least, *indexes)
@@ -76,7 +79,8 @@ class KeyCounts:
         """How the file gives its keys; None if it has none.
 
         Raises:
-            ShapeError: they are numbers, and nothing says what the first option's is.
+            ShapeError: they are numbers, and nothing says what the first option's is; or each is a
+                letter and the text of another option.
         """
         if not self.keys:
             return None
@@ -92,6 +96,15 @@ class KeyCounts:
             self.texts == self.keys and isinstance(self.values[0], str)
         ):
             return "number"
+        if self.ties == self.keys:
+            raise ShapeError(
+                Sentence(
+                    "keys-ambiguous",
+                    "each answer is a letter and the text of another option, such as {key}; write "
+                    "the numbers of the options instead, and send index_base=0 or index_base=1",
+                    key=str(self.values[0])[:40],
+                )
+            )
         if self.letters >= max(self.texts, self.numbers):
             return "letter"
         return "text" if self.texts >= self.numbers else "number"
@@ -122,10 +135,17 @@ class KeyCounts:
 
 
 def is_empty(value: Any) -> bool:
-    """True for a key that is left out: null, an empty text or list, or -1."""
-    if isinstance(value, str):
-        return not value.strip() or value.strip() == str(NO_KEY)
-    return value is None or value == [] or (_is_number(value) and value == NO_KEY)
+    return not value.strip() if isinstance(value, str) else value is None or value == []
+
+
+def is_left_out(value: Any, options: Sequence[str], keys: Keys | None = None) -> bool:
+    """True for a key that is left out: null, an empty text or list, or -1. Where keys are no
+    numbers, -1 may be the text of an option.
+    """
+    if is_empty(value) or numbers_of(value) != [NO_KEY]:
+        return is_empty(value)
+    is_number = keys is not None and keys.form == "number"
+    return is_number or texts_of(value, options) is None
 
 
 def labels_of(value: Any, options: Sequence[str], keys: Keys) -> str | None:

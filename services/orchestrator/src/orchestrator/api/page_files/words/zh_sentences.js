@@ -98,6 +98,7 @@ export const sentences = {
   "json-value-expected": "此处应有值",
   "key-reused": "该 Idempotency-Key 已用于任务 {job}，其文件、名称、metadata、读取方式或设置不同",
   "key-twice": "同一对象中该键出现两次；请只保留一个",
+  "keys-ambiguous": "每个答案既是字母，又是另一个选项的文本，例如 {key}；请改为选项的序号，并加上 index_base=0 或 index_base=1",
   "known-names": "可用的有：{names}",
   "labels-of-other-number": "有 {labels} 个标签，却有 {count} 个选项；请给每个选项一个标签",
   "letter-out-of-order": "必须以 ({letter}) 开头，因为选项带有字母",
