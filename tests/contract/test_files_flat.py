@@ -288,12 +288,23 @@ def test_texts_analyses_and_ids_are_kept(tmp_path: Path) -> None:
     assert (found[0].text, found[0].questions[0].analysis) == ("p", "why")
 
 
+@pytest.mark.parametrize("ids", [("x", "y"), (None, None)])
+def test_ids_that_are_whole_or_absent_need_no_word(tmp_path: Path, ids: tuple[str | None]) -> None:
+    found, _ = converted(tmp_path, json_lines([row(id=one) for one in ids]))
+    assert found is not None
+    assert "numbers of lines" not in found.statement.text
+
+
 @pytest.mark.parametrize("ids", [("x", "x"), ("x", None), ("x", ""), (None, "x")])
 def test_ids_that_do_not_name_each_record_give_way_to_numbers(
     tmp_path: Path, ids: tuple[str | None, ...]
 ) -> None:
     data = json_lines([row(id=one) for one in ids])
-    assert [problem.id for problem in problems(tmp_path, data)] == ["1", "2"]
+    recognized, found = converted(tmp_path, data)
+    assert [problem.id for problem in found] == ["1", "2"]
+    assert recognized is not None
+    told = ", ids repeat or are missing in part, so the ids are the numbers of lines"
+    assert recognized.statement.text.endswith(told)
     table = csv_of([["qid", "question", "A", "B"], *([one, "q", "x", "y"] for one in ids)])
     assert [problem.id for problem in problems(tmp_path, table)] == ["2", "3"]
 

@@ -38,6 +38,12 @@ _FIRST_RECORDS = 20
 _LEAST_ROW_BYTES = 50
 # Reading stops here: a small archive can hold millions of faults.
 MOST_FAULTS = 10_000
+_IDS_OF_LINES = Sentence(
+    "ids-of-lines", "ids repeat or are missing in part, so the ids are the numbers of lines"
+)
+_IDS_OF_ROWS = Sentence(
+    "ids-of-rows", "ids repeat or are missing in part, so the ids are the numbers of rows"
+)
 
 
 class Recognized(BaseModel):
@@ -89,9 +95,10 @@ def convert(source: Path, target: Path, reading: Reading, *, most_bytes: int) ->
         survey = shape.survey(_surveyed(contents, shape, most_rows), reading)
         written = folder / "rows.jsonl"
         most = most_bytes if contents.form.container == "parquet" else None
-        count = _Conversion(contents, shape, survey, most, most_rows).write(written)
+        conversion = _Conversion(contents, shape, survey, most, most_rows)
+        count = conversion.write(written)
         written.replace(target)
-    return _recognized(opened, shape, survey, count)
+    return _recognized(opened, shape, survey, count, gave_up_ids=conversion.gave_up_ids)
 
 
 def _first_records(contents: Contents) -> list[Record]:
@@ -135,6 +142,7 @@ class _Conversion:
         self._number_of_id: dict[str, int] = {}
         self._ids_are_own = True
         self._own_are_written = False
+        self.gave_up_ids = False
 
     def write(self, target: Path) -> int:
         """Returns the number of rows.
@@ -195,13 +203,15 @@ class _Conversion:
     def _with_id(self, row: dict[str, Any], number: int) -> dict[str, Any]:
         if self._shape is OURS:
             return row if "id" in row else {"id": str(number), **row}
+        own = row.get("id")
         if self._ids_are_own:
-            own = row.get("id")
             if own is not None and str(own) not in self._number_of_id:
                 return {"id": own, **row}
             self._ids_are_own = False
             self._own_are_written = bool(self._number_of_id)
             self._number_of_id.clear()
+            self.gave_up_ids = self._own_are_written
+        self.gave_up_ids = self.gave_up_ids or own is not None
         return {**row, "id": str(number)} if "id" in row else {"id": str(number), **row}
 
     def _add(self, faults: list[FileFault]) -> None:
@@ -287,7 +297,9 @@ def _shape_errors_as_faults() -> Iterator[None]:
         raise refused_file(error.sentence) from None
 
 
-def _recognized(opened: Opened, shape: Shape, survey: Survey, count: int) -> Recognized:
+def _recognized(
+    opened: Opened, shape: Shape, survey: Survey, count: int, *, gave_up_ids: bool
+) -> Recognized:
     return Recognized(
         shape=shape.name,
         container=opened.contents.form.container,
@@ -299,11 +311,11 @@ def _recognized(opened: Opened, shape: Shape, survey: Survey, count: int) -> Rec
         columns=survey.get("columns", {}),
         survey=survey,
         records=count,
-        statement=_statement(opened, shape, survey).message(),
+        statement=_statement(opened, shape, survey, gave_up_ids=gave_up_ids).message(),
     )
 
 
-def _statement(opened: Opened, shape: Shape, survey: Survey) -> Sentence:
+def _statement(opened: Opened, shape: Shape, survey: Survey, *, gave_up_ids: bool) -> Sentence:
     form = opened.contents.form.named()
     if opened.encoding not in ("", "utf-8"):
         form = told_together(
@@ -311,10 +323,14 @@ def _statement(opened: Opened, shape: Shape, survey: Survey) -> Sentence:
         )
     if opened.packing:
         form = told_together(form, Sentence("packed-with", "{packing}", packing=opened.packing))
+    how = shape.told(survey) if shape.told else shape.about
+    if gave_up_ids:
+        ids = _IDS_OF_ROWS if opened.contents.form.unit == "row" else _IDS_OF_LINES
+        how = told_together(how, ids)
     return Sentence(
         "read-as",
         "read as {shape} rows ({form}): {how}",
         shape=shape.name,
         form=form,
-        how=shape.told(survey) if shape.told else shape.about,
+        how=how,
     )

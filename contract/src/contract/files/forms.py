@@ -58,5 +58,5 @@ class Form(BaseModel):
                 return Sentence("form-table-with", "CSV with {delimiter}", delimiter=self.delimiter)
 
 
-def told_together(first: Sentence, second: Sentence) -> Sentence:
+def told_together(first: str, second: Sentence) -> Sentence:
     return Sentence("told-together", "{first}, {second}", first=first, second=second)

@@ -78,6 +78,8 @@ export const sentences = {
   "half-surrogate-pair": "含有 {escape}，是半个代理对，不是字符",
   "host-gives-no-reply": "{reason}；容器所在机器上的服务须监听 0.0.0.0，而不只是 127.0.0.1（Ollama：OLLAMA_HOST=0.0.0.0）",
   "host-outside-container": "{reason}；{name} 只在容器内可用：请设置 INFERENCE_URL={url}",
+  "ids-of-lines": "部分编号重复或缺失，因此以行号为编号",
+  "ids-of-rows": "部分编号重复或缺失，因此以记录序号为编号",
   "index-base-both": "答案是数字，但无法确定第一个选项的编号：第 {zero} 条的答案是 0，第 {highest} 条的答案等于选项数；请加上 index_base=0 或 index_base=1，以查看哪些记录有误",
   "index-base-unknown": "答案是 {least} 到 {most} 之间的数字，无法确定第一个选项是 0 还是 1；请加上 index_base=0 或 index_base=1",
   "input-lacks-options": "必须以一行“Options:”和以“(A)”或“- ”开头的选项结尾；没有选项的任务无法投票作答",
