@@ -18,8 +18,9 @@ from contract.files.jsonl import read_lines
 from contract.files.shapes import Reading
 from contract.problems import refused_file
 from orchestrator.api.schemas import Fault
-from orchestrator.errors import BodyTooLargeError
+from orchestrator.errors import BodyTooLargeError, InvalidSettingError
 from orchestrator.jobs.files import replacing
+from orchestrator.mapping import parse_columns
 
 REFUSED = 3
 _OURS = Sentence("read-as-ours", "our own rows in JSON lines: taken as they are")
@@ -132,16 +133,10 @@ def check_file(
 def _reading(
     shape: str | None, encoding: str | None, columns: list[str], index_base: int | None
 ) -> Reading:
-    pairs = [pair.partition("=") for pair in columns]
-    for ours, equals, column in pairs:
-        if not ours or not equals or not column:
-            raise typer.BadParameter(
-                f"{ours!r} is no NAME=COLUMN, such as question=Text", param_hint="--map"
-            )
-    names = [ours for ours, *_ in pairs]
-    if len(set(names)) < len(names):
-        raise typer.BadParameter("a name is mapped twice", param_hint="--map")
-    found = {ours: column for ours, _, column in pairs}
+    try:
+        found = parse_columns(" ".join(columns))
+    except InvalidSettingError as error:
+        raise typer.BadParameter(error.sentence, param_hint="--map NAME=COLUMN") from None
     base: Literal[0, 1] | None = None if index_base is None else 1 if index_base else 0
     return Reading(shape=shape, encoding=encoding, columns=found, index_base=base)
 
