@@ -179,6 +179,14 @@ def test_a_comma_in_a_text_does_not_change_the_delimiter(tmp_path: Path) -> None
         assert len(questions(tmp_path, csv_of(rows, delimiter))) == 2
 
 
+def test_the_line_that_names_the_delimiter_is_no_row(tmp_path: Path) -> None:
+    data = b"sep=;\r\n" + csv_of([HEADER, *ROWS, ["", "x", "y", "z", "A"]], ";")
+    (fault,) = faults(tmp_path, data)
+    assert str(fault) == "line 5, question: is empty; it must be a text"
+    data = b"\xef\xbb\xbfsep=|\n" + csv_of([HEADER, *ROWS], "|")
+    assert questions(tmp_path, data) == SAME
+
+
 def test_the_first_twenty_faults_are_told_and_all_are_counted(tmp_path: Path) -> None:
     data = csv_of([HEADER, *ROWS, *[["", "x", "y", "z", "A"]] * 30])
     with pytest.raises(ValueError, match="29 more") as caught:

@@ -91,6 +91,13 @@ def test_a_file_without_keys_gets_a_column_of_answers(tmp_path: Path) -> None:
     assert filled(tmp_path, json_lines(rows), [["B"]]) == json_lines([{**rows[0], "answer": "B"}])
 
 
+def test_the_line_that_names_the_delimiter_comes_back(tmp_path: Path) -> None:
+    rows = [["question", "A", "B", "answer"], ["q", "x", "y", "A"]]
+    line = b"sep=;\r\n"
+    data = filled(tmp_path, line + csv_of(rows, ";"), [["B"]])
+    assert data == line + csv_of([rows[0], ["q", "x", "y", "B"]], ";")
+
+
 def test_a_file_without_header_comes_back_without(tmp_path: Path) -> None:
     data = csv_of([["one?", "x", "y", "A"], ["two?", "x", "y", "B"]])
     expected = csv_of([["one?", "x", "y", "B"], ["two?", "x", "y", "B"]])

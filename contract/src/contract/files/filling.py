@@ -18,7 +18,14 @@ from contract.files.logiqa_text import lines_of
 from contract.files.opening import open_file
 from contract.files.parquet import write_filled_parquet
 from contract.files.shapes import Record
-from contract.files.tables import Row, column_names, first_cells, table_line, table_rows
+from contract.files.tables import (
+    Row,
+    column_names,
+    delimiter_line,
+    first_cells,
+    table_line,
+    table_rows,
+)
 from contract.strict_json import write_json
 
 FILLING = ".filling-"
@@ -120,6 +127,7 @@ def _table_pieces(contents: Contents, filled: Iterator[dict[str, Any]]) -> Itera
     names = [*form.header] or column_names(contents.path, form)
     rows = (row for row in table_rows(contents.path, form) if isinstance(row, Row))
     new: list[str] | None = None
+    yield delimiter_line(form)
     for row, values in zip(rows, filled, strict=True):
         if new is None:
             new = [name for name in values if name not in names]

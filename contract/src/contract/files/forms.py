@@ -19,7 +19,7 @@ class Form(BaseModel):
 
     `key` names the list of records in a JSON object. `indent` is that of a JSON document, None for
     one without line breaks. A table has `delimiter` and `newline`; `header` has its columns' names
-    if its first line does not.
+    if its first line does not. `names_delimiter`: it begins with Excel's line "sep=;".
     """
 
     model_config = ConfigDict(frozen=True)
@@ -30,6 +30,7 @@ class Form(BaseModel):
     delimiter: str = ","
     newline: str = "\n"
     header: tuple[str, ...] = ()
+    names_delimiter: bool = False
 
     @property
     def unit(self) -> FaultUnit:

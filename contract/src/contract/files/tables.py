@@ -23,6 +23,8 @@ csv.field_size_limit(16 << 20)
 _DELIMITERS = (",", "\t", ";", "|")
 _RULE = re.compile(r"\|?\s*:?-+:?\s*(?:[|+]\s*:?-+:?\s*)+\|?")
 _LONGEST_RULE = 1 << 16
+_DELIMITER_LINE = re.compile(r"sep=([,\t;|])\r?\n?", re.IGNORECASE)  # Excel's
+_LONGEST_DELIMITER_LINE = 10
 _SAMPLE = 50
 _FEWEST_OPTIONS = 2
 _NUMBERED_ID = re.compile(r"[A-Za-z_.#-]{0,20}[0-9]{1,9}")
@@ -49,7 +51,9 @@ def table_form(path: Path) -> Form | None:
                 "is a table drawn with lines, as in Markdown; send it as CSV or JSON lines",
             )
         )
-    sized = [(*_regularity(path, delimiter), delimiter) for delimiter in _DELIMITERS]
+    named = _named_delimiter(path)
+    tried = [named] if named else _DELIMITERS
+    sized = [(*_regularity(path, delimiter), delimiter) for delimiter in tried]
     regular = [found for found in sized if found[1] > 1 and found[0] > 0.5]
     if not regular:
         return None
@@ -61,6 +65,7 @@ def table_form(path: Path) -> Form | None:
         delimiter=delimiter,
         newline=newline,
         header=_header_of_headless([row.cells for row in _sample(path, delimiter)]),
+        names_delimiter=named is not None,
     )
 
 
@@ -119,15 +124,18 @@ def column_names(path: Path, form: Form) -> list[str]:
 
 def _rows(path: Path, delimiter: str) -> Iterator[Row | FileFault]:
     with path.open(encoding="utf-8-sig", newline="") as file:
+        passed = int(_DELIMITER_LINE.fullmatch(file.readline(_LONGEST_DELIMITER_LINE)) is not None)
+        if not passed:
+            file.seek(0)
         reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
         while True:
-            line = reader.line_num + 1
+            line = passed + reader.line_num + 1
             try:
                 cells = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield FileFault(line, "", _unreadable(error, reader.line_num))
+                yield FileFault(line, "", _unreadable(error, passed + reader.line_num))
             else:
                 if any(cell.strip() for cell in cells):
                     yield Row(line, cells)
@@ -139,6 +147,17 @@ def _is_drawn(path: Path) -> bool:
         lines = (line.strip() for line in iter(lambda: file.readline(_LONGEST_RULE), ""))
         first, second = [*islice(filter(None, lines), 2), "", ""][:2]
     return "|" in first and not first.startswith('"') and _RULE.fullmatch(second) is not None
+
+
+def _named_delimiter(path: Path) -> str | None:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        found = _DELIMITER_LINE.fullmatch(file.readline(_LONGEST_DELIMITER_LINE))
+    return found[1] if found else None
+
+
+def delimiter_line(form: Form) -> str:
+    """The line that names the delimiter, "" for a table without one."""
+    return f"sep={form.delimiter}{form.newline}" if form.names_delimiter else ""
 
 
 def _sample(path: Path, delimiter: str) -> Iterator[Row]:
