@@ -10,7 +10,7 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from makers import MAKERS, ask, echoed, has_system, openai_error
-from orchestrator.adapting import Adaptation, adapted, learned
+from orchestrator.adapting import NEARLY_GREEDY, Adaptation, adapted, learned
 from orchestrator.jobs.records import JobSettings
 from orchestrator.settings import Settings
 from orchestrator.worker.learning import Learned
@@ -78,7 +78,7 @@ REFUSALS = [
     (refused("invalid temperature: only 1 is allowed for this model"), Adaptation("temperature")),
     (
         refused("`temperature` must be strictly positive", temperature=0.0),
-        Adaptation("temperature", value=0.0),
+        NEARLY_GREEDY,
     ),
     (refused("'top_p' is not supported with this model", "top_p"), Adaptation("top_p")),
     (refused("`temperature` and `top_p` cannot both be specified"), Adaptation("top_p")),
@@ -302,6 +302,29 @@ def test_a_server_that_refuses_everything_is_asked_a_few_times(
     (answer,) = ask(settings, Learned(), 1)
     assert "the server refused it" in (answer.error or "")
     assert len(server.requests) < 10
+
+
+@pytest.mark.parametrize(
+    ("least", "expected"),
+    [(0.001, NEARLY_GREEDY), (0.1, Adaptation("temperature", value=0.0))],
+)
+def test_a_refused_0_is_sent_as_nearly_0_before_it_is_left_out(
+    settings: Settings, server: StubServer, least: float, expected: Adaptation
+) -> None:
+    server.reply = lambda prompt, seed: "答案是：B"
+    server.fail = lambda body: (
+        openai_error(f"`temperature` must be at least {least}")
+        if body.get("temperature", 1) < least
+        else None
+    )
+    known = Learned()
+    answers = ask(settings.model_copy(update={"temperature": 0.0}), known, samples=1, temperature=0)
+    assert [answer.answer for answer in answers] == ["B"] * 3
+    assert known.known == (expected,)
+    (entry,) = known.record("http://one/v1/")
+    assert (entry.value, entry.sent) == (0.0, expected.sent)
+    last = server.requests[-1]
+    assert last.get("temperature") == expected.sent
 
 
 def test_what_does_not_help_is_not_left_out_for_the_job(

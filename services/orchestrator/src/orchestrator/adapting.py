@@ -85,20 +85,26 @@ _QUOTES = "'\"`‘’“”"
 
 
 class Adaptation(NamedTuple):
-    """`parameter` is left out, or sent as `instead`. With `value`, only where it has this value."""
+    """`parameter` is left out, or sent as `instead`, or with the value `sent`. With `value`, only
+    where it has this value.
+    """
 
     parameter: str
     instead: str | None = None
     value: float | None = None
+    sent: float | None = None
 
 
+# Left out, a temperature of 0 would become the endpoint's default, which mostly is 1.
+NEARLY_GREEDY = Adaptation("temperature", value=0.0, sent=0.01)
 # n stays 1, and each sample has a request of its own.
 SINGLY = Adaptation("n", instead="n")
 
 
 def adapted(body: Body, adaptations: Iterable[Adaptation]) -> Body:
     """The request as the endpoint takes it."""
-    for adaptation in adaptations:
+    # what is left out first, because another value was tried before it
+    for adaptation in sorted(adaptations, key=lambda each: each.sent is not None):
         body = _without(body, adaptation)
     return body
 
@@ -111,6 +117,8 @@ def _without(body: Body, adaptation: Adaptation) -> Body:
         return body
     if adaptation.value is not None and body[name] != adaptation.value:
         return body
+    if adaptation.sent is not None:
+        return {**body, name: adaptation.sent}
     rest = {key: value for key, value in body.items() if key != name}
     return rest if adaptation.instead is None else {**rest, adaptation.instead: body[name]}
 
@@ -161,12 +169,12 @@ def _change(name: str, value: Any, about: str, words: str) -> Adaptation | None:
         return Adaptation(name, "random_seed")  # Mistral's name for it
     if name == "n" and value > 1:
         return None  # the caller asks for one
+    if (name, value) == ("temperature", 0.0):
+        return NEARLY_GREEDY
     if unknown or is_fixed or (name == "top_p" and _BOTH.search(about)):
         return Adaptation(name)
-    # out of the server's range, where leaving it out means the same or nearly so
-    if (name, value) in (("top_p", 1.0), ("temperature", 0.0)):
-        return Adaptation(name, value=value)
-    return None
+    # out of the server's range, where leaving it out means the same
+    return Adaptation(name, value=value) if (name, value) == ("top_p", 1.0) else None
 
 
 def _refuses_system(said: Refusal, body: Body) -> bool:

@@ -150,20 +150,22 @@ class VoterRecord(_Frozen):
 
 
 class Adapted(_Frozen):
-    """A parameter that the endpoint at `url` refused. It is left out, or sent as `instead`; with
-    `value`, only where it has this value. `note` says what that means for the job.
+    """A parameter that the endpoint at `url` refused. It is left out, or sent as `instead`, or with
+    the value `sent`; with `value`, only where it has this value. `note` says what that means for
+    the job.
     """
 
     parameter: str
     instead: str | None = None
     value: float | None = None
+    sent: float | None = None
     url: str
     note: str
     note_message: CodedMessage | None = None
 
     @property
-    def key(self) -> tuple[str, str | None, float | None, str]:
-        return self.parameter, self.instead, self.value, self.url
+    def key(self) -> tuple[str, str | None, float | None, float | None, str]:
+        return self.parameter, self.instead, self.value, self.sent, self.url
 
 
 class JobFormat(_Frozen):

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import structlog
 
 from contract import Sentence
-from orchestrator.adapting import SINGLY, Adaptation, names_logprobs
+from orchestrator.adapting import NEARLY_GREEDY, SINGLY, Adaptation, names_logprobs
 from orchestrator.coordination.metering import Meter
 from orchestrator.coordination.waiting import waiting_for_model
 from orchestrator.errors import OtherModelServedError
@@ -166,8 +166,10 @@ class Endpoint:
                 return got
             if not got.may_be_inability:
                 return got
-            found = self._learned.found(sent, got.body, got.status or 0)
+            found = self._learned.found(body, got.body, got.status or 0, tried)
             if found is not None:
+                if found.parameter == NEARLY_GREEDY.parameter:
+                    tried.pop(NEARLY_GREEDY, None)
                 tried[found] = got.reason
             if self._learned.adapted(body, tried) == sent:  # else by this or by another request
                 return got

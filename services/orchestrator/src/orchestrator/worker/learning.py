@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 import structlog
 
 from contract import Sentence
-from orchestrator.adapting import HINTS, SINGLY, SYSTEM, Adaptation, adapted, learned
+from orchestrator.adapting import HINTS, NEARLY_GREEDY, SINGLY, SYSTEM, Adaptation, adapted, learned
 from orchestrator.jobs.records import Adapted
 from orchestrator.worker.connections import Body
 
@@ -35,7 +35,7 @@ class Learned:
     def know(self, entries: Iterable[Adapted], url: str) -> None:
         """Take over what start.json has of the endpoint at `url`."""
         for entry in entries:
-            adaptation = Adaptation(entry.parameter, entry.instead, entry.value)
+            adaptation = Adaptation(entry.parameter, entry.instead, entry.value, entry.sent)
             if entry.url == url and adaptation not in self.known:
                 self.known += (adaptation,)
 
@@ -46,6 +46,7 @@ class Learned:
                 parameter=adaptation.parameter,
                 instead=adaptation.instead,
                 value=adaptation.value,
+                sent=adaptation.sent,
                 url=url,
                 note=note(adaptation),
                 note_message=note(adaptation).message(),
@@ -53,11 +54,20 @@ class Learned:
             for adaptation in self.known
         ]
 
-    def found(self, sent: Body, refusal: bytes, status: int) -> Adaptation | None:
-        """What the endpoint refused of `sent`, if that can be told and changed. It is known once it
-        is added: after a request without it succeeded.
+    def found(
+        self, body: Body, refusal: bytes, status: int, tried: Iterable[Adaptation]
+    ) -> Adaptation | None:
+        """What the endpoint refused of `body` as it was sent, with what is known and `tried`; None
+        if that cannot be told or changed. It is known once it is added: after a request without it
+        succeeded.
         """
-        return learned(sent, refusal, self._fixed, status)
+        if NEARLY_GREEDY in (*self.known, *tried) and body.get("temperature") == 0.0:
+            others = [each for each in (*self.known, *tried) if each != NEARLY_GREEDY]
+            first = learned(adapted(body, others), refusal, self._fixed, status)
+            if first == NEARLY_GREEDY:  # refused again: neither value is taken
+                return Adaptation("temperature", value=0.0)
+            return first
+        return learned(self.adapted(body, tried), refusal, self._fixed, status)
 
     def add(self, adaptation: Adaptation, words: str = "") -> None:
         if adaptation not in self.known:
@@ -85,6 +95,14 @@ def note(adaptation: Adaptation) -> Sentence:
             "the endpoint refuses {parameter}; its value is sent as {instead}",
             parameter=name,
             instead=adaptation.instead,
+        )
+    if adaptation.sent is not None:
+        return Sentence(
+            "sent-other-value",
+            "the endpoint refuses {parameter}={value:g}; {sent:g} is sent instead",
+            parameter=name,
+            value=adaptation.value,
+            sent=adaptation.sent,
         )
     if adaptation.value is not None:
         return Sentence(

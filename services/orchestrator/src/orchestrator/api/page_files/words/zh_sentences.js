@@ -227,6 +227,7 @@ export const sentences = {
   "scored-as-sets": "答案与标准答案的选项完全一致才算正确；F1 = 2 × 正确 / (2 × 正确 + 多选 + 漏选)，对所有题目的选项合并计算",
   "see-log": "服务器日志中该 request_id 处有详情",
   "send-elsewhere": "请作为{other}发送",
+  "sent-other-value": "服务端不接受 {parameter}={value}，改为发送 {sent}",
   "sent-renamed": "服务端不接受 {parameter}，其值改以 {instead} 发送",
   "sent-singly": "服务端每次请求只生成一个样本，因此逐个请求",
   "sent-without": "服务端不接受 {parameter}，已省略",
