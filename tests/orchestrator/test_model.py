@@ -1,6 +1,7 @@
 """The checks of a model server, with a stub, because wrong servers have to be forced."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -124,6 +125,30 @@ def test_a_server_without_a_list_is_asked_for_a_reply(
     server.fail = lambda body: JSONResponse({"error": "no such model"}, 404)
     with pytest.raises(WaitingForModelError, match="lists no models and takes no chat request"):
         check(settings)
+
+
+def test_a_better_address_is_looked_for_once(settings: Settings, server: StubServer) -> None:
+    """A waiting worker asks every two seconds."""
+    server.instead["/v1/models"] = JSONResponse({"error": "no such call"}, 404)
+    server.fail = lambda body: JSONResponse({"error": "no such model"}, 404)
+    plain = find_model(settings)
+    asked: list[str] = []
+
+    async def note(request: Any) -> None:
+        asked.append(request.url.path)
+
+    async def run() -> None:
+        async with make_client(settings) as client:
+            client._client.event_hooks = {"request": [note], "response": []}
+            for _ in range(3):
+                with pytest.raises(WaitingForModelError, match="lists no models"):
+                    await check_server(client, plain)
+
+    asyncio.run(run())
+    assert asked.count("/v1/models") == 3
+    others = [path for path in asked if path not in ("/v1/models", "/v1/chat/completions")]
+    assert others
+    assert len(others) == len(set(others))
 
 
 def test_a_server_that_is_not_there_is_waited_for(settings: Settings, server: StubServer) -> None:

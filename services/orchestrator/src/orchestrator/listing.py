@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from http import HTTPStatus
+from weakref import WeakKeyDictionary
 
 import httpx2
 import openai
@@ -99,8 +100,21 @@ async def _listed(client: AsyncOpenAI) -> list[str]:
         raise WaitingForModelError(await _advised(client, reason)) from error
 
 
+# The better address for each client and address, or None. A poll asks every few seconds, and each
+# look takes up to four requests; so it is looked for once in a client's life.
+_found: WeakKeyDictionary[AsyncOpenAI, dict[str, str | None]] = WeakKeyDictionary()
+
+
 async def _advised(client: AsyncOpenAI, reason: Sentence) -> Sentence:
     """`reason`, and the address at which this server has its API, if there is one."""
+    found, own = _found.setdefault(client, {}), str(client.base_url)
+    if own not in found:
+        found[own] = await _better_address(client)
+    url = found[own]
+    return reason if url is None else moved(reason, url)
+
+
+async def _better_address(client: AsyncOpenAI) -> str | None:
 
     async def lists_models(url: str) -> bool:
         try:
@@ -112,8 +126,7 @@ async def _advised(client: AsyncOpenAI, reason: Sentence) -> Sentence:
             return False
         return True
 
-    url = await better_address(str(client.base_url), lists_models)
-    return reason if url is None else moved(reason, url)
+    return await better_address(str(client.base_url), lists_models)
 
 
 async def _answers_to(client: AsyncOpenAI, name: str) -> bool:
