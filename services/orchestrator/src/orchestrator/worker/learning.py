@@ -96,7 +96,7 @@ def note(adaptation: Adaptation) -> Sentence:
             parameter=name,
             instead=adaptation.instead,
         )
-    if adaptation.sent is not None:
+    if adaptation.sent is not None and adaptation.value is not None:
         return Sentence(
             "sent-other-value",
             "the endpoint refuses {parameter}={value:g}; {sent:g} is sent instead",
