@@ -79,11 +79,15 @@ def finish(store: JobStore, job: JobFile) -> None:
         counts=counts,
     )
     store.write_end(job.id, end)
+    _log_end(end, report)
+
+
+def _log_end(end: EndFile, report: Report) -> None:
     log.info(
         "job ended",
-        job=job.id,
-        status=status,
-        reason=error,
+        job=report.job,
+        status=end.status,
+        reason=end.error,
         seconds=report.seconds,
         answered=report.answered,
         failed=report.failed,
