@@ -165,12 +165,13 @@ node_modules/ready: package.json package-lock.json
 	@npm ci --silent --no-audit --no-fund --fetch-retries=1
 	@touch $@
 
+# Each has its own cache: two mypy at once on one cache end in "database is locked" (python/mypy, issue 21136).
 .PHONY: types types-model
 types:
-	.venv/bin/mypy contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/gpu tests/gpu_jobs.py tests/conftest.py bench/answer.py bench/page.py bench/real.py bench/gpu.py bench/gpu_stack.py bench/throughput.py bench/load.py tests/bench bench/counters.py bench/peers/*.py bench/job_profile.py bench/relay.py bench/worker_frames.py docs/make_configuration.py docs/make_messages.py
+	.venv/bin/mypy --cache-dir .mypy_cache/types contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/gpu tests/gpu_jobs.py tests/conftest.py bench/answer.py bench/page.py bench/real.py bench/gpu.py bench/gpu_stack.py bench/throughput.py bench/load.py tests/bench bench/counters.py bench/peers/*.py bench/job_profile.py bench/relay.py bench/worker_frames.py docs/make_configuration.py docs/make_messages.py
 
 types-model:
-	.venv-model/bin/mypy services/trainer/src services/inference/src examples bench/train.py bench/draw_answer.py bench/draw_gpu.py bench/draw_real.py bench/wide.py bench/merged.py bench/train_gpu.py bench/draw_peers.py bench/draw_profile.py bench/draw_train_steps.py tests/trainer tests/inference
+	.venv-model/bin/mypy --cache-dir .mypy_cache/types-model services/trainer/src services/inference/src examples bench/train.py bench/draw_answer.py bench/draw_gpu.py bench/draw_real.py bench/wide.py bench/merged.py bench/train_gpu.py bench/draw_peers.py bench/draw_profile.py bench/draw_train_steps.py tests/trainer tests/inference
 
 PACKAGES := contract/pyproject.toml $(wildcard services/*/pyproject.toml)
 
