@@ -20,7 +20,7 @@ from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.comparison import Verdict, compare_jobs
 from orchestrator.jobs.questions import QuestionReader
 from orchestrator.jobs.records import Answer, JobSettings, StartFile
-from orchestrator.jobs.report import Report
+from orchestrator.jobs.report_models import Report
 from orchestrator.jobs.scoring import AS_SETS, KeySums, is_right
 from orchestrator.jobs.submission import submission_row
 from orchestrator.model import ServedModel, find_model

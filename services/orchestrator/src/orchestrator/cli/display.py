@@ -23,7 +23,7 @@ from orchestrator.cli.doctor import Finding
 from orchestrator.jobs.comparison import JobComparison
 from orchestrator.jobs.cutting import CutSamples
 from orchestrator.jobs.records import StartFile
-from orchestrator.jobs.report import Accuracy, Report
+from orchestrator.jobs.report_models import Accuracy, Report
 
 # Asked again after a twentieth of the time waited so far: a short job's end is seen at once.
 SHORTEST_POLL_S, POLL_S = 0.05, 0.5

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from orchestrator.jobs.intervals import compare
-from orchestrator.jobs.report import Accuracy, accuracy
+from orchestrator.jobs.report import accuracy
+from orchestrator.jobs.report_models import Accuracy
 from orchestrator.jobs.scoring import is_right
 
 

@@ -21,7 +21,8 @@ from orchestrator.errors import QuorumError, shortened
 from orchestrator.jobs.asked import all_asked
 from orchestrator.jobs.counting import Counting
 from orchestrator.jobs.records import Answer, Counts, EndFile, JobFile
-from orchestrator.jobs.report import Report, ReportBuilder
+from orchestrator.jobs.report import ReportBuilder
+from orchestrator.jobs.report_models import Report
 from orchestrator.jobs.store import JobStore, now
 from orchestrator.jobs.submission import (
     SubmissionWriter,

@@ -24,7 +24,8 @@ from orchestrator.jobs.comparison import Verdict
 from orchestrator.jobs.journal import journal_lines
 from orchestrator.jobs.rates import RatePoint, rate_points
 from orchestrator.jobs.records import Answer, Flag, JobFile, Sample
-from orchestrator.jobs.report import AnswerSums, Sums
+from orchestrator.jobs.report import AnswerSums
+from orchestrator.jobs.report_models import Sums
 from orchestrator.jobs.store import JobStore
 
 SHORT_CHARS = 140

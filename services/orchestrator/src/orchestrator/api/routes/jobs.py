@@ -23,7 +23,7 @@ from orchestrator.errors import InvalidRequestError, shortened
 from orchestrator.jobs.listing import Filters
 from orchestrator.jobs.reading import JOB_ID_PATTERN, ROWS_FILE
 from orchestrator.jobs.records import JobSettings, Particulars
-from orchestrator.jobs.report import Report
+from orchestrator.jobs.report_models import Report
 from orchestrator.jobs.submission import submission_file
 
 MAX_KEY_LENGTH = 255
