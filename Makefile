@@ -14,13 +14,16 @@ endif
 # without bytecode in its environment, vLLM's server takes more than twice as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-real up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page bench-real bench-peers test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model real-data real-base profile requirements clean
+.PHONY: help demo demo-real answer up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page bench-real bench-peers test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model real-data real-base profile requirements clean
 
 help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
 
 demo: local-environments  ## fine-tune, merge, serve and answer problems here, without Docker (FILE=my.jsonl: your own)
 	@.venv/bin/quorum local demo $(if $(FILE),--file "$(FILE)")
+
+answer: .venv/ready  ## answer FILE with the model of any endpoint, without Docker (INFERENCE_URL, MODEL_NAME, INFERENCE_API_KEY)
+	@.venv/bin/quorum answer $(if $(FILE),"$(FILE)") $(ARGS)
 
 # The real small model as a base, made with the trainer's environment of the chosen stack.
 REAL_BASE = stack=$$(.venv/bin/quorum local stack 2>/dev/null) && \

@@ -40,8 +40,9 @@ from openai.types.chat import ChatCompletion
 from contract import PromptFormat, extract_label, parse_problems
 from orchestrator.cli.client import Client
 from orchestrator.local.guardian import session_members
+from orchestrator.local.ports import answers, free_port
 from orchestrator.local.processes import Processes
-from orchestrator.local.stack import LocalStack, answers, free_port
+from orchestrator.local.stack import LocalStack
 from orchestrator.worker.plan import ATTEMPT_STRIDE
 
 ROOT = Path(__file__).parents[1]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from contract.addresses import open_url
-from orchestrator.local.stack import free_port
+from orchestrator.local.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "services/trainer/recipes/demo.toml"

@@ -34,7 +34,7 @@ from orchestrator.jobs.counting import Counting
 from orchestrator.jobs.finishing import finish
 from orchestrator.jobs.records import Answer, JobFile, JobSettings, Sample
 from orchestrator.jobs.store import JobStore
-from orchestrator.local.stack import free_port
+from orchestrator.local.ports import free_port
 
 RESULTS = Path(__file__).parent / "results" / "page.json"
 OPTIONS = ("甲和乙", "乙和丙", "丙和丁", "以上都不对")

@@ -34,8 +34,9 @@ from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import Answer
 from orchestrator.jobs.report import answer_by
 from orchestrator.local.choice import Choice
+from orchestrator.local.ports import answers, free_port
 from orchestrator.local.processes import Processes, StepError
-from orchestrator.local.stack import LocalStack, answers, free_port
+from orchestrator.local.stack import LocalStack
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples/real"

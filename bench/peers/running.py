@@ -19,8 +19,8 @@ from bench.peers.server import Server
 from bench.peers.sides import HERE, Side, Votes, first_questions, votes_in
 
 from orchestrator.local.guardian import session_members
+from orchestrator.local.ports import free_port
 from orchestrator.local.processes import Processes, log_tail
-from orchestrator.local.stack import free_port
 
 IN_FLIGHT = "128"  # as in the peers' own files
 TIMEOUT_S = 420.0

@@ -23,8 +23,9 @@ from chaos.network import Network
 from chaos.volume import Volume
 from orchestrator.coordination.heartbeat import count_workers
 from orchestrator.local.guardian import session_members
+from orchestrator.local.ports import free_port
 from orchestrator.local.processes import FIRST_PAUSE_S, Child, Processes
-from orchestrator.local.stack import LocalStack, free_port
+from orchestrator.local.stack import LocalStack
 from stub_server import MODEL
 
 READY_TIMEOUT_S = 60.0

@@ -20,7 +20,7 @@ import httpx2
 import pytest
 
 from local_mode import STARTED_BY, nothing_left_behind, processes
-from orchestrator.local.stack import free_port
+from orchestrator.local.ports import free_port
 
 pytestmark = pytest.mark.e2e
 SERVICE = ["redis", "api", "worker-1", "worker-2", "inference"]

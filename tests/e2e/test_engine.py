@@ -10,8 +10,9 @@ import httpx2
 import pytest
 
 from orchestrator.cli.client import Client
+from orchestrator.local.ports import answers, free_port
 from orchestrator.local.processes import Processes
-from orchestrator.local.stack import LocalStack, answers, free_port
+from orchestrator.local.stack import LocalStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
 

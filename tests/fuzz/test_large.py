@@ -20,7 +20,7 @@ import httpx2
 import pytest
 
 from damage import FUZZED
-from orchestrator.local.stack import free_port
+from orchestrator.local.ports import free_port
 from orchestrator.settings import Settings
 from problem_files import problem_file
 from workers import Bench, until

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from orchestrator.api.app import STOP_S, create_app
 from orchestrator.api.job_views import JobViews
 from orchestrator.jobs import accepting
-from orchestrator.local.stack import free_port
+from orchestrator.local.ports import free_port
 from orchestrator.settings import ApiSettings, Settings
 from problem_files import problem_file
 from stub_server import StubServer

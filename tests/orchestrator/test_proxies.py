@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.errors import WaitingForModelError
-from orchestrator.local.stack import answers
+from orchestrator.local.ports import answers
 from orchestrator.model import check_server, find_model, make_client
 from orchestrator.proxies import certificates, proxy_options
 from orchestrator.settings import Settings

