@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from wording import Chinese, Wording
 
@@ -41,9 +41,9 @@ class Scenario:
     asked: tuple[Asked, ...]
 
 
-def two_hop(rng: random.Random, words: Wording) -> Scenario:
+def two_hop(rng: random.Random, words: Wording, more: int = 0) -> Scenario:
     """Who rides in which car, where each car goes: two look-ups lead from a person to a place."""
-    n = rng.choice((3, 4))
+    n = rng.choice((3, 4)) + more
     pools = (words.names, words.colours, words.places)
     people, colours, places = (rng.sample(pool, n) for pool in pools)
     order = rng.sample(range(n), n)
@@ -56,9 +56,9 @@ def two_hop(rng: random.Random, words: Wording) -> Scenario:
     return Scenario(text, tuple(asked))
 
 
-def threshold(rng: random.Random, words: Wording) -> Scenario:
+def threshold(rng: random.Random, words: Wording, more: int = 0) -> Scenario:
     """A pass mark and scores: does one person pass, and how many do."""
-    n = rng.choice((3, 4))
+    n = rng.choice((3, 4)) + more
     mark = rng.choice((40, 50, 60, 70))
     people = rng.sample(words.names, n)
     scores = [rng.randrange(20, 100) for _ in people]
@@ -79,9 +79,9 @@ def threshold(rng: random.Random, words: Wording) -> Scenario:
     return Scenario(text, tuple(asked))
 
 
-def order(rng: random.Random, words: Wording) -> Scenario:
+def order(rng: random.Random, words: Wording, more: int = 0) -> Scenario:
     """Neighbours in a ranking, shuffled: rebuild the whole order and read one place of it."""
-    n = rng.choice((3, 4))
+    n = rng.choice((3, 4)) + more
     ranked = rng.sample(words.names, n)
     text = words.ranking(rng.sample(list(pairwise(ranked)), n - 1))
     asked = []
@@ -91,9 +91,9 @@ def order(rng: random.Random, words: Wording) -> Scenario:
     return Scenario(text, tuple(asked))
 
 
-def parity(rng: random.Random, words: Wording) -> Scenario:
+def parity(rng: random.Random, words: Wording, more: int = 0) -> Scenario:
     """Count the odd, or the even, numbers of a list with a running count."""
-    numbers = [rng.choice(DIGITS) for _ in range(rng.choice((4, 5)))]
+    numbers = [rng.choice(DIGITS) for _ in range(rng.choice((4, 5)) + more)]
     asked = []
     for wanted in rng.sample((1, 0), 2):
         steps, count = [], 0
@@ -106,7 +106,7 @@ def parity(rng: random.Random, words: Wording) -> Scenario:
     return Scenario(words.numbers(numbers), tuple(asked))
 
 
-def moves(rng: random.Random, words: Wording) -> Scenario:
+def moves(rng: random.Random, words: Wording, more: int = 0) -> Scenario:
     """Three moves along ten fields: where is the piece after the second, and after the third."""
     who, at = rng.choice(words.names), rng.randrange(10)
     start, steps, ends = at, [], []
@@ -129,9 +129,9 @@ def moves(rng: random.Random, words: Wording) -> Scenario:
     return Scenario(words.walk(who, [start, *ends]), tuple(asked))
 
 
-def lists(rng: random.Random, words: Wording) -> Scenario:
+def lists(rng: random.Random, words: Wording, more: int = 0) -> Scenario:
     """Reverse a list, drop its head or append to it, and read one element of the result."""
-    row = rng.sample(DIGITS, rng.choice((4, 5)))
+    row = rng.sample(DIGITS, rng.choice((4, 5)) + more)
     extra = rng.choice([d for d in DIGITS if d not in row])
     operations = (
         (words.reversing, row[::-1]),
@@ -147,7 +147,15 @@ def lists(rng: random.Random, words: Wording) -> Scenario:
     return Scenario(words.row(row), tuple(asked))
 
 
-FAMILIES: dict[str, Callable[[random.Random, Wording], Scenario]] = {
+class Family(Protocol):
+    """Draws a scenario. With `more`, it has so many more people, numbers or elements; a walk always
+    has three moves.
+    """
+
+    def __call__(self, rng: random.Random, words: Wording, more: int = 0) -> Scenario: ...
+
+
+FAMILIES: dict[str, Family] = {
     "two_hop": two_hop,
     "threshold": threshold,
     "order": order,
@@ -175,17 +183,20 @@ def problems(
     rng: random.Random,
     seen: set[str],
     language: Callable[[random.Random], Wording] = Chinese,
+    harder: float = 0.0,
 ) -> Iterator[dict[str, Any]]:
     """`count` problems, the families in turn, whose texts are not in `seen`.
 
-    Their texts are added to it.
+    Their texts are added to it. `harder` is the chance that a problem is one size larger than any
+    that the demo's files have.
     """
     families = list(FAMILIES.items())
     made = 0
     while made < count:
         family, draw = families[made % len(families)]
         words = language(rng)
-        scenario = draw(rng, words)
+        more = int(harder > 0 and rng.random() < harder)
+        scenario = draw(rng, words, more)
         if scenario.text in seen:
             continue
         seen.add(scenario.text)

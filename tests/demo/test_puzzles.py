@@ -110,6 +110,16 @@ def test_an_independent_solver_finds_every_key(root: Path) -> None:
                 assert solve(row["problem"], question["question"]) == value, (row, question)
 
 
+def test_the_solver_also_finds_the_keys_of_harder_puzzles() -> None:
+    sizes: Counter[int] = Counter()
+    for row in puzzles.problems(300, random.Random(2), set(), harder=0.5):
+        sizes[row["problem"].count("比")] += 1
+        for question in row["questions"]:
+            value = question["options"][puzzles.LABELS.index(question["answer"])]
+            assert solve(row["problem"], question["question"]) == value, (row, question)
+    assert set(sizes) == {0, 2, 3, 4}  # a ranking of five people has four pairs of neighbours
+
+
 def test_the_base_is_as_small_as_promised(root: Path) -> None:
     weights = root / "examples" / "demo" / "base" / "model.safetensors"
     assert weights.stat().st_size < 12_000_000
