@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,22 @@ def test_a_written_file_is_read_back(tmp_path: Path, form: ChatForm) -> None:
 def test_a_side_without_rows_becomes_an_empty_list(tmp_path: Path) -> None:
     assert write_chats([], PromptFormat(), ChatForm.SHAREGPT, tmp_path / "none.json") == 0
     assert json.loads((tmp_path / "none.json").read_text()) == []
+
+
+def test_a_full_disk_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    write_chats([EXAMPLE], PromptFormat(), ChatForm.AN, path)
+    earlier = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # the file fits in part
+    try:
+        for target in (path, tmp_path / "new.json"):
+            with pytest.raises(TrainerError, match=rf"cannot write .*/{target.name}: File too lar"):
+                write_chats([EXAMPLE] * 100, PromptFormat(), ChatForm.AN, target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == earlier
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def recipe(tiny_recipe: Callable[..., Recipe], **fmt: Any) -> Recipe:

@@ -16,13 +16,13 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
+from contract.replacing import replacing
 from contract.settings import url_fault
 from orchestrator.api.schemas import Job
 from orchestrator.cli.client import ApiError, Client
 from orchestrator.cli.display import follow, job_table
 from orchestrator.cli.job_options import NO_FIELDS, FormFields, bare_name, with_form_fields
 from orchestrator.cli.local_run import guarded, sayer
-from orchestrator.jobs.files import replacing
 from orchestrator.local.ports import check_port, free_port
 from orchestrator.local.processes import Processes, StepError
 from orchestrator.local.service import start_api_and_workers, start_redis

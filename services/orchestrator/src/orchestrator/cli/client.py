@@ -22,9 +22,9 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from contract import FileFault
+from contract.replacing import replacing
 from orchestrator.api.schemas import Deleted, Job, JobList, Model
 from orchestrator.jobs.comparison import JobComparison
-from orchestrator.jobs.files import replacing
 from orchestrator.jobs.report_models import Report
 from orchestrator.proxies import proxy_fault, proxy_options
 from orchestrator.replies import retry_after_s

@@ -19,6 +19,7 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console, RenderableType
 
+from contract.replacing import replacing
 from contract.settings import url_fault
 from orchestrator.api.schemas import Job
 from orchestrator.cli.answer import answer
@@ -35,7 +36,6 @@ from orchestrator.cli.display import (
 from orchestrator.cli.file_commands import check_file, convert_file
 from orchestrator.cli.job_options import NO_FIELDS, FormFields, bare_name, further, with_form_fields
 from orchestrator.cli.local_commands import local_app
-from orchestrator.jobs.files import replacing
 
 ENDED_BADLY, REFUSED, UNREACHABLE, INTERRUPTED = 1, 3, 4, 130
 

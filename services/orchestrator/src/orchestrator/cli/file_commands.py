@@ -17,9 +17,9 @@ from contract.files.converting import Recognized, convert
 from contract.files.jsonl import read_lines
 from contract.files.shapes import Reading
 from contract.problems import refused_file
+from contract.replacing import replacing
 from orchestrator.api.schemas import Fault
 from orchestrator.errors import BodyTooLargeError, InvalidSettingError
-from orchestrator.jobs.files import replacing
 from orchestrator.mapping import parse_columns
 
 REFUSED = 3

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from contract import Sentence
 from contract.published import sync
+from contract.replacing import replacing
 from orchestrator.errors import JobDamagedError
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -22,23 +21,6 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write beside `path`, fsync, and rename over it."""
     with replacing(path) as file:
         file.write(data)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file to write in pieces. If the body succeeds, it is fsynced and renamed to
-    `path`.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync(path.parent)
 
 
 def write_once(path: Path, data: bytes) -> None:

@@ -31,6 +31,7 @@ from contract import (
 )
 from contract.files.filling import FILLING
 from contract.published import sync
+from contract.replacing import replacing
 from orchestrator.errors import (
     JobDamagedError,
     JobNotFoundError,
@@ -38,7 +39,7 @@ from orchestrator.errors import (
     StateError,
 )
 from orchestrator.jobs.accepting import Taken, take_in
-from orchestrator.jobs.files import replacing, write_atomically, write_once
+from orchestrator.jobs.files import write_atomically, write_once
 from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import (
     Adapted,

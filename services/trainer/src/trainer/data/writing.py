@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from contract import Message, PromptFormat, write_json
+from contract.replacing import replacing
 from trainer.data.chat_forms import ChatForm
 from trainer.data.examples import Example
 from trainer.errors import TrainerError
@@ -60,7 +61,10 @@ def write_forms(
 
 def write_chats(examples: Sequence[Example], fmt: PromptFormat, form: ChatForm, path: Path) -> int:
     """Write `examples` to one file, and return the number of rows. An ana.json has only those with
-    an analysis.
+    an analysis. The file appears whole or not at all.
+
+    Raises:
+        TrainerError: it cannot be written, for example because the disk is full.
     """
     usable = [one for one in examples if form is not ChatForm.ANA or one.question.analysis]
     rows = [write_json(chat_row(example, fmt, form)) for example in usable]
@@ -68,7 +72,11 @@ def write_chats(examples: Sequence[Example], fmt: PromptFormat, form: ChatForm, 
         text = "".join(f"{row}\n" for row in rows)
     else:
         text = "[\n" + ",\n".join(rows) + "\n]\n" if rows else "[]\n"
-    path.write_text(text, encoding="utf-8")
+    try:
+        with replacing(path) as file:
+            file.write(text.encode("utf-8"))
+    except OSError as error:
+        raise TrainerError(f"cannot write {path}: {error.strerror}") from error
     return len(rows)
 
 
