@@ -12,11 +12,13 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 POLL_S = 0.1
+# A change of a small file takes moments.
+SHORT_POLL_S = 0.005
 # Some network file systems give these; NFS gives EBADF for a file that may only be read.
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -95,6 +97,24 @@ def lockable(path: Path, *, make: bool = False) -> Iterator[FileLock]:
         yield FileLock(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def held(path: Path, patience_s: float) -> Iterator[None]:
+    """Hold a lock on `path` during the body, which takes moments. On a file system without locks
+    the body runs without one.
+
+    Raises:
+        TimeoutError: another process held it for all of `patience_s`.
+    """
+    give_up_at = time.monotonic() + patience_s
+    with lockable(path) as lock:
+        with suppress(NoLocksError):
+            while not lock.take_now():
+                if time.monotonic() >= give_up_at:
+                    raise TimeoutError(f"another process holds the lock on {path}; try again")
+                time.sleep(SHORT_POLL_S)
+        yield
 
 
 def is_free(path: Path, place: str) -> bool:

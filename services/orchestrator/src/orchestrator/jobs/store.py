@@ -40,6 +40,7 @@ from orchestrator.errors import (
 )
 from orchestrator.jobs.accepting import Taken, take_in
 from orchestrator.jobs.files import write_atomically, write_once
+from orchestrator.jobs.locks import held
 from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import (
     Adapted,
@@ -56,6 +57,8 @@ log = logging.getLogger("quorum")
 NOTHING_TOLD = Particulars()
 # What a file may unpack to; MAX_UPLOAD_MIB's default.
 MOST_BYTES = 200 << 20
+# For the few milliseconds of another worker's change; its loop, and so its leases, waits meanwhile.
+LOCK_PATIENCE_S = 2.0
 # The results. Those of a submission have a suffix by its format (`submission`).
 RESULTS = ("answers.jsonl", "errors.jsonl", "submission.*", "report.json")
 
@@ -179,18 +182,23 @@ class JobStore(JobReader):
     def add_adapted(self, job_id: str, entries: Iterable[Adapted]) -> None:
         """Add to start.json what the endpoint refuses, unless it is there.
 
-        If two workers add at once, one addition may be lost. Each adds its own again at the end of
-        its shards.
+        Workers that add at once wait for each other. If the data volume has no locks, one addition
+        may be lost; each worker adds its own again at the end of its shards.
+
+        Raises:
+            TimeoutError: a worker that stopped in the middle of its change holds the lock.
         """
-        start = self.started(job_id)
-        if start is None:
-            return
-        known = {entry.key for entry in start.adapted}
-        added = tuple(entry for entry in entries if entry.key not in known)
-        if added:
-            start = start.model_copy(update={"adapted": start.adapted + added})
-            data = start.model_dump_json(indent=2).encode()
-            write_atomically(self.directory(job_id) / "start.json", data)
+        path = self.directory(job_id) / "start.json"
+        # start.json itself is replaced, and job.json never
+        with held(path.with_name("job.json"), LOCK_PATIENCE_S):
+            start = self.started(job_id)
+            if start is None:
+                return
+            known = {entry.key for entry in start.adapted}
+            added = tuple(entry for entry in entries if entry.key not in known)
+            if added:
+                start = start.model_copy(update={"adapted": start.adapted + added})
+                write_atomically(path, start.model_dump_json(indent=2).encode())
 
     def writing_result(self, job_id: str, name: str) -> AbstractContextManager[BinaryIO]:
         """Yield a file to write a result in pieces. It appears complete if the body
