@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
 
-demo: local-environments  ## fine-tune, merge, serve and answer problems here, without Docker (FILE=my.jsonl: your own)
+demo: local-environments  ## fine-tune, merge, serve and answer problems here, without Docker (FILE=my.csv: your own)
 	@.venv/bin/quorum local demo $(if $(FILE),--file "$(FILE)")
 
 answer: .venv/ready  ## answer FILE with the model of any endpoint, without Docker (INFERENCE_URL, MODEL_NAME, INFERENCE_API_KEY)

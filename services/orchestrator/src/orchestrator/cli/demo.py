@@ -5,40 +5,78 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.table import Table
 
-from contract import Problem, ProblemFileError, parse_problems
+from contract import Problem, parse_problems
+from contract.files.shapes import Reading
 from orchestrator.api.schemas import Job
+from orchestrator.cli.checking import checked_file, said_of
 from orchestrator.cli.client import ApiError, Client
 from orchestrator.cli.display import bar, duration, follow
 from orchestrator.cli.local_run import Supervisor, guarded, supervised
+from orchestrator.cli.reading_options import form_of
 from orchestrator.jobs.asked import all_asked
 from orchestrator.jobs.intervals import Comparison, Estimate, compare, wilson
 from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import Answer
 from orchestrator.jobs.report import answer_by, first_draw
 from orchestrator.jobs.scoring import is_right
+from orchestrator.jobs.store import MOST_BYTES
 from orchestrator.local.processes import StepError
 from orchestrator.local.stack import SERVER_TIMEOUT_S, LocalStack
 
 
-def run(stack: LocalStack, file: Path | None, console: Console) -> int:
-    """Answer `file` (the demo's by default). Returns the exit code."""
-    problems = file or stack.root / "examples/demo/problems.jsonl"
-    return guarded(console, lambda: _demo(stack, problems.resolve(), console))
+def run(stack: LocalStack, file: Path | None, reading: Reading, console: Console) -> int:
+    """Answer `file` (the demo's by default), which is read like a posted one. Returns the exit
+    code.
+    """
+    asked = (file or stack.root / "examples/demo/problems.jsonl").resolve()
+
+    def body() -> None:
+        with TemporaryDirectory(prefix="quorum-demo-") as folder:
+            rows = rows_of(asked, Path(folder), reading, _most_bytes(stack), console)
+            _demo(stack, asked, rows, reading, console)
+
+    return guarded(console, body)
 
 
-def _demo(stack: LocalStack, file: Path, console: Console) -> None:
-    problems = _read(file)
+def rows_of(file: Path, folder: Path, reading: Reading, most_bytes: int, console: Console) -> Path:
+    """The file's rows as ours: the file itself, or one in `folder`. Says what was recognized.
+
+    Raises:
+        ApiError: the file cannot be read, or the API would refuse it. It has the faults.
+    """
+    rows = folder / "rows.jsonl"
+    try:
+        checked = checked_file(file, rows, reading, most_bytes)
+    except OSError as error:
+        raise ApiError(f"cannot read {file}: {error.strerror}") from error
+    if not checked.accepted:
+        raise ApiError(said_of(file, checked))
+    if checked.recognized is None:
+        return file
+    console.print(said_of(file, checked), markup=False, highlight=False, soft_wrap=True)
+    return rows
+
+
+def _most_bytes(stack: LocalStack) -> int:
+    given = stack.setting("MAX_UPLOAD_MIB")
+    return int(given) << 20 if given.isdigit() else MOST_BYTES  # the API refuses other words
+
+
+def _demo(stack: LocalStack, file: Path, rows: Path, reading: Reading, console: Console) -> None:
+    """`rows` has the rows of `file` as ours."""
+    problems = parse_problems(rows.read_bytes())
     labelled = all(asked.question.answer is not None for asked in all_asked(problems))
     baseline = stack.var / "baseline.jsonl"
     with supervised(stack, "demo", console, "service", "trainer") as supervisor:
 
         def measure_base() -> None:
             if labelled:
-                _ask_base(supervisor, file, baseline)
+                _ask_base(supervisor, rows, baseline)
 
         supervisor.does("training")
         supervisor.train()
@@ -56,7 +94,7 @@ def _demo(stack: LocalStack, file: Path, console: Console) -> None:
         supervisor.does("serving")
         key = stack.setting("API_KEY")
         with Client(stack.api_url, key) as client, supervisor.step("answer"):
-            job = follow(client, client.submit(file, {}), console, supervisor.poll)
+            job = follow(client, client.submit(file, form_of(reading)), console, supervisor.poll)
     store = JobReader(stack.state / "data")
     if job.status != "completed":
         errors = store.result(job.id, "errors.jsonl")
@@ -87,17 +125,6 @@ def _ask_base(supervisor: Supervisor, file: Path, out: Path) -> None:
         task = progress.add_task("asking the base", total=None, note="before training")
         supervisor.processes.finish(child, supervisor.tell)
         progress.update(task, total=1, completed=1, note="restricted to letters")
-
-
-def _read(file: Path) -> list[Problem]:
-    try:
-        return parse_problems(file.read_bytes())
-    except OSError as error:
-        raise ApiError(f"cannot read {file}: {error.strerror}") from error
-    except ProblemFileError as error:
-        count = "1 fault" if error.total == 1 else f"{error.total} faults"
-        lines = [f"{file} has {count}:", *map(str, error.faults)]
-        raise ApiError("\n  ".join(lines)) from error
 
 
 def summary(

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from orchestrator.cli.local_options import with_local_options
+from orchestrator.cli.reading_options import Encoding, IndexBase, Map, More, Shape, reading_of
 from orchestrator.cli.unfailing import Unfailing
 from orchestrator.local.choice import Choice, UnservedHostError, choose_stack
 from orchestrator.local.options import LocalOptions
@@ -110,15 +111,22 @@ def status(
 @with_local_options
 def run_demo(
     file: Annotated[
-        Path | None, typer.Option(help="your own problem file instead of the demo's")
+        Path | None,
+        typer.Option(help="your own file of questions, of any kind that POST /jobs takes"),
     ] = None,
+    more: More = None,
+    shape: Shape = None,
+    encoding: Encoding = None,
+    columns: Map = None,
+    index_base: IndexBase = None,
     root: Root = Path(),
     options: LocalOptions = NO_OPTIONS,
 ) -> None:
-    """Train (once), serve, answer a problem file and print the results."""
+    """Train (once), serve, answer a file of questions and print the results."""
     from orchestrator.cli import demo
 
-    raise typer.Exit(demo.run(_stack(root, options), file, _lasting()))
+    reading = reading_of(shape, encoding, [*(columns or ()), *(more or ())], index_base)
+    raise typer.Exit(demo.run(_stack(root, options), file, reading, _lasting()))
 
 
 @local_app.command()
