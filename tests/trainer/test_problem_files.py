@@ -25,6 +25,11 @@ ARC = {
     "answerKey": "2",
 }
 
+CHAT = [
+    {"role": "user", "content": "题目：\n甲比乙高。\n\n问题：\n谁高？\n\n选项：\nA. 甲\nB. 乙"},
+    {"role": "assistant", "content": "答案是：A"},
+]
+
 
 def load(folder: Path, data: bytes, name: str = "rows.txt", **how: Any) -> Examples:
     (folder / name).write_bytes(data)
@@ -62,6 +67,21 @@ def test_a_benchmarks_shape_is_recognized_packed_or_not(tmp_path: Path) -> None:
         ] * 2
         assert loaded.rows[0].source == "rows.txt, a1, question 1"
         assert next(iter(loaded.recognized)).startswith("rows.txt: arc rows (")
+
+
+def test_a_packed_file_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    gzip_open = gzip.open
+
+    def counting(file: Any) -> Any:
+        opened.append(file)
+        return gzip_open(file)
+
+    monkeypatch.setattr(gzip, "open", counting)
+    for rows in (MMLU, "".join(json.dumps({"messages": turns}) + "\n" for turns in [CHAT, CHAT])):
+        assert len(load(tmp_path, gzip.compress(rows.encode())).rows) == 2
+        assert len(opened) == 1
+        opened.clear()
 
 
 def test_analyses_of_other_shapes_are_trained(tmp_path: Path) -> None:

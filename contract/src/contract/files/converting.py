@@ -79,11 +79,18 @@ def convert(source: Path, target: Path, reading: Reading, *, most_bytes: int) ->
         ProblemFileError: with the line or row, place and reason of the first 20 faults, and the
             number of faults among the first `MOST_FAULTS`. There is no target then.
     """
-    with TemporaryDirectory(dir=target.parent) as name, _shape_errors_as_faults():
-        folder = Path(name)
+    with TemporaryDirectory(dir=target.parent) as name:
         opened = open_file(
-            source, folder, is_record, encoding=reading.encoding, most_bytes=most_bytes
+            source, Path(name), is_record, encoding=reading.encoding, most_bytes=most_bytes
         )
+        return convert_opened(opened, target, reading, most_bytes=most_bytes)
+
+
+def convert_opened(
+    opened: Opened, target: Path, reading: Reading, *, most_bytes: int
+) -> Recognized | None:
+    """The same for a file that is open already."""
+    with TemporaryDirectory(dir=target.parent) as name, _shape_errors_as_faults():
         contents = opened.contents
         most_rows = most_bytes // _LEAST_ROW_BYTES
         if contents.form.container == "parquet":
@@ -93,7 +100,7 @@ def convert(source: Path, target: Path, reading: Reading, *, most_bytes: int) ->
         if is_ours and not opened.packing and opened.encoding == "utf-8":
             return None
         survey = shape.survey(_surveyed(contents, shape, most_rows), reading)
-        written = folder / "rows.jsonl"
+        written = Path(name) / "rows.jsonl"
         most = most_bytes if contents.form.container == "parquet" else None
         conversion = _Conversion(contents, shape, survey, most, most_rows)
         count = conversion.write(written)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from contract import Problem, ProblemFileError, parse_problems
 from contract.files.chats import chat_shape
 from contract.files.contents import Contents
-from contract.files.converting import convert
+from contract.files.converting import convert_opened
 from contract.files.opening import open_file
 from contract.files.recognizing import is_record
 from contract.files.shapes import Reading, Record
@@ -47,7 +47,7 @@ def read_training_file(path: Path, reading: Reading) -> TrainingFile:
         if reading.shape is None and not reading.columns and _holds_chats(opened.contents):
             return TrainingFile(_rows(opened.contents), [])
         target = folder / "problems.jsonl"
-        recognized = convert(path, target, reading, most_bytes=MOST_BYTES)
+        recognized = convert_opened(opened, target, reading, most_bytes=MOST_BYTES)
         if recognized is None:
             return TrainingFile([], parse_problems(path.read_bytes()))
         problems = parse_problems(target.read_bytes())
