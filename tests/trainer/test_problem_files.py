@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
+from backports import zstd
 
 from contract import PromptFormat
 from trainer.data.examples import Examples, load_examples
@@ -69,6 +71,18 @@ def test_a_benchmarks_shape_is_recognized_packed_or_not(tmp_path: Path) -> None:
         assert next(iter(loaded.recognized)).startswith("rows.txt: arc rows (")
 
 
+def test_parquet_and_zstd_are_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "mmlu.csv").write_text(MMLU)
+    table = tmp_path / "mmlu.parquet"
+    select = f"FROM read_csv('{tmp_path}/mmlu.csv', all_varchar=true)"
+    duckdb.execute(f"COPY ({select}) TO '{table}' (FORMAT parquet)")
+    packed = zstd.compress(MMLU.encode())
+    for data, form in ((table.read_bytes(), "Parquet"), (packed, "CSV, zstd")):
+        loaded = load(tmp_path, data)
+        assert [one.label for one in loaded.rows] == ["B", "C"]
+        assert next(iter(loaded.recognized)).startswith(f"rows.txt: flat rows ({form}): ")
+
+
 def test_a_packed_file_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
     gzip_open = gzip.open
@@ -122,7 +136,7 @@ def test_faults_of_other_shapes_name_their_place(tmp_path: Path) -> None:
 def test_a_package_that_is_missing_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, data: bytes
 ) -> None:
-    """The trainer's images have neither."""
+    """In an environment of one's own; the pinned lists have both."""
     for name in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)

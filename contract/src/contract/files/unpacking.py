@@ -129,7 +129,7 @@ def _pieces(source: Path, packing: Packing) -> Iterator[bytes]:
 def _opener(
     packing: Packing,
 ) -> tuple[Callable[[BinaryIO], BinaryIO], tuple[type[Exception], ...]]:
-    """What opens such a file, and the errors of a damaged one. The trainer has no zstd."""
+    """What opens such a file, and the errors of a damaged one."""
     if packing == "gzip":
         return cast(Callable[[BinaryIO], BinaryIO], gzip.open), (gzip.BadGzipFile, zlib.error)
     if sys.version_info >= (3, 14):
