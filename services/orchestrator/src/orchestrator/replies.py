@@ -37,6 +37,7 @@ def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
 
 Maybe = Annotated[Value | None, WrapValidator(_or_none)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
+Byte = Annotated[int, Field(ge=0, lt=256)]
 LogProb = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 
 
@@ -56,6 +57,7 @@ class _Likely(BaseModel):
 
 
 class _Token(_Likely):
+    bytes: Maybe[list[Byte]] = None
     top_logprobs: Maybe[list[Maybe[_Likely]]] = None
 
 
@@ -82,13 +84,20 @@ class _Body(BaseModel):
     usage: Maybe[_Usage] = None
 
 
+class Token(NamedTuple):
+    """A token of a reply: its part of the reply's UTF-8, and its log-probability in nats."""
+
+    text: bytes
+    logprob: float
+
+
 class Completion(NamedTuple):
     """One reply.
 
     `reasoning` is the part that the server sends apart from the text. `tokens` counts the reply's
     own tokens, `reasoning_tokens` those of them that the server says went into reasoning. `logprob`
-    is the mean of their log-probabilities, None if any is missing. `likeliest` maps the likeliest
-    first tokens to their log-probabilities.
+    is the mean of their log-probabilities, None if any is missing; `drawn` has them one by one.
+    `likeliest` maps the likeliest first tokens to their log-probabilities.
     """
 
     text: str
@@ -99,6 +108,7 @@ class Completion(NamedTuple):
     logprob: float | None
     likeliest: dict[str, float]
     reasoning_tokens: int = 0
+    drawn: tuple[Token, ...] = ()
 
 
 class UnusableReplyError(Exception):
@@ -160,10 +170,9 @@ def _completion(
 ) -> Completion:
     message = choice.message or _Message()
     apart = (_text(message.reasoning_content), _text(message.reasoning), _thought(message.content))
-    drawn = (choice.logprobs.content if choice.logprobs else None) or []
-    logprobs = [token.logprob if token else None for token in drawn]
-    known = [logprob for logprob in logprobs if logprob is not None]
-    first = (drawn[0].top_logprobs if drawn and drawn[0] else None) or []
+    told = (choice.logprobs.content if choice.logprobs else None) or []
+    drawn = _drawn(told)
+    first = (told[0].top_logprobs if told and told[0] else None) or []
     text = _text(message.content) or ""
     if len(text) > LONGEST_TEXT:
         raise UnusableReplyError(
@@ -180,13 +189,29 @@ def _completion(
         tokens=tokens,
         reasoning_tokens=reasoning_tokens,
         prompt_tokens=prompt_tokens,
-        logprob=math.fsum(known) / len(known) if known and len(known) == len(logprobs) else None,
+        logprob=math.fsum(token.logprob for token in drawn) / len(drawn) if drawn else None,
+        drawn=drawn,
         likeliest={
             entry.token: entry.logprob
             for entry in first
             if entry and entry.token is not None and entry.logprob is not None
         },
     )
+
+
+def _drawn(told: list[_Token | None]) -> tuple[Token, ...]:
+    """The tokens in their order; none if one of them has no log-probability."""
+    drawn = tuple(
+        Token(_bytes_of(token), token.logprob)
+        for token in told
+        if token and token.logprob is not None
+    )
+    return drawn if len(drawn) == len(told) else ()
+
+
+def _bytes_of(token: _Token) -> bytes:
+    """A token's bytes. Its text alone shows half a character as U+FFFD, or as an escape."""
+    return (token.token or "").encode() if token.bytes is None else bytes(token.bytes)
 
 
 def _text(content: Any) -> str | None:

@@ -20,6 +20,8 @@ Flag = Literal["tie", "early_stop", "resampled", "forced", "unpermuted", "cut", 
 Priority = Literal["high", "normal", "low"]
 SubmissionFormat = Literal["full", "minimal", "csv", "posted"]
 Weighing = Literal["plurality", "weighted"]
+# The tokens of a reply that its confidence is the mean of: those of its answer, or its last ones.
+Span = Literal["answer", "tail"]
 AS_IT_IS = Reading()
 MAIN_VOTER = "main"
 
