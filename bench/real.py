@@ -33,6 +33,7 @@ from orchestrator.jobs.intervals import compare, wilson
 from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import Answer
 from orchestrator.jobs.report import answer_by
+from orchestrator.jobs.vote import plurality
 from orchestrator.local.choice import Choice
 from orchestrator.local.ports import answers, free_port
 from orchestrator.local.processes import Processes, StepError
@@ -208,7 +209,7 @@ def figures(
     keys = [one.question.answer for one in asked]
     sides = {
         "base": [answer == key for answer, key in zip(base, keys, strict=True)],
-        "one": [answer_by(1, a, "plurality") == key for a, key in zip(found, keys, strict=True)],
+        "one": [answer_by(1, a, plurality) == key for a, key in zip(found, keys, strict=True)],
         "vote": [answer.right is True for answer in found],
     }
     families: dict[str, list[int]] = {}

@@ -1,6 +1,6 @@
 """Loaded by schemathesis: a job that the document calls valid also gets a valid problem file,
-metadata that are JSON, and no fields for other files. It gets no Idempotency-Key, which is refused
-if it was used for another file.
+metadata that are JSON, and no fields for other files or another vote. It gets no Idempotency-Key,
+which is refused if it was used for another file.
 """
 
 import schemathesis
@@ -21,4 +21,6 @@ def before_call(
             case.body["metadata"] = '{"subject": "law"}'
         for name in ("shape", "encoding", "columns", "index_base"):  # they must suit the file
             case.body.pop(name, None)
+        if case.body.get("vote") != "confidence":
+            case.body.pop("vote_temperature", None)
         case.headers.pop("idempotency-key", None)

@@ -37,10 +37,13 @@ def hashed_reply(prompt: str, seed: int) -> str:
 
 
 class StubServer:
-    """`reply` gives the text for (prompt, seed). `fail` may return a response to send instead."""
+    """`reply` gives the text for (prompt, seed), `tokens_of` its tokens with log-probabilities.
+    `fail` may return a response to send instead.
+    """
 
     def __init__(self, reply: Callable[[str, int], str] = hashed_reply, port: int = 0) -> None:
         self.reply = reply
+        self.tokens_of: Callable[[str], list[dict[str, Any]]] = one_token
         self.fail: Callable[[dict[str, Any]], Response | None] = lambda body: None
         self.latency_s = 0.0
         self.tokens: list[int] | None = None
@@ -143,7 +146,7 @@ class StubServer:
                 "message": {"role": "assistant", "content": text},
             }
             if body.get("logprobs"):
-                choice["logprobs"] = {"content": [self._logprob(text, seed)]}
+                choice["logprobs"] = {"content": self.tokens_of(text)}
             choices.append(choice)
             if self.log is not None:
                 self.log.write(f"{seed}\n")
@@ -152,10 +155,16 @@ class StubServer:
         reply = {"id": "x", "object": "chat.completion", "created": 0, "model": MODEL}
         return {**reply, "choices": choices, "usage": usage}
 
-    def _logprob(self, text: str, seed: int) -> dict[str, Any]:
-        likely = -0.1 if "A" in text else -1.0
-        top = [{"token": token, "logprob": likely, "bytes": None} for token in (text, " B")]
-        return {"token": text, "logprob": likely, "bytes": None, "top_logprobs": top}
+
+def one_token(text: str) -> list[dict[str, Any]]:
+    """The whole reply as one token, likelier if it holds an A."""
+    return [token(text, -0.1 if "A" in text else -1.0, text, " B")]
+
+
+def token(text: str, logprob: float, *likeliest: str) -> dict[str, Any]:
+    """A token as servers describe it, with its rivals."""
+    top = [{"token": rival, "logprob": logprob, "bytes": None} for rival in likeliest]
+    return {"token": text, "logprob": logprob, "bytes": None, "top_logprobs": top}
 
 
 def openai_refusal(message: str, status: int) -> Response:

@@ -13,7 +13,7 @@ from orchestrator.jobs.intervals import clustered, wilson
 from orchestrator.jobs.records import Answer, JobSettings, Sample
 from orchestrator.jobs.report import answer_by, first_draw, slots_of, winner
 from orchestrator.jobs.report_models import Report
-from orchestrator.jobs.vote import Slot, draws_needed, outcome
+from orchestrator.jobs.vote import Slot, draws_needed, outcome, plurality
 from problem_files import problem_file
 from stub_server import StubServer, hashed_reply
 from workers import Bench
@@ -58,9 +58,9 @@ def test_a_slot_holds_its_last_attempt() -> None:
         for slot, attempt, label in drawn
     )
     answer = Answer(id="p", index=0, answer="A", samples=samples)
-    assert slots_of(answer, "plurality") == [Slot("A"), Slot("B")]
+    assert slots_of(answer, plurality) == [Slot("A"), Slot("B")]
     forced = answer.model_copy(update={"flags": ("forced",)})
-    assert slots_of(forced, "plurality") == [Slot(None)]
+    assert slots_of(forced, plurality) == [Slot(None)]
 
 
 def sample_of(chars: int, *, cut: bool) -> Sample:
@@ -149,7 +149,7 @@ def test_the_report_agrees_with_the_answers(bench: Bench) -> None:
     assert (report.accuracy.correct, report.accuracy.total) == (right, 80)
     assert [entry.votes for entry in report.accuracy_by_votes] == [1, 3, 5]
     assert report.accuracy_by_votes[-1].accuracy.correct == right
-    single = sum(answer_by(1, answer, "plurality") == "A" for answer in answers)
+    single = sum(answer_by(1, answer, plurality) == "A" for answer in answers)
     assert report.accuracy_by_votes[0].accuracy.correct == single
     first = sum(answer.samples[0].label == "A" for answer in answers)
     assert report.accuracy_first_draw is not None
@@ -193,16 +193,14 @@ def test_a_vote_of_1_equals_a_job_with_one_sample(bench: Bench, server: StubServ
         found.append([Answer.model_validate_json(line) for line in lines])
     pairs = list(zip(*found, strict=True))
     known = [(one, five) for one, five in pairs if "forced" not in one.flags]
-    assert [answer_by(1, five, "plurality") for _, five in known] == [
-        one.answer for one, _ in known
-    ]
+    assert [answer_by(1, five, plurality) for _, five in known] == [one.answer for one, _ in known]
     assert any("resampled" in one.flags for one, _ in known)
     forced = [(one, five) for one, five in pairs if "forced" in one.flags]
     for one, five in forced:
         if "forced" in five.flags:
-            assert answer_by(1, five, "plurality") == one.answer
+            assert answer_by(1, five, plurality) == one.answer
         else:  # no reply restricted to the labels was drawn for it
-            assert answer_by(1, five, "plurality") is None
+            assert answer_by(1, five, plurality) is None
         assert first_draw(one) is None
     assert any("forced" in five.flags for _, five in forced)
 

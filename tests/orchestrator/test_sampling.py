@@ -23,7 +23,7 @@ from orchestrator.worker.connections import connections
 from orchestrator.worker.plan import option_order
 from orchestrator.worker.sampling import Sampler
 from problem_files import problem_file
-from stub_server import StubServer
+from stub_server import StubServer, token
 
 ASKED = Asked(parse_problems(problem_file(1))[0], 0)
 
@@ -430,16 +430,116 @@ def test_a_vote_weighs_the_mean_probability_of_a_replys_tokens(
     assert [sample.logprob for sample in weighted.samples] == [-1.0, -1.0, -0.1]
 
 
-def test_a_weighted_vote_needs_log_probabilities_and_says_so(
-    settings: Settings, server: StubServer
+@pytest.mark.parametrize("vote", ["weighted", "confidence"])
+def test_a_vote_that_needs_log_probabilities_says_so(
+    settings: Settings, server: StubServer, vote: str
 ) -> None:
     refusal = JSONResponse({"error": {"message": "`logprobs` is not supported"}}, 400)
     server.fail = lambda body: refusal if "logprobs" in body else None
-    assert "post it with vote=plurality" in (ask(settings, vote="weighted").error or "")
+    needs = f"vote={vote} needs; post it with vote=plurality"
+    assert needs in (ask(settings, vote=vote).error or "")
     server.fail = without_logprobs
-    answer = ask(settings, vote="weighted")
+    answer = ask(settings, vote=vote)
     assert answer.answer is None
-    assert "post it with vote=plurality" in (answer.error or "")
+    assert needs in (answer.error or "")
+
+
+def in_tokens(sure: float, *, end: str = "<|im_end|>") -> Any:
+    """The tokens of a reply: the label's has the log-probability `sure` if it is an A, and -0.1
+    else; all others have -2.
+    """
+
+    def tokens(text: str) -> list[dict[str, Any]]:
+        lead, label = text[:-1], text[-1]
+        of_label = token(label, sure if label == "A" else -0.1)
+        return [token(lead[:2], -2.0), token(lead[2:], -2.0), of_label, token(end, -2.0)]
+
+    return tokens
+
+
+def test_a_vote_by_confidence_weighs_the_tokens_of_the_label(
+    settings: Settings, server: StubServer
+) -> None:
+    server.tokens_of = in_tokens(-1.0)
+    server.reply = by_seed("答案是：A", "答案是：B", "答案是：A")
+    answer = ask(settings, vote="confidence", samples=3)
+    # exp(-0.1) against twice exp(-1.0)
+    assert answer.answer == "B"
+    assert answer.tally == pytest.approx({"B": 0.904837, "A": 0.735759}, abs=1e-5)
+    assert [(s.confidence, s.span) for s in answer.samples] == [
+        (-1.0, "answer"),
+        (-0.1, "answer"),
+        (-1.0, "answer"),
+    ]
+    assert answer.samples[0].logprob == pytest.approx(-1.75)
+
+
+@pytest.mark.parametrize(("temperature", "winner"), [(0.5, "B"), (1.0, "B"), (8.0, "A")])
+def test_a_higher_temperature_makes_votes_more_alike(
+    settings: Settings, server: StubServer, temperature: float, winner: str
+) -> None:
+    server.tokens_of = in_tokens(-1.0)
+    server.reply = by_seed("答案是：A", "答案是：B", "答案是：A")
+    answer = ask(settings, vote="confidence", vote_temperature=temperature)
+    assert answer.answer == winner
+
+
+def test_the_last_tokens_stand_in_if_the_servers_are_not_the_texts(
+    settings: Settings, server: StubServer
+) -> None:
+    server.tokens_of = lambda text: [token(f"token_id:{n}", -n / 10) for n in range(4)]
+    server.reply = lambda prompt, seed: "答案是：B"
+    answer = ask(settings, vote="confidence")
+    assert answer.answer == "B"
+    assert [s.confidence for s in answer.samples] == pytest.approx([-0.15, -0.15])
+    assert {s.span for s in answer.samples} == {"tail"}
+
+
+def test_a_sample_that_names_no_option_has_no_confidence(
+    settings: Settings, server: StubServer
+) -> None:
+    server.reply = by_seed("答案是：A", "不知道。", "答案是：A")
+    answer = ask(settings, vote="confidence")
+    assert [(s.label, s.span) for s in answer.samples] == [
+        ("A", "answer"),
+        (None, None),
+        ("A", "answer"),
+    ]
+
+
+def test_a_reply_held_to_the_labels_has_no_confidence(
+    settings: Settings, server: StubServer
+) -> None:
+    server.reply = lambda prompt, seed: "B" if prompt == "答案是：" else "不知道。"
+    answer = ask(settings, vote="confidence", max_resamples=0)
+    assert answer.flags == ("forced",)
+    assert answer.samples[-1].label == "B"
+    assert answer.samples[-1].confidence is None
+    assert answer.samples[-1].span is None
+
+
+def test_a_permuted_label_has_the_confidence_of_the_letter_in_its_reply(
+    settings: Settings, server: StubServer
+) -> None:
+    server.tokens_of = in_tokens(-1.0)
+    server.reply = lambda prompt, seed: "答案是：A"
+    answer = ask(settings, vote="confidence", permute_options=True, samples=2, early_stop=False)
+    assert {s.order for s in answer.samples} == {"AB", "BA"}
+    assert {(s.confidence, s.span) for s in answer.samples} == {(-1.0, "answer")}
+
+
+@pytest.mark.parametrize("vote", ["weighted", "confidence"])
+def test_asking_for_log_probabilities_changes_no_sample(
+    settings: Settings, server: StubServer, vote: str
+) -> None:
+    """The same requests but for `logprobs`, so the same seeds and texts."""
+    plain = ask(settings, samples=5, early_stop=False)
+    asked = list(server.requests)
+    server.requests.clear()
+    weighed = ask(settings, samples=5, early_stop=False, vote=vote)
+    drawn = [(s.seed, s.slot, s.attempt, s.text) for s in weighed.samples]
+    assert drawn[:5] == [(s.seed, s.slot, s.attempt, s.text) for s in plain.samples][:5]
+    assert [body | {"logprobs": True} for body in asked] == server.requests[: len(asked)]
 
 
 OPTIONS = ("甲", "乙", "丙", "丁")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.jobs.records import Sample
 from orchestrator.jobs.vote import (
     TIE_BREAKS,
     WEIGHT_STEP,
@@ -13,6 +14,8 @@ from orchestrator.jobs.vote import (
     Slot,
     draws_needed,
     outcome,
+    slot_of,
+    weigher,
     weight_of,
 )
 
@@ -21,6 +24,7 @@ LABELS = st.one_of(st.none(), st.sampled_from("ABC"))
 SETS = st.one_of(st.none(), st.sampled_from(("A", "C", "AC", "ABC")))
 WHOLE = st.builds(Slot, LABELS, st.just(1))
 WEIGHED = st.builds(Slot, LABELS, st.floats(-5, 0).map(weight_of))
+TEMPERATURES = st.one_of(st.floats(1e-3, 100), st.just(math.inf))
 OF_SETS = st.builds(Slot, SETS, st.one_of(st.just(1), st.floats(-5, 0).map(weight_of)))
 
 
@@ -50,6 +54,17 @@ def test_stopping_early_never_changes_the_winner(
     slots: st.SearchStrategy[Slot], k: int, data: st.DataObject
 ) -> None:
     held = data.draw(st.lists(slots, min_size=k + TIE_BREAKS, max_size=k + TIE_BREAKS))
+    short, whole = vote(held, k, early_stop=True), vote(held, k, early_stop=False)
+    assert outcome(short, k).answer == outcome(whole, k).answer
+    assert outcome(short, k).tie == outcome(whole, k).tie
+
+
+@given(k=st.integers(1, 64), temperature=TEMPERATURES, data=st.data())
+def test_a_vote_by_confidence_that_stops_early_keeps_its_winner(
+    k: int, temperature: float, data: st.DataObject
+) -> None:
+    confident = st.builds(Slot, LABELS, st.floats(-30, 0).map(lambda c: weight_of(c, temperature)))
+    held = data.draw(st.lists(confident, min_size=k + TIE_BREAKS, max_size=k + TIE_BREAKS))
     short, whole = vote(held, k, early_stop=True), vote(held, k, early_stop=False)
     assert outcome(short, k).answer == outcome(whole, k).answer
     assert outcome(short, k).tie == outcome(whole, k).tie
@@ -141,8 +156,60 @@ def test_the_most_probable_replies_win_a_weighted_vote() -> None:
     assert draws_needed(slots[:2], 3, early_stop=True) == 1
 
 
-@given(st.lists(st.floats(-20, 5), min_size=1, max_size=64))
-def test_weights_lie_in_0_to_1_and_add_up_exactly(logprobs: list[float]) -> None:
-    weights = [weight_of(logprob) for logprob in logprobs]
+@given(st.lists(st.floats(-20, 5), min_size=1, max_size=64), TEMPERATURES)
+def test_weights_lie_in_0_to_1_and_add_up_exactly(
+    logprobs: list[float], temperature: float
+) -> None:
+    weights = [weight_of(logprob, temperature) for logprob in logprobs]
     assert all(0 < weight <= 1 for weight in weights)
     assert sum(weights) == math.fsum(reversed(weights))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ABC"), st.floats(-5, 0)), min_size=1, max_size=9),
+    st.sampled_from((0.5, 1.0, 4.0)),
+)
+def test_the_softmax_within_a_question_has_the_same_winner(
+    samples: list[tuple[str, float]], temperature: float
+) -> None:
+    """CISC divides by the sum. Shares that differ by less than the rounding may fall either way."""
+    normalizer = math.fsum(math.exp(c / temperature) for _, c in samples)
+    shares = {
+        label: math.fsum(
+            math.exp(c / temperature) / normalizer for one, c in samples if one == label
+        )
+        for label, _ in samples
+    }
+    slots = [Slot(label, weight_of(c, temperature)) for label, c in samples]
+    answer = outcome(slots, len(slots)).answer
+    assert answer is not None
+    rounding = len(samples) * WEIGHT_STEP / normalizer
+    assert shares[answer] >= max(shares.values()) - rounding
+
+
+def sample(label: str | None, **logprobs: float) -> Sample:
+    return Sample(
+        slot=0,
+        attempt=0,
+        label=label,
+        seed=0,
+        finish_reason="stop",
+        tokens=9,
+        text="",
+        **logprobs,  # type: ignore[arg-type] # the two that a test gives
+    )
+
+
+def test_each_way_of_voting_weighs_by_its_own_probability() -> None:
+    drawn = sample("A", logprob=math.log(0.5), confidence=math.log(0.25))
+    assert weigher("plurality", None)(drawn) == 1
+    assert weigher("weighted", 2.0)(drawn) == pytest.approx(0.5, abs=WEIGHT_STEP)
+    assert weigher("confidence", None)(drawn) == pytest.approx(0.25, abs=WEIGHT_STEP)
+    assert weigher("confidence", 2.0)(drawn) == pytest.approx(0.5, abs=WEIGHT_STEP)
+    assert weigher("confidence", 0.5)(drawn) == pytest.approx(0.0625, abs=WEIGHT_STEP)
+    assert weigher("confidence", math.inf)(drawn) == 1
+
+
+def test_a_sample_that_names_no_option_weighs_nothing_in_any_way() -> None:
+    without = slot_of(sample(None, logprob=-3.0), weigher("confidence", 1.0))
+    assert outcome([without, Slot("B", 0.5)], 2).tally == {"B": 0.5}

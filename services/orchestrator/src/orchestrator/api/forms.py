@@ -36,7 +36,7 @@ BOUNDS = ("enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 def job_settings(**chosen: Any) -> JobSettings:
     try:
-        return JobSettings.model_validate(chosen)
+        settings = JobSettings.model_validate(chosen)
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidSettingError(
@@ -48,6 +48,16 @@ def job_settings(**chosen: Any) -> JobSettings:
                 value=repr(first["input"]),
             )
         ) from error
+    if settings.vote_temperature is not None and settings.vote != "confidence":
+        raise InvalidSettingError(
+            Sentence(
+                "temperature-without-confidence",
+                "vote_temperature: needs vote=confidence, and this job has vote={vote}; leave it "
+                "out, or post vote=confidence",
+                vote=settings.vote,
+            )
+        )
+    return settings
 
 
 def _form_fields() -> Iterator[Parameter]:

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import BaseModel, JsonValue
 
 from contract import CodedMessage
-from orchestrator.jobs.records import Adapted, StartFile
+from orchestrator.jobs.records import WITH_INFINITY, Adapted, AnyTemperature, StartFile
 
 
 class JobPrompt(BaseModel):
@@ -21,6 +21,8 @@ class JobPrompt(BaseModel):
 class JobStart(BaseModel):
     """How the job's model is asked: the values of start.json that a reader of jobs needs."""
 
+    model_config = WITH_INFINITY
+
     model: str
     temperature: float
     top_p: float
@@ -30,6 +32,7 @@ class JobStart(BaseModel):
     prompt_note_message: CodedMessage | None
     adapted: tuple[Adapted, ...]
     prompt_format: JobPrompt | None
+    vote_temperature: AnyTemperature | None = None
 
     @classmethod
     def of(cls, start: StartFile) -> Self:

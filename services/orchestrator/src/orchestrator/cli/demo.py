@@ -25,6 +25,7 @@ from orchestrator.jobs.records import Answer
 from orchestrator.jobs.report import answer_by, first_draw
 from orchestrator.jobs.scoring import is_right
 from orchestrator.jobs.store import MOST_BYTES
+from orchestrator.jobs.vote import plurality
 from orchestrator.local.processes import StepError
 from orchestrator.local.stack import SERVER_TIMEOUT_S, LocalStack
 
@@ -145,7 +146,7 @@ def summary(
         keys = [asked.question.answer for asked in all_asked(problems)]
         forced = _right(base, keys)
         first = _right(map(first_draw, answers), keys)
-        single = _right([answer_by(1, answer, "plurality") for answer in answers], keys)
+        single = _right([answer_by(1, answer, plurality) for answer in answers], keys)
         voted = [answer.right for answer in answers]
         for name, right in (
             ("base model, letter forced", forced),

@@ -23,7 +23,7 @@ from orchestrator.errors import QuestionNotFoundError
 from orchestrator.jobs.comparison import Verdict
 from orchestrator.jobs.journal import journal_lines
 from orchestrator.jobs.rates import RatePoint, rate_points
-from orchestrator.jobs.records import Answer, Flag, JobFile, Sample
+from orchestrator.jobs.records import Answer, Flag, JobFile, Sample, StartFile
 from orchestrator.jobs.report import AnswerSums
 from orchestrator.jobs.report_models import Sums
 from orchestrator.jobs.store import JobStore
@@ -148,7 +148,7 @@ class QuestionIndex:
     reading: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
-        self._sums = AnswerSums(self.job)
+        self._sums = AnswerSums(self.job, self._started)
         self._finished_at: list[float] = []
         self._offsets = [0] * len(self.job.shards)
         self._searches: OrderedDict[str, frozenset[int]] = OrderedDict()
@@ -167,6 +167,9 @@ class QuestionIndex:
                     )
                     self._entries.append(entry)
         self._by_key = {(entry.id, entry.index): entry for entry in self._entries}
+
+    def _started(self) -> StartFile | None:
+        return self.store.started(self.job.id)
 
     def read_on(self) -> None:
         """Read the lines that were journaled since the last call."""
@@ -278,7 +281,7 @@ class QuestionIndex:
 
     def figures(self, *, ended: bool) -> Figures:
         return Figures(
-            sums=self._sums.sums(self.store.started(self.job.id)),
+            sums=self._sums.sums(),
             rate=rate_points(self._finished_at, None if ended else time.time()),
         )
 

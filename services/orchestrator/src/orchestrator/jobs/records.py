@@ -5,9 +5,9 @@ They are pydantic models, because they are stored in files.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic requires this one on Python 3.11
 
 from contract import CodedMessage, PromptFormat
@@ -19,7 +19,7 @@ from orchestrator.thinking import Thinking
 Flag = Literal["tie", "early_stop", "resampled", "forced", "unpermuted", "cut", "one_label"]
 Priority = Literal["high", "normal", "low"]
 SubmissionFormat = Literal["full", "minimal", "csv", "posted"]
-Weighing = Literal["plurality", "weighted"]
+Weighing = Literal["plurality", "weighted", "confidence"]
 # The tokens of a reply that its confidence is the mean of: those of its answer, or its last ones.
 Span = Literal["answer", "tail"]
 AS_IT_IS = Reading()
@@ -53,7 +53,16 @@ class JobSettings(_Frozen):
         2, ge=0, le=10, description="how often a sample that names no option is drawn again"
     )
     vote: Weighing = Field(
-        "plurality", description="plurality, or weighted by the replies' mean token probability"
+        "plurality",
+        description="plurality, weighted by the replies' mean token probability, or confidence: "
+        "by that of the tokens of the answer",
+    )
+    vote_temperature: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        description="with vote=confidence: the higher, the more alike the votes; default: the "
+        "calibration's, or 1",
     )
     permute_options: bool = Field(
         False,
@@ -186,13 +195,25 @@ class JobFormat(_Frozen):
     format: PromptFormat
 
 
+# JSON has no infinite number; pydantic reads and writes the word.
+AnyTemperature = Annotated[
+    float,
+    Field(gt=0, allow_inf_nan=True),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"const": "Infinity"}]}),
+]
+WITH_INFINITY = ConfigDict(ser_json_inf_nan="strings")
+
+
 class StartFile(_Frozen):
     """start.json: the model, sampling values and versions of a job, written by the first shard.
 
     `adapted` is what the endpoint refused since. `prompt_note` says how the prompt differs from the
-    model's format. Earlier versions wrote no `voters`, `thinking`, `extra_body`, `adapted` and
-    `prompt_note`.
+    model's format. `vote_temperature` is what all workers weigh confidences by; None if votes need
+    no log-probabilities. Earlier versions wrote no `voters`, `thinking`, `extra_body`, `adapted`,
+    `prompt_note` and `vote_temperature`.
     """
+
+    model_config = WITH_INFINITY
 
     started_at: str
     model: str
@@ -207,6 +228,8 @@ class StartFile(_Frozen):
     prompt_note: str | None = None
     prompt_note_message: CodedMessage | None = None
     adapted: tuple[Adapted, ...] = ()
+    # infinite if a calibration found that confidences do not help
+    vote_temperature: AnyTemperature | None = None
     # None with a contract, and in files of earlier versions, which used `PromptFormat()`
     prompt_format: JobFormat | None = None
 
@@ -231,7 +254,8 @@ class Sample(_Frozen):
     the voter's name. `label` is a label of the question as posted, or several in order ("AC").
     `order` is set if options were permuted: its first letter is the label of the option that this
     sample saw as A, and so on. `logprob` is the mean over its tokens, in nats, if votes are
-    weighted by it. `reasoning` is the part that the server sent apart from the text; no label is
+    weighted; `confidence` is the mean over the tokens of its `span`, None if it names no option.
+    `reasoning` is the part that the server sent apart from the text; no label is
     read from it. `reasoning_tokens` are those of `tokens` that went into reasoning, if the server
     counts them.
     """
@@ -245,6 +269,8 @@ class Sample(_Frozen):
     tokens: int
     order: str | None = None
     logprob: float | None = None
+    confidence: float | None = None
+    span: Span | None = None
     reasoning: str | None = None
     reasoning_tokens: int | None = None
     text: str

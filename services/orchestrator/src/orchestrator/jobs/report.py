@@ -6,13 +6,14 @@ Only sums and the list of missed questions are in memory, never the answers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cached_property
 
 from contract import Problem, coded
 from orchestrator.jobs.cutting import CutSums
 from orchestrator.jobs.intervals import clustered, wilson
-from orchestrator.jobs.records import Answer, JobFile, StartFile, Weighing
+from orchestrator.jobs.records import Answer, JobFile, StartFile
 from orchestrator.jobs.report_models import (
     Accuracy,
     AgreementLevel,
@@ -25,21 +26,25 @@ from orchestrator.jobs.report_models import (
     VotesAccuracy,
 )
 from orchestrator.jobs.scoring import AS_SETS, KeySums, is_right
-from orchestrator.jobs.vote import Slot, draws_needed, outcome, slot_of
+from orchestrator.jobs.vote import Slot, Weigh, draws_needed, outcome, slot_of, weigher
+from orchestrator.jobs.vote_temperature import as_started
 
 # Upper edges of the levels of agreement; each edge belongs to the level below it.
 LEVELS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9999, 1.0)
 
 
 class AnswerSums:
-    """Adds up answers one by one, in any order."""
+    """Adds up answers one by one, in any order. `started` reads start.json, which is there before
+    the first answer.
+    """
 
-    def __init__(self, job: JobFile) -> None:
+    def __init__(self, job: JobFile, started: Callable[[], StartFile | None]) -> None:
+        self._started = started
+        self._settings = job.settings
         self._labelled = job.labelled
         self._multiple = job.settings.multiple
         self._key_sums = KeySums()
         k = job.settings.samples
-        self._weighing = job.settings.vote
         self._votes = sorted({*range(1, k + 1, 2), k})
         self._right_by_votes: Counter[int] = Counter()
         self._right_first = 0
@@ -57,6 +62,11 @@ class AnswerSums:
         self._cut = CutSums()
         self._agreement_sum = 0.0
         self._voted = 0
+
+    @cached_property
+    def _weigh(self) -> Weigh:
+        settings = as_started(self._settings, self._started())
+        return weigher(settings.vote, settings.vote_temperature)
 
     def count(self, answer: Answer) -> None:
         right = answer.right
@@ -80,15 +90,15 @@ class AnswerSums:
             self._levels[level][1] += right
         self._right_first += self._is_right(first_draw(answer), answer)
         for votes in self._votes[:-1]:
-            voted = answer_by(votes, answer, self._weighing)
+            voted = answer_by(votes, answer, self._weigh)
             self._right_by_votes[votes] += self._is_right(voted, answer)
         self._right_by_votes[self._votes[-1]] += right
 
     def _is_right(self, label: str | None, answer: Answer) -> bool:
         return is_right(label, answer.key, multiple=self._multiple)
 
-    def sums(self, start: StartFile | None) -> Sums:
-        """The sums so far; `start` holds the samples' token limit."""
+    def sums(self) -> Sums:
+        start = self._started()
         failed = self._labels["none"]
         labels = {label: n for label, n in sorted(self._labels.items()) if label != "none"}
         total = failed + sum(labels.values())
@@ -138,7 +148,7 @@ class ReportBuilder:
         self._job = job
         self._start = start
         self._finished_at = finished_at
-        self._sums = AnswerSums(job)
+        self._sums = AnswerSums(job, lambda: start)
         self._clusters: list[tuple[int, int]] = []
         self._missed: list[MissedProblem] = []
 
@@ -163,7 +173,7 @@ class ReportBuilder:
     def build(self) -> Report:
         job, started = self._job, self._start.started_at if self._start else None
         return Report(
-            **self._sums.sums(self._start).model_dump(),
+            **self._sums.sums().model_dump(),
             job=job.id,
             created_at=job.created_at,
             finished_at=self._finished_at,
@@ -184,15 +194,15 @@ class ReportBuilder:
         )
 
 
-def slots_of(answer: Answer, weighing: Weighing) -> list[Slot]:
+def slots_of(answer: Answer, weigh: Weigh) -> list[Slot]:
     """The slots of an answer's vote, in order: each slot's last attempt."""
     if answer.forced:
         return [Slot(None)] * max((sample.slot for sample in answer.samples), default=0)
     last = {sample.slot: sample for sample in answer.samples}
-    return [slot_of(last[slot], weighing) for slot in sorted(last)]
+    return [slot_of(last[slot], weigh) for slot in sorted(last)]
 
 
-def answer_by(votes: int, answer: Answer, weighing: Weighing) -> str | None:
+def answer_by(votes: int, answer: Answer, weigh: Weigh) -> str | None:
     """The answer of a job with `samples=votes`, including redraws and replies restricted to labels.
 
     A reply restricted to labels depends only on the question, so it is the same after fewer
@@ -201,7 +211,7 @@ def answer_by(votes: int, answer: Answer, weighing: Weighing) -> str | None:
     """
     if answer.forced:
         return answer.answer
-    return winner(slots_of(answer, weighing), votes)
+    return winner(slots_of(answer, weigh), votes)
 
 
 def first_draw(answer: Answer) -> str | None:

@@ -8,9 +8,15 @@ break ties.
 
 A label may be a set, if all right options are asked for: "AC" is one label then, other than "A".
 
-A slot has one vote, or less if votes are weighted by the probability of the reply
+A slot has one vote, or less: by the probability of the whole reply with `weighted`
 (self-consistency, Wang et al. 2023, section 2, equation 1: the weighted sum with normalized
-probabilities).
+probabilities), or by that of its answer with `confidence` (CISC, Taubenfeld et al. 2025,
+"Confidence Improves Self-Consistency in LLMs", arXiv 2502.06233; Fu et al. 2025, "Deep Think with
+Confidence", arXiv 2508.15260).
+
+CISC's weights are the softmax of c / T over the samples of a question. It divides all of them by
+one sum, so the winner is the same without it. Undivided, a weight is known as soon as its sample is
+drawn, and is never above 1. Both are needed to stop early.
 """
 
 from __future__ import annotations
@@ -20,11 +26,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from orchestrator.jobs.records import Sample, Weighing
+from orchestrator.jobs.records import JobSettings, Sample, Weighing
 
 TIE_BREAKS = 2
 # Weights are integer multiples of this, so their sums are exact in binary floating point.
 WEIGHT_STEP = 2.0**-20
+HEAVIEST = 1.0
+# The temperature of a vote by confidence that nothing was fitted for: a weight is a probability.
+UNFITTED = 1.0
+
+# The weight of a sample's vote: in (0, HEAVIEST], and exact in sums.
+Weigh = Callable[[Sample], float]
 
 
 class Slot(NamedTuple):
@@ -47,27 +59,41 @@ class Outcome:
     tie: bool
 
 
-def weight_of(mean_logprob: float) -> float:
-    """The weight of a reply with this mean log-probability of its tokens, in nats."""
-    steps = round(math.exp(min(0.0, mean_logprob)) / WEIGHT_STEP)
+def weight_of(mean_logprob: float, temperature: float = 1.0) -> float:
+    """The weight of tokens with this mean log-probability, in nats: exp(mean / temperature).
+
+    The temperature may be infinite: all weights are 1. Weights below half a `WEIGHT_STEP` become
+    one step, so they are alike.
+    """
+    steps = round(math.exp(min(0.0, mean_logprob) / temperature) / WEIGHT_STEP)
     return max(1, steps) * WEIGHT_STEP
 
 
-def _mean_probability(sample: Sample) -> float:
+def plurality(_: Sample) -> float:
+    return 1
+
+
+def _weighted(sample: Sample) -> float:
     return 1 if sample.logprob is None else weight_of(sample.logprob)
 
 
-# The weight of a sample's vote, by the job's setting `vote`: in (0, HEAVIEST], and exact in sums.
-WEIGHTS: dict[Weighing, Callable[[Sample], float]] = {
-    "plurality": lambda sample: 1,
-    "weighted": _mean_probability,
-}
-HEAVIEST = 1.0
+def weigher(vote: Weighing, temperature: float | None) -> Weigh:
+    """The weights of a job's setting `vote`. Samples without log-probabilities weigh 1."""
+    fitted = UNFITTED if temperature is None else temperature
+
+    def by_confidence(sample: Sample) -> float:
+        return 1 if sample.confidence is None else weight_of(sample.confidence, fitted)
+
+    return {"plurality": plurality, "weighted": _weighted, "confidence": by_confidence}[vote]
 
 
-def slot_of(sample: Sample, weighing: Weighing) -> Slot:
+def needs_logprobs(settings: JobSettings) -> bool:
+    return settings.vote != "plurality"
+
+
+def slot_of(sample: Sample, weigh: Weigh) -> Slot:
     """The content of a slot whose last attempt is `sample`."""
-    return Slot(sample.label, WEIGHTS[weighing](sample))
+    return Slot(sample.label, weigh(sample))
 
 
 def draws_needed(

@@ -8,7 +8,7 @@ And if no further question waits for a place, rounds only make the vote end late
 from __future__ import annotations
 
 from orchestrator.jobs.records import Answer, JobSettings
-from orchestrator.jobs.vote import draws_needed, slot_of
+from orchestrator.jobs.vote import draws_needed, slot_of, weigher
 
 # A request costs vLLM about as much time as this many reply tokens: docs/benchmarks.md.
 REQUEST_TOKENS = 20
@@ -21,6 +21,7 @@ class AtOnce:
 
     def __init__(self, settings: JobSettings, *, is_free: bool) -> None:
         self._settings = settings
+        self._weigh = weigher(settings.vote, settings.vote_temperature)
         self._may = is_free and settings.early_stop
         self._first = draws_needed([], settings.samples, early_stop=True)
         self._votes = self._left_open = self._samples = self._tokens = 0
@@ -29,7 +30,7 @@ class AtOnce:
         if not self._may or answer.answer is None:
             return
         last = {sample.slot: sample for sample in answer.samples}
-        slots = [slot_of(last[n], self._settings.vote) for n in range(self._first) if n in last]
+        slots = [slot_of(last[n], self._weigh) for n in range(self._first) if n in last]
         self._votes += 1
         self._left_open += draws_needed(slots, self._settings.samples, early_stop=True) > 0
         self._samples += len(answer.samples)

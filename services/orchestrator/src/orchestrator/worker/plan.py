@@ -22,13 +22,16 @@ from contract import (
     asking_for_all,
     extract_label,
     extract_labels,
+    label_place,
+    labels_place,
     options_may_move,
 )
 from orchestrator.jobs.asked import Asked
-from orchestrator.jobs.records import MAIN_VOTER, JobSettings, Sample, SamplingValues
-from orchestrator.jobs.vote import Slot, draws_needed
+from orchestrator.jobs.records import MAIN_VOTER, JobSettings, Sample, SamplingValues, Span
+from orchestrator.jobs.vote import Slot, draws_needed, needs_logprobs
 from orchestrator.model import ServedModel
 from orchestrator.replies import Completion
+from orchestrator.worker.answer_span import confidence
 
 # The distance between the seeds of a slot's redraws, far larger than the largest vote.
 ATTEMPT_STRIDE = 1000
@@ -136,6 +139,7 @@ class Plan:
         label = extract(reply.text, question.options, patterns)
         if label is not None and ask.order is not None:
             label = "".join(sorted(LABELS[ask.order[LABELS.index(one)]] for one in label))
+        sure, span = self._confidence(reply, question, patterns)
         return Sample(
             slot=ask.slot,
             attempt=ask.attempt,
@@ -146,10 +150,24 @@ class Plan:
             tokens=reply.tokens,
             order=None if ask.order is None else "".join(LABELS[i] for i in ask.order),
             logprob=reply.logprob,
+            confidence=sure,
+            span=span,
             reasoning=reply.reasoning,
             reasoning_tokens=reply.reasoning_tokens or None,
             text=reply.text,
         )
+
+    def _confidence(
+        self, reply: Completion, question: Question, patterns: Sequence[str]
+    ) -> tuple[float | None, Span | None]:
+        """The mean log-probability of the label's tokens, if the vote needs it and there are a
+        label and tokens.
+        """
+        if not reply.drawn or not needs_logprobs(self.settings):
+            return None, None
+        place_of = labels_place if self.settings.multiple else label_place
+        place = place_of(reply.text, question.options, patterns)
+        return confidence(reply.text, place, reply.drawn) if place else (None, None)
 
 
 def in_requests(asks: Iterable[Ask], *, several: bool) -> list[list[Ask]]:

@@ -16,7 +16,7 @@ from orchestrator.errors import WaitingForModelError
 from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.cutting import was_cut
 from orchestrator.jobs.records import Answer, Drawn, Flag, JobSettings, Sample
-from orchestrator.jobs.vote import Outcome, Slot, outcome, slot_of
+from orchestrator.jobs.vote import Outcome, Slot, needs_logprobs, outcome, slot_of, weigher
 from orchestrator.replies import Completion, writable
 from orchestrator.worker.asking import Server, all_of
 from orchestrator.worker.failures import RequestFailedError
@@ -25,10 +25,6 @@ from orchestrator.worker.plan import Ask, Plan, Voter, in_requests, job_voters
 log = structlog.get_logger("quorum")
 
 Keep = Callable[[Drawn], Awaitable[None]]
-NO_LOGPROBS = Sentence(
-    "no-logprobs",
-    "the server gives no log-probabilities to weigh votes by; post it with vote=plurality",
-)
 
 
 @dataclass(frozen=True)
@@ -139,6 +135,7 @@ class _Vote:
         before = list(earlier)
         self.prompt_tokens = sum(drawn.prompt_tokens for drawn in before)
         self._drawn = {(s.slot, s.attempt): s for drawn in before for s in drawn.drawn}
+        self._weigh = weigher(plan.settings.vote, plan.settings.vote_temperature)
         self._keep = keep
         self._under_way = 0
         self._not_kept: list[Drawn] = []
@@ -146,7 +143,7 @@ class _Vote:
     async def hold(self, *, at_once: bool) -> Outcome:
         while asks := self.plan.next_asks(self.slots, at_once=at_once):
             for attempts in await all_of(map(self._settle, await self._draw(asks))):
-                self.slots.append(slot_of(attempts[-1], self.plan.settings.vote))
+                self.slots.append(slot_of(attempts[-1], self._weigh))
                 self.samples += attempts
         return outcome(self.slots, self.plan.settings.samples)
 
@@ -167,7 +164,8 @@ class _Vote:
         self.prompt_tokens += reply.prompt_tokens
         text = held.lead + held.label.replace("{label}", reply.text)
         sample = self.plan.read(reply, ask)
-        self.samples.append(sample.model_copy(update={"label": reply.text, "text": text}))
+        held_to = {"label": reply.text, "text": text, "confidence": None, "span": None}
+        self.samples.append(sample.model_copy(update=held_to))
         return None
 
     def flags(self, *, tie: bool, early_stop: bool) -> tuple[Flag, ...]:
@@ -212,8 +210,8 @@ class _Vote:
             replies = await self._ask(asks)
         finally:
             self._under_way -= 1
-        if self.plan.settings.vote == "weighted" and any(r.logprob is None for r in replies):
-            raise RequestFailedError(NO_LOGPROBS)
+        if needs_logprobs(self.plan.settings) and any(not reply.drawn for reply in replies):
+            raise RequestFailedError(self._no_logprobs())
         samples = [self.plan.read(reply, ask) for reply, ask in zip(replies, asks, strict=True)]
         self._not_kept.append(
             Drawn(
@@ -230,21 +228,29 @@ class _Vote:
     async def _ask(self, asks: Sequence[Ask]) -> list[Completion]:
         """The replies to asks that share a request."""
         first = asks[0]
-        is_weighted = self.plan.settings.vote == "weighted"
+        logprobs = needs_logprobs(self.plan.settings)
         try:
             replies = await self.server.draw(
                 first.messages,
                 len(asks),
                 first.seed,
-                logprobs=is_weighted,
+                logprobs=logprobs,
                 **first.voter.sampling,
             )
         except RequestFailedError as failure:
-            if is_weighted and "logprobs" in failure.sentence:
-                raise RequestFailedError(NO_LOGPROBS) from failure
+            if logprobs and "logprobs" in failure.sentence:
+                raise RequestFailedError(self._no_logprobs()) from failure
             raise
         self.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
         return replies
+
+    def _no_logprobs(self) -> Sentence:
+        return Sentence(
+            "no-logprobs",
+            "the server gives no log-probabilities, which vote={vote} needs; post it with "
+            "vote=plurality",
+            vote=self.plan.settings.vote,
+        )
 
     async def _keep_drawn(self) -> None:
         """Keep the samples so far. Samples that end the vote are not kept here: they are in the

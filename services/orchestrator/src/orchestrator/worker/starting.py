@@ -23,6 +23,7 @@ from orchestrator.errors import (
 from orchestrator.jobs.prompting import choose_format
 from orchestrator.jobs.records import JobFile, JobFormat, JobSettings, StartFile, VoterRecord
 from orchestrator.jobs.store import JobStore, now
+from orchestrator.jobs.vote_temperature import starting_temperature
 from orchestrator.model import ServedModel, check_server, contract_dir, find_model, server_version
 from orchestrator.settings import Settings
 from orchestrator.worker.plan import job_voters
@@ -138,6 +139,7 @@ async def _start_file(
         extra_body=settings.extra_body,
         prompt_note=note,
         prompt_note_message=coded(note),
+        vote_temperature=starting_temperature(job.settings),
         prompt_format=chosen,
         **voters[0].sampling,
     )

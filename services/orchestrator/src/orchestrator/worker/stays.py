@@ -29,8 +29,9 @@ from orchestrator.coordination.waiting import Word
 from orchestrator.errors import JobCancelledError, QuorumError, WorkerStoppingError
 from orchestrator.jobs.counting import Counting
 from orchestrator.jobs.journal import Journal, open_journal
-from orchestrator.jobs.records import JobFile
+from orchestrator.jobs.records import JobFile, JobSettings
 from orchestrator.jobs.store import JobStore
+from orchestrator.jobs.vote_temperature import as_started
 from orchestrator.model import ServedModel
 from orchestrator.settings import Settings
 from orchestrator.worker.asking import Server
@@ -148,7 +149,8 @@ class Stay:
             model = await ready_model(settings, store, job, self._client, word, self._stops)
             started = store.started(job.id)
             self._learned.know(started.adapted if started else (), self._to_server.url)
-            turn = self._turn(shard, journal, model, all_asked)
+            chosen = as_started(job.settings, started)
+            turn = self._turn(shard, journal, model, chosen, all_asked)
             self._begun.add(shard)
             if await turn.take():
                 word.say(None)
@@ -170,7 +172,12 @@ class Stay:
         self._store.add_adapted(self._job.id, self._learned.record(self._to_server.url))
 
     def _turn(
-        self, shard: int, journal: Journal, model: ServedModel, all_asked: asyncio.Event
+        self,
+        shard: int,
+        journal: Journal,
+        model: ServedModel,
+        chosen: JobSettings,
+        all_asked: asyncio.Event,
     ) -> Turn:
         """The turn at what the journal leaves open."""
         job, store, settings = self._job, self._store, self._settings
@@ -194,7 +201,7 @@ class Stay:
             log_prompts=settings.log_prompts,
         )
         return Turn(
-            Sampler(server, job.settings),
+            Sampler(server, chosen),
             journal,
             counting,
             questions,

@@ -72,7 +72,7 @@ class Turn:
 
     def __post_init__(self) -> None:
         is_free = self.sampler.server.model.digest is not None
-        self._at_once = AtOnce(self.job.settings, is_free=is_free)
+        self._at_once = AtOnce(self.sampler.settings, is_free=is_free)
         self._process = f"{platform.node()}-{os.getpid()}"
         self._word = Word(self.connection, self.job.id, self.shard)
         self._fruitless = FruitlessTurns(self.connection, self.job.id, self.shard)

@@ -22,11 +22,14 @@ export function jobSettings(job) {
 const pair = (name, value) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
 
 function shown(name, value, start) {
+  if (name === "vote_temperature") return voteTemperature(start?.vote_temperature ?? value);
   if (value === null)
     return OF_THE_MODEL.includes(name) && start ? t("start.models", { value: start[name] }) : t("setting.model");
   if (typeof value === "boolean") return t(value ? "yes" : "no");
   return typeof value === "string" ? t(`setting.${value}`) : value;
 }
+
+const voteTemperature = (value) => (value === "Infinity" ? "∞" : (value ?? t("setting.unset")));
 
 const asked = (start) => html`
   ${pair(t("start.model"), html`<code>${start.model}</code>`)}

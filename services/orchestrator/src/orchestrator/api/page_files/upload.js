@@ -63,8 +63,10 @@ export function uploadForm(host, { signal, fail }) {
   function numberInput(name, { type, minimum, maximum, exclusiveMaximum, default: given }) {
     const most = maximum ?? (exclusiveMaximum ? exclusiveMaximum - 1 : nothing);
     return html`<input name=${name} type="number" min=${minimum ?? 0} max=${most} step=${type === "integer" ? 1 : "any"}
-      value=${given ?? ""} ?required=${given !== undefined} placeholder=${given === undefined ? t("setting.model") : nothing}>`;
+      value=${given ?? ""} ?required=${given !== undefined} placeholder=${given === undefined ? emptyWords(name) : nothing}>`;
   }
+
+  const emptyWords = (name) => t(knows(`setting.${name}.empty`) ? `setting.${name}.empty` : "setting.model");
 
   const field = (name, input) => html`
     <label><span>${t(`setting.${name}`)}</span>${input}<small>${t(`setting.${name}.why`)}</small></label>`;
