@@ -32,7 +32,7 @@ from orchestrator.jobs.asked import all_asked
 from orchestrator.jobs.intervals import compare, wilson
 from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import Answer
-from orchestrator.jobs.report import answer_by
+from orchestrator.jobs.recounting import answer_by
 from orchestrator.jobs.vote import plurality
 from orchestrator.local.choice import Choice
 from orchestrator.local.ports import answers, free_port

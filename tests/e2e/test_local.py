@@ -102,6 +102,24 @@ def test_a_file_posted_to_the_running_stack_comes_back_whole(root: Path, tmp_pat
     every_metric_of_the_dashboard_is_there(root)
 
 
+@pytest.mark.usefixtures("local_stack")
+def test_vllm_gives_the_tokens_of_every_answer(root: Path, tmp_path: Path) -> None:
+    """The demo's replies are Chinese, and an end token follows them."""
+    file = tmp_path / "few.jsonl"
+    rows = (root / "examples" / "demo" / "validation.jsonl").read_text().splitlines(keepends=True)
+    file.write_text("".join(rows[:4]))
+    done = quorum(root, "submit", str(file), "--vote", "confidence", "--wait", timeout_s=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    newest = httpx2.get(f"{URL}/jobs", params={"limit": 1}).json()["data"][0]["id"]
+    lines = httpx2.get(f"{URL}/jobs/{newest}/answers").text.splitlines()
+    answers = [json.loads(line) for line in lines]
+    samples = [s for a in answers if "forced" not in a["flags"] for s in a["samples"] if s["label"]]
+    assert samples
+    assert {sample["span"] for sample in samples} == {"answer"}
+    assert all(-20 < sample["confidence"] <= 0 for sample in samples)
+    assert len({(sample["confidence"], sample["logprob"]) for sample in samples}) > 1
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("local_stack")
 def test_a_real_file_comes_back_whole(root: Path, tmp_path: Path) -> None:

@@ -69,6 +69,10 @@ def test_a_faulty_file_is_refused_by_line_and_leaves_no_job(
         ({"top_p": 0}, "top_p"),
         ({"submission_format": "xml"}, "submission_format"),
         ({"seed": -1}, "seed"),
+        ({"vote": "confidence", "vote_temperature": 0}, "vote_temperature"),
+        ({"vote": "confidence", "vote_temperature": 101}, "vote_temperature"),
+        ({"vote": "weighted", "vote_temperature": 2}, "vote_temperature: needs vote=confidence"),
+        ({"vote_temperature": 1}, "this job has vote=plurality"),
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(

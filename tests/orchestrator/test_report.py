@@ -11,7 +11,7 @@ from orchestrator.jobs.comparison import Verdict, compare_jobs
 from orchestrator.jobs.cutting import CutSums, was_cut
 from orchestrator.jobs.intervals import clustered, wilson
 from orchestrator.jobs.records import Answer, JobSettings, Sample
-from orchestrator.jobs.report import answer_by, first_draw, slots_of, winner
+from orchestrator.jobs.recounting import answer_by, first_draw, slots_of, winner
 from orchestrator.jobs.report_models import Report
 from orchestrator.jobs.vote import Slot, draws_needed, outcome, plurality
 from problem_files import problem_file

@@ -196,7 +196,7 @@ def sample(label: str | None, **logprobs: float) -> Sample:
         finish_reason="stop",
         tokens=9,
         text="",
-        **logprobs,  # type: ignore[arg-type] # the two that a test gives
+        **logprobs,
     )
 
 

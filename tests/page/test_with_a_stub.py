@@ -81,6 +81,23 @@ def test_one_sample_is_shown_with_and_without_redraws(
         expect(row).to_contain_text(f"{share}%")
 
 
+def test_the_ways_of_voting_are_compared(
+    bench: Bench, api: httpx2.Client, open_page: OpenPage
+) -> None:
+    bench.start_worker()
+    job = bench.post(problem_file(20), JobSettings(vote="confidence", early_stop=False))
+    bench.wait(job)
+    report = api.get(f"/jobs/{job.id}/report").json()
+    page = open_page(f"{api.base_url}/#/jobs/{job.id}")
+    w = words("en")
+    card = page.locator(".card").filter(has=page.get_by_role("heading", name=w["chart.ways"]))
+    for found in report["accuracy_by_vote"]:
+        row = card.get_by_text(w[f"setting.{found['vote']}"], exact=True).locator("..")
+        share = f"{100 * found['accuracy']['value']:.1f}".removesuffix(".0")
+        expect(row).to_contain_text(f"{share}%")
+    expect(card).to_contain_text("p = ")
+
+
 def test_notes_and_errors_are_told_in_chinese(
     server: StubServer, bench: Bench, api: httpx2.Client, open_page: OpenPage
 ) -> None:

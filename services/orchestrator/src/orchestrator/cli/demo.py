@@ -22,7 +22,7 @@ from orchestrator.jobs.asked import all_asked
 from orchestrator.jobs.intervals import Comparison, Estimate, compare, wilson
 from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import Answer
-from orchestrator.jobs.report import answer_by, first_draw
+from orchestrator.jobs.recounting import answer_by, first_draw
 from orchestrator.jobs.scoring import is_right
 from orchestrator.jobs.store import MOST_BYTES
 from orchestrator.jobs.vote import plurality

@@ -208,13 +208,9 @@ def report_view(report: Report) -> RenderableType:
     }
     parts: list[RenderableType] = [_rows(facts)]
     if report.accuracy_by_votes:
-        table = Table("votes", "accuracy", "", title="by number of votes", title_justify="left")
-        for entry in report.accuracy_by_votes:
-            found = entry.accuracy
-            table.add_row(str(entry.votes), percent(found), _cells(found.value))
-        if first := report.accuracy_first_draw:
-            table.add_row("1, without redraws", percent(first), _cells(first.value))
-        parts.append(table)
+        parts.append(_votes(report))
+    if report.accuracy_by_vote:
+        parts.append(_ways(report))
     if report.agreement_levels:
         parts.append(_levels(report))
     if report.labels:
@@ -222,6 +218,26 @@ def report_view(report: Report) -> RenderableType:
     if report.missed:
         parts.append(_missed(report))
     return Group(*parts)
+
+
+def _votes(report: Report) -> Table:
+    table = Table("votes", "accuracy", "", title="by number of votes", title_justify="left")
+    for entry in report.accuracy_by_votes:
+        found = entry.accuracy
+        table.add_row(str(entry.votes), percent(found), _cells(found.value))
+    if first := report.accuracy_first_draw:
+        table.add_row("1, without redraws", percent(first), _cells(first.value))
+    return table
+
+
+def _ways(report: Report) -> Table:
+    """What each way of voting would have given, compared with plurality."""
+    table = Table("vote", "accuracy", "", title="by way of voting", title_justify="left")
+    for entry in report.accuracy_by_vote:
+        told = [] if entry.p_value is None else [f"p = {entry.p_value:.2g}"]
+        told += [f"{entry.unsettled} not settled"] if entry.unsettled else []
+        table.add_row(entry.vote, percent(entry.accuracy), ", ".join(told))
+    return table
 
 
 def _prompt(start: StartFile | None) -> str | None:

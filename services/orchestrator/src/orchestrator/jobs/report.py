@@ -14,6 +14,7 @@ from contract import Problem, coded
 from orchestrator.jobs.cutting import CutSums
 from orchestrator.jobs.intervals import clustered, wilson
 from orchestrator.jobs.records import Answer, JobFile, StartFile
+from orchestrator.jobs.recounting import Recount, answer_by, first_draw
 from orchestrator.jobs.report_models import (
     Accuracy,
     AgreementLevel,
@@ -26,7 +27,7 @@ from orchestrator.jobs.report_models import (
     VotesAccuracy,
 )
 from orchestrator.jobs.scoring import AS_SETS, KeySums, is_right
-from orchestrator.jobs.vote import Slot, Weigh, draws_needed, outcome, slot_of, weigher
+from orchestrator.jobs.vote import Weigh, weigher
 from orchestrator.jobs.vote_temperature import as_started
 
 # Upper edges of the levels of agreement; each edge belongs to the level below it.
@@ -60,6 +61,7 @@ class AnswerSums:
         self._samples: Counter[str] = Counter(drawn=0, saved=0, invalid=0)
         self._tokens: Counter[str] = Counter(prompt=0, completion=0)
         self._cut = CutSums()
+        self._recount = Recount(job.settings, started) if job.labelled else None
         self._agreement_sum = 0.0
         self._voted = 0
 
@@ -72,6 +74,8 @@ class AnswerSums:
         right = answer.right
         self._flags.update(answer.flags)
         self._cut.count(answer)
+        if self._recount is not None:
+            self._recount.count(answer)
         self._key_sums.count(answer.answer, answer.key)
         self._at_once += answer.at_once
         self._samples["drawn"] += len(answer.samples)
@@ -117,6 +121,7 @@ class AnswerSums:
             ]
             if labelled
             else [],
+            accuracy_by_vote=self._recount.found() if self._recount is not None else [],
             accuracy_first_draw=accuracy(self._right_first, total) if labelled else None,
             options_f1=self._key_sums.options_f1() if self._multiple and labelled else None,
             several_right=self._key_sums.several,
@@ -192,43 +197,6 @@ class ReportBuilder:
                 start=self._start,
             ),
         )
-
-
-def slots_of(answer: Answer, weigh: Weigh) -> list[Slot]:
-    """The slots of an answer's vote, in order: each slot's last attempt."""
-    if answer.forced:
-        return [Slot(None)] * max((sample.slot for sample in answer.samples), default=0)
-    last = {sample.slot: sample for sample in answer.samples}
-    return [slot_of(last[slot], weigh) for slot in sorted(last)]
-
-
-def answer_by(votes: int, answer: Answer, weigh: Weigh) -> str | None:
-    """The answer of a job with `samples=votes`, including redraws and replies restricted to labels.
-
-    A reply restricted to labels depends only on the question, so it is the same after fewer
-    samples. If that job would have needed such a reply and this job did not, the reply is unknown:
-    the result is None and counts as wrong.
-    """
-    if answer.forced:
-        return answer.answer
-    return winner(slots_of(answer, weigh), votes)
-
-
-def first_draw(answer: Answer) -> str | None:
-    """The label of the first sample, before any redraw."""
-    return answer.samples[0].label if answer.samples and not answer.forced else None
-
-
-def winner(slots: Sequence[Slot], votes: int) -> str | None:
-    """The winner of a vote of `votes`, from the slots drawn for a larger vote.
-
-    Also exact if the larger vote was stopped early: the slots that settled it also settle the
-    smaller one. A tie goes to further slots if they were drawn, else to the label seen first.
-    """
-    taken = list(slots[:votes])
-    while len(taken) < len(slots) and (more := draws_needed(taken, votes, early_stop=False)):
-        taken = list(slots[: len(taken) + more])
-    return outcome(taken, votes).answer
 
 
 def accuracy(correct: int, total: int) -> Accuracy:

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from contract import CodedMessage
 from orchestrator.jobs.cutting import CutSamples
-from orchestrator.jobs.records import JobSettings, StartFile
+from orchestrator.jobs.records import JobSettings, StartFile, Weighing
 from orchestrator.jobs.scoring import OptionsF1
 
 
@@ -51,6 +51,25 @@ class VotesAccuracy(BaseModel):
     accuracy: Accuracy
 
 
+class VoteCounted(BaseModel):
+    """The accuracy that a job with another `vote` would have had, recounted from this job's
+    samples.
+
+    `difference` is that accuracy minus the one with `vote=plurality`, with a 95 % interval
+    (Newcombe 1998, paired, method 10) and the p-value of McNemar's exact two-sided test; all are
+    None for plurality itself. `unsettled` counts the questions for which this way would have drawn
+    more samples: the job's own way stopped early, or had no tie.
+    """
+
+    vote: Weighing
+    accuracy: Accuracy
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    unsettled: int = 0
+
+
 class MissedQuestion(BaseModel):
     index: int
     answer: str | None
@@ -93,6 +112,8 @@ class Sums(BaseModel):
     failed: int
     accuracy: Accuracy | None
     accuracy_by_votes: list[VotesAccuracy]
+    # empty if samples have no log-probabilities; reports of earlier versions lack it
+    accuracy_by_vote: list[VoteCounted] = []
     # of one sample without redraws; reports of earlier versions lack it
     accuracy_first_draw: Accuracy | None = None
     options_f1: OptionsF1 | None = None

@@ -38,7 +38,8 @@ const charts = (sums) => html`
   ${chart("chart.agreement", agreementBars(sums))}
   ${sums.accuracy ? chart("chart.levels", levelBars(sums), t("chart.interval")) : nothing}
   ${chart("chart.labels", labelBars(sums))}
-  ${sums.accuracy_by_votes.length ? chart("chart.votes", votesBars(sums), t("chart.interval")) : nothing}`;
+  ${sums.accuracy_by_votes.length ? chart("chart.votes", votesBars(sums), t("chart.interval")) : nothing}
+  ${sums.accuracy_by_vote?.length ? chart("chart.ways", sums.accuracy_by_vote.map(wayBar), waysNote(sums)) : nothing}`;
 
 const chart = (title, rows, note) => html`
   <div class="card"><h2>${t(title)}</h2>${bars(t(title), rows)}${note ? html`<p class="muted">${note}</p>` : nothing}</div>`;
@@ -76,6 +77,18 @@ function votesBars({ accuracy_by_votes, accuracy_first_draw }) {
   return accuracy_first_draw
     ? [accuracyBar(t("chart.firstdraw"), accuracy_first_draw, interval(accuracy_first_draw)), ...votes]
     : votes;
+}
+
+// A way of voting, and if it differs from one vote a sample.
+function wayBar({ vote, accuracy, p_value }) {
+  const text =
+    p_value === null ? interval(accuracy) : t("chart.ways.p", { interval: interval(accuracy), p: number(p_value, 3) });
+  return accuracyBar(t(`setting.${vote}`), accuracy, text);
+}
+
+function waysNote({ accuracy_by_vote }) {
+  const count = Math.max(...accuracy_by_vote.map(({ unsettled }) => unsettled));
+  return count ? t("chart.ways.unsettled", { count: number(count) }) : t("chart.ways.why");
 }
 
 // A bar a label or set of labels, and one for its share of the keys. Rare sets are summed up.
