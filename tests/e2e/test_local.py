@@ -116,8 +116,8 @@ def test_vllm_gives_the_tokens_of_every_answer(root: Path, tmp_path: Path) -> No
     samples = [s for a in answers if "forced" not in a["flags"] for s in a["samples"] if s["label"]]
     assert samples
     assert {sample["span"] for sample in samples} == {"answer"}
-    assert all(-20 < sample["confidence"] <= 0 for sample in samples)
-    assert len({(sample["confidence"], sample["logprob"]) for sample in samples}) > 1
+    assert all(-20 < sample["answer_logprob"] <= 0 for sample in samples)
+    assert len({(sample["answer_logprob"], sample["logprob"]) for sample in samples}) > 1
 
 
 @pytest.mark.long

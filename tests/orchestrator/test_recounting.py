@@ -31,7 +31,7 @@ def sample(slot: int, label: str | None, logprob: float | None, sure: float | No
         tokens=1,
         text="",
         logprob=logprob,
-        confidence=sure,
+        answer_logprob=sure,
         span=None if sure is None else "answer",
     )
 
@@ -150,7 +150,7 @@ def test_a_job_votes_by_confidence_and_recounts_its_samples(
         labels = [s.label for s in last.values() if s.label is not None]
         tally = {one: labels.count(one) * weights[one] for one in sorted({*labels})}
         assert answer.forced or answer.tally == tally
-        assert {s.confidence for s in last.values()} <= {-0.2, -0.9, None}
+        assert {s.answer_logprob for s in last.values()} <= {-0.2, -0.9, None}
         plurality += labels.count("A") > labels.count("B") if len(labels) % 2 else 0
     report = Report.model_validate_json(bench.read(job, "report.json"))
     found = {counted.vote: counted for counted in report.accuracy_by_vote}

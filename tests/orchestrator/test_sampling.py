@@ -466,7 +466,7 @@ def test_a_vote_by_confidence_weighs_the_tokens_of_the_label(
     # exp(-0.1) against twice exp(-1.0)
     assert answer.answer == "B"
     assert answer.tally == pytest.approx({"B": 0.904837, "A": 0.735759}, abs=1e-5)
-    assert [(s.confidence, s.span) for s in answer.samples] == [
+    assert [(s.answer_logprob, s.span) for s in answer.samples] == [
         (-1.0, "answer"),
         (-0.1, "answer"),
         (-1.0, "answer"),
@@ -491,7 +491,7 @@ def test_the_last_tokens_stand_in_if_the_servers_are_not_the_texts(
     server.reply = lambda prompt, seed: "答案是：B"
     answer = ask(settings, vote="confidence")
     assert answer.answer == "B"
-    assert [s.confidence for s in answer.samples] == pytest.approx([-0.15, -0.15])
+    assert [s.answer_logprob for s in answer.samples] == pytest.approx([-0.15, -0.15])
     assert {s.span for s in answer.samples} == {"tail"}
 
 
@@ -514,7 +514,7 @@ def test_a_reply_held_to_the_labels_has_no_confidence(
     answer = ask(settings, vote="confidence", max_resamples=0)
     assert answer.flags == ("forced",)
     assert answer.samples[-1].label == "B"
-    assert answer.samples[-1].confidence is None
+    assert answer.samples[-1].answer_logprob is None
     assert answer.samples[-1].span is None
 
 
@@ -525,7 +525,7 @@ def test_a_permuted_label_has_the_confidence_of_the_letter_in_its_reply(
     server.reply = lambda prompt, seed: "答案是：A"
     answer = ask(settings, vote="confidence", permute_options=True, samples=2, early_stop=False)
     assert {s.order for s in answer.samples} == {"AB", "BA"}
-    assert {(s.confidence, s.span) for s in answer.samples} == {(-1.0, "answer")}
+    assert {(s.answer_logprob, s.span) for s in answer.samples} == {(-1.0, "answer")}
 
 
 @pytest.mark.parametrize("vote", ["weighted", "confidence"])

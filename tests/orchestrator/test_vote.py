@@ -201,7 +201,7 @@ def sample(label: str | None, **logprobs: float) -> Sample:
 
 
 def test_each_way_of_voting_weighs_by_its_own_probability() -> None:
-    drawn = sample("A", logprob=math.log(0.5), confidence=math.log(0.25))
+    drawn = sample("A", logprob=math.log(0.5), answer_logprob=math.log(0.25))
     assert weigher("plurality", None)(drawn) == 1
     assert weigher("weighted", 2.0)(drawn) == pytest.approx(0.5, abs=WEIGHT_STEP)
     assert weigher("confidence", None)(drawn) == pytest.approx(0.25, abs=WEIGHT_STEP)

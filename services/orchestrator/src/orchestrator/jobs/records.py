@@ -20,7 +20,7 @@ Flag = Literal["tie", "early_stop", "resampled", "forced", "unpermuted", "cut", 
 Priority = Literal["high", "normal", "low"]
 SubmissionFormat = Literal["full", "minimal", "csv", "posted"]
 Weighing = Literal["plurality", "weighted", "confidence"]
-# The tokens of a reply that its confidence is the mean of: those of its answer, or its last ones.
+# The tokens that `answer_logprob` is the mean of: those of the answer, or the last ones.
 Span = Literal["answer", "tail"]
 AS_IT_IS = Reading()
 MAIN_VOTER = "main"
@@ -254,7 +254,7 @@ class Sample(_Frozen):
     the voter's name. `label` is a label of the question as posted, or several in order ("AC").
     `order` is set if options were permuted: its first letter is the label of the option that this
     sample saw as A, and so on. `logprob` is the mean over its tokens, in nats, if votes are
-    weighted; `confidence` is the mean over the tokens of its `span`, None if it names no option.
+    weighted; `answer_logprob` is that of the tokens of its `span`, None if it names no option.
     `reasoning` is the part that the server sent apart from the text; no label is
     read from it. `reasoning_tokens` are those of `tokens` that went into reasoning, if the server
     counts them.
@@ -269,7 +269,7 @@ class Sample(_Frozen):
     tokens: int
     order: str | None = None
     logprob: float | None = None
-    confidence: float | None = None
+    answer_logprob: float | None = None
     span: Span | None = None
     reasoning: str | None = None
     reasoning_tokens: int | None = None

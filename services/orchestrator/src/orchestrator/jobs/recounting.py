@@ -116,4 +116,4 @@ class Recount:
 def _has_weight(sample: Sample, way: Weighing) -> bool:
     if way == "plurality":
         return True
-    return (sample.logprob if way == "weighted" else sample.confidence) is not None
+    return (sample.logprob if way == "weighted" else sample.answer_logprob) is not None

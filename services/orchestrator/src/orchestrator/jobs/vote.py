@@ -82,7 +82,7 @@ def weigher(vote: Weighing, temperature: float | None) -> Weigh:
     fitted = UNFITTED if temperature is None else temperature
 
     def by_confidence(sample: Sample) -> float:
-        return 1 if sample.confidence is None else weight_of(sample.confidence, fitted)
+        return 1 if sample.answer_logprob is None else weight_of(sample.answer_logprob, fitted)
 
     return {"plurality": plurality, "weighted": _weighted, "confidence": by_confidence}[vote]
 

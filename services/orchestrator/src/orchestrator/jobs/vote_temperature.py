@@ -22,9 +22,9 @@ GRID = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0, 16.0, math.inf)
 
 
 class LabelledVote(NamedTuple):
-    """A question's key, and the label and confidence of each of its samples, in order.
+    """A question's key, and the label and `answer_logprob` of each of its samples, in order.
 
-    A sample without a label is left out. A confidence is a mean log-probability, in nats.
+    A sample without a label is left out. Log-probabilities are in nats.
     """
 
     key: str

@@ -13,7 +13,7 @@ from orchestrator.replies import Token
 TAIL = 16
 
 
-def confidence(text: str, place: tuple[int, int], drawn: Sequence[Token]) -> tuple[float, Span]:
+def answer_logprob(text: str, place: tuple[int, int], drawn: Sequence[Token]) -> tuple[float, Span]:
     """The mean log-probability, in nats, of the tokens that hold the characters of `text` from
     `place[0]` to `place[1]`, and "answer". A token counts if one of these characters is in it.
 

@@ -31,7 +31,7 @@ from orchestrator.jobs.records import MAIN_VOTER, JobSettings, Sample, SamplingV
 from orchestrator.jobs.vote import Slot, draws_needed, needs_logprobs
 from orchestrator.model import ServedModel
 from orchestrator.replies import Completion
-from orchestrator.worker.answer_span import confidence
+from orchestrator.worker.answer_span import answer_logprob
 
 # The distance between the seeds of a slot's redraws, far larger than the largest vote.
 ATTEMPT_STRIDE = 1000
@@ -139,7 +139,7 @@ class Plan:
         label = extract(reply.text, question.options, patterns)
         if label is not None and ask.order is not None:
             label = "".join(sorted(LABELS[ask.order[LABELS.index(one)]] for one in label))
-        sure, span = self._confidence(reply, question, patterns)
+        logprob, span = self._logprob_of_answer(reply, question, patterns)
         return Sample(
             slot=ask.slot,
             attempt=ask.attempt,
@@ -150,14 +150,14 @@ class Plan:
             tokens=reply.tokens,
             order=None if ask.order is None else "".join(LABELS[i] for i in ask.order),
             logprob=reply.logprob,
-            confidence=sure,
+            answer_logprob=logprob,
             span=span,
             reasoning=reply.reasoning,
             reasoning_tokens=reply.reasoning_tokens or None,
             text=reply.text,
         )
 
-    def _confidence(
+    def _logprob_of_answer(
         self, reply: Completion, question: Question, patterns: Sequence[str]
     ) -> tuple[float | None, Span | None]:
         """The mean log-probability of the label's tokens, if the vote needs it and there are a
@@ -167,7 +167,7 @@ class Plan:
             return None, None
         place_of = labels_place if self.settings.multiple else label_place
         place = place_of(reply.text, question.options, patterns)
-        return confidence(reply.text, place, reply.drawn) if place else (None, None)
+        return answer_logprob(reply.text, place, reply.drawn) if place else (None, None)
 
 
 def in_requests(asks: Iterable[Ask], *, several: bool) -> list[list[Ask]]:
