@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contract import ProblemFileError
-from contract.files.converting import convert
+from contract.files.converting import MOST_FAULTS, convert
 from contract.files.documents import MOST_BYTES as MOST_DOCUMENT_BYTES
 from contract.files.shapes import Reading
 from question_files import (
@@ -192,6 +192,36 @@ def test_the_first_twenty_faults_are_told_and_all_are_counted(tmp_path: Path) ->
     with pytest.raises(ValueError, match="29 more") as caught:
         converted(tmp_path, data)
     assert len(getattr(caught.value, "faults", ())) == 20
+
+
+def test_faults_are_counted_until_reading_stops(tmp_path: Path) -> None:
+    lines = b"question,A,B\n" + b"q,,x\n" * (MOST_FAULTS + 1)
+    with pytest.raises(
+        ProblemFileError, match="and at least 9999 more: reading stopped there"
+    ) as e:
+        converted(tmp_path, lines)
+    assert (e.value.total, e.value.stopped) == (MOST_FAULTS, True)
+    with pytest.raises(ProblemFileError) as e:
+        converted(tmp_path, b"question,A,B\n" + b"q,,x\n" * 3)
+    assert (e.value.total, e.value.stopped) == (3, False)
+
+
+def test_spaces_in_cells_are_kept(tmp_path: Path) -> None:
+    data = b"question,A,B,answer\n q , x,  y ,A\nq,x,y,B\n"
+    assert questions(tmp_path, data) == [(" q ", [" x", "  y "], "A"), ("q", ["x", "y"], "B")]
+    data = b'question,A,B\nq," ""x"", y",z\n'
+    assert questions(tmp_path, data) == [("q", [' "x", y', "z"], None)]
+
+
+def test_spaces_after_all_commas_are_no_part_of_the_cells(tmp_path: Path) -> None:
+    data = b'question, A, B, answer\n"q, r",  x, "y, ""z,w""\n,v", B\nq, x, y, A\n'
+    read = [("q, r", ["x", 'y, "z,w"\n,v'], "B"), ("q", ["x", "y"], "A")]
+    assert questions(tmp_path, data) == read
+    data = b'question, A, B, answer\nq, "x, y", z, A\nq, x,y, A\n'
+    (fault,) = faults(tmp_path, data)
+    assert str(fault) == (
+        "line 2: has a space between , and a quote, and not all cells have one; remove it"
+    )
 
 
 def test_a_bad_line_among_json_lines_is_a_fault_of_its_line(tmp_path: Path) -> None:

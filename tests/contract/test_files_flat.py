@@ -212,16 +212,19 @@ def test_minus_one_may_be_the_text_of_an_option(tmp_path: Path) -> None:
 
 
 def test_keys_that_are_letters_and_other_texts_are_asked_about(tmp_path: Path) -> None:
-    tied = [row(options=["AC", "DC", "BD", "AB"], answer="AC"), row(options=["C", "B", "A"])]
-    tied[1]["answer"] = "A"
-    said = refusal(tmp_path, json_lines(tied))
-    assert "each answer is a letter and the text of another option, such as AC" in said
+    tied = [row(options=["DC", "AB", "BA"], answer="AB"), row(options=["C", "B", "A"], answer="A")]
+    (fault,) = faults(tmp_path, json_lines(tied))
+    assert str(fault) == (
+        "line 1, answer: AB names option AB or B: the answers could be letters or texts of "
+        "options; write the numbers of the options in all rows, and send index_base=0 or "
+        "index_base=1"
+    )
     numbers = json_lines([{**one, "answer": 0} for one in tied])
     assert [key for *_, key in questions(tmp_path, numbers, index_base=0)] == ["A", "A"]
     same = json_lines([row(options=["A", "B"], answer="B")])
     assert [key for *_, key in questions(tmp_path, same)] == ["B"]
-    decided = json_lines([*tied, row(answer="B")])
-    assert [key for *_, key in questions(tmp_path, decided)] == ["AC", "A", "B"]
+    decided = json_lines([tied[1], row(answer="B"), row(answer="C")])
+    assert [key for *_, key in questions(tmp_path, decided)] == ["A", "B", "C"]
 
 
 def test_numbers_that_do_not_decide_are_asked_about(tmp_path: Path) -> None:

@@ -121,18 +121,27 @@ def _in_row(row: int, place: str, reason: Sentence) -> Sentence:
 class ProblemFileError(ValueError):
     """A problem file that cannot be accepted.
 
-    `faults` holds the first faults, `total` is the number of all.
+    `faults` holds the first faults, `total` is the number of all. With `stopped` that is the number
+    where reading stopped: the rest of the file may have more.
     """
 
-    def __init__(self, faults: list[FileFault], total: int) -> None:
+    def __init__(self, faults: list[FileFault], total: int, *, stopped: bool = False) -> None:
         self.sentence = first = faults[0].sentence()
-        if total > 1:
+        if stopped:
+            self.sentence = Sentence(
+                "and-at-least-more-faults",
+                "{first} (and at least {more} more: reading stopped there)",
+                first=first,
+                more=total - 1,
+            )
+        elif total > 1:
             self.sentence = Sentence(
                 "and-more-faults", "{first} (and {more} more)", first=first, more=total - 1
             )
         super().__init__(self.sentence)
         self.faults = faults
         self.total = total
+        self.stopped = stopped
 
 
 def refused_file(reason: Sentence) -> ProblemFileError:

@@ -15,19 +15,12 @@ from pydantic import BaseModel, ConfigDict
 from contract.files.contents import Contents
 from contract.files.forms import Form, told_together
 from contract.files.jsonl import MAX_FAULTS_KEPT, repeated_id
-from contract.files.known import FLAT, OURS
+from contract.files.known import OURS
 from contract.files.opening import Opened, open_file
-from contract.files.parquet import check_size, rows_too_large, too_many_rows
+from contract.files.parquet import check_size, rows_too_large
 from contract.files.recognizing import is_record, shape_of
-from contract.files.shapes import (
-    Reading,
-    Record,
-    RowFaultsError,
-    Shape,
-    ShapeError,
-    Survey,
-    listed,
-)
+from contract.files.shapes import Reading, Record, RowFaultsError, Shape, ShapeError, Survey
+from contract.files.surveying import can_be, counted, misfit, survey_of
 from contract.files.unpacking import Packing
 from contract.problems import FaultUnit, FileFault, ProblemFileError, problem_of, refused_file
 from contract.sentences import CodedMessage, Sentence
@@ -99,7 +92,7 @@ def convert_opened(
         is_ours = shape is OURS and contents.form.container == "json-lines"
         if is_ours and not opened.packing and opened.encoding == "utf-8":
             return None
-        survey = shape.survey(_surveyed(contents, shape, most_rows), reading)
+        survey = survey_of(contents, shape, reading, most_rows)
         written = Path(name) / "rows.jsonl"
         most = most_bytes if contents.form.container == "parquet" else None
         conversion = _Conversion(contents, shape, survey, most, most_rows)
@@ -126,7 +119,8 @@ def _first_records(contents: Contents) -> list[Record]:
     if not faults:
         raise refused_file(Sentence("no-records", "the file has no rows"))
     rest = (found for found in contents.records() if not isinstance(found, Record))
-    raise ProblemFileError(faults, sum(1 for _ in islice(rest, MOST_FAULTS)))
+    total = sum(1 for _ in islice(rest, MOST_FAULTS))
+    raise ProblemFileError(faults, total, stopped=total == MOST_FAULTS)
 
 
 class _Conversion:
@@ -171,13 +165,14 @@ class _Conversion:
                 file.write(line)
                 numbers.append(record.number)
         if self._faults:
-            raise ProblemFileError(self._faults, self._total)
+            stopped = self._total >= MOST_FAULTS
+            raise ProblemFileError(self._faults, self._total, stopped=stopped)
         if self._own_are_written:
             _write_numbers(target, numbers)
         return len(numbers)
 
     def _records(self) -> Iterator[Record]:
-        for found in _counted(self._contents, self._most_rows):
+        for found in counted(self._contents, self._most_rows):
             if isinstance(found, Record):
                 yield found
             else:
@@ -188,8 +183,8 @@ class _Conversion:
     def _row(self, record: Record) -> dict[str, Any] | None:
         """The record's row with an id; None if it has faults."""
         number, unit = record.number, self._contents.form.unit
-        if not _can_be(self._shape, record):
-            self._add([FileFault(number, "", _misfit(record, self._shape), unit)])
+        if not can_be(self._shape, record):
+            self._add([FileFault(number, "", misfit(record, self._shape), unit)])
             return None
         try:
             row = self._shape.row(record, self._survey)
@@ -199,7 +194,7 @@ class _Conversion:
         row = self._with_id(row, number)
         found = problem_of(dict(row), number, 0)
         if isinstance(found, list):
-            self._add([fault._replace(unit=unit) for fault in found])
+            self._add([fault._replace(unit=unit, place=self._place(fault, row)) for fault in found])
             return None
         earlier = self._number_of_id.setdefault(found.id, number)
         if earlier != number:
@@ -221,56 +216,13 @@ class _Conversion:
         self.gave_up_ids = self.gave_up_ids or own is not None
         return {**row, "id": str(number)} if "id" in row else {"id": str(number), **row}
 
+    def _place(self, fault: FileFault, row: dict[str, Any]) -> str:
+        place = self._shape.place
+        return place(fault.place, row, self._survey) if place else fault.place
+
     def _add(self, faults: list[FileFault]) -> None:
         self._total += len(faults)
         self._faults += faults[: MAX_FAULTS_KEPT - len(self._faults)]
-
-
-def _counted(contents: Contents, most_rows: int) -> Iterator[Record | FileFault]:
-    """The records and faults.
-
-    Raises:
-        ProblemFileError: they are more than `most_rows`.
-    """
-    for count, found in enumerate(contents.records(), start=1):
-        if count > most_rows:
-            raise refused_file(too_many_rows(most_rows))
-        yield found
-
-
-def _surveyed(contents: Contents, shape: Shape, most_rows: int) -> Iterator[Record]:
-    """The records that a survey sees.
-
-    Raises:
-        ProblemFileError: no record can be of this shape.
-    """
-    first: Record | None = None
-    count = 0
-    for found in _counted(contents, most_rows):
-        if not isinstance(found, Record):
-            continue
-        first = first or found
-        if _can_be(shape, found):
-            count += 1
-            yield found
-    if first is not None and not count:
-        fault = FileFault(first.number, "", _misfit(first, shape), contents.form.unit)
-        raise ProblemFileError([fault], 1)
-
-
-def _can_be(shape: Shape, record: Record) -> bool:
-    """Flat rows and our own say themselves what is wrong with a record."""
-    return shape in (FLAT, OURS) or shape.fits(record.values)
-
-
-def _misfit(record: Record, shape: Shape) -> Sentence:
-    return Sentence(
-        "record-misfit",
-        "has {names}; the file is read as {shape}, which has {about}",
-        names=listed(record.values) or "no fields",
-        shape=shape.name,
-        about=shape.about,
-    )
 
 
 def _repeated(id: str, earlier: int, unit: FaultUnit) -> Sentence:

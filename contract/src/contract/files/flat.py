@@ -11,12 +11,17 @@ a digest of the row's content, so that the same row always gets the same order. 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count
 from typing import Any, NamedTuple
 
-from contract.files.columns import named
+from contract.files.columns import named, plain_name
 from contract.files.flat_fields import Fields, Sources, chosen_fields, fields_told
-from contract.files.keys import KeyCounts, Keys, is_empty, is_left_out, labels_of, written
+from contract.files.forms import told_together
+from contract.files.key_faults import key_fault
+from contract.files.key_forms import KeyCounts
+from contract.files.keys import Keys, is_empty, is_left_out, labels_of, written
 from contract.files.option_lists import is_blank, option_texts, option_without_text, text_of
 from contract.files.shapes import Reading, Record, RowFaultsError, Shape, Survey
 from contract.options import LABELS, letters_out_of_order
@@ -72,11 +77,13 @@ def survey(records: Iterable[Record], reading: Reading) -> Survey:
                 found.add(number, values.get(answer), options.texts)
     fields = chosen_fields(is_filled, reading)
     keys = counts.get((fields.sources, fields.answer or ""), KeyCounts())
-    decided = None if fields.sources.is_shuffled else keys.decided(reading.index_base)
+    has_keys = fields.answer is not None and not fields.sources.is_shuffled
+    decided = keys.decided(reading.index_base, fields.answer or "") if has_keys else None
     return {
         "fields": fields.as_json(),
         "keys": decided._asdict() if decided else None,
         "columns": fields.columns(),
+        "filled": fields.answer if has_keys else _free_name(is_filled),
     }
 
 
@@ -98,7 +105,7 @@ def row(record: Record, survey: Survey) -> dict[str, Any]:
     ):
         labels = labels_of(key, options.texts, keys)
         if labels is None:
-            raise RowFaultsError((fields.answer, _no_key(key, options.texts, keys)))
+            raise RowFaultsError((fields.answer, key_fault(key, options.texts, keys)))
         question["answer"] = [*labels] if len(labels) > 1 else labels
     if fields.analysis and not is_empty(values.get(fields.analysis)):
         question["analysis"] = _text_in(values, fields.analysis)
@@ -116,19 +123,53 @@ def filled(
     fields, keys = _read(survey)
     (labels,) = answers
     options = _options_in(values, fields.sources).texts
+    name = survey["filled"]
     if fields.sources.is_shuffled:
         text = options[LABELS.index(labels)] if labels else ""
-        return {**values, _answer_field(fields): text}
-    name = _answer_field(fields)
+        return {**values, name: text}
     return {**values, name: written(labels, options, keys, values.get(name))}
 
 
-def _answer_field(fields: Fields) -> str:
-    return NEW_ANSWER if fields.sources.is_shuffled else fields.answer or NEW_ANSWER
+def _free_name(columns: Iterable[str]) -> str:
+    """The name of the column of answers in a file without keys: none of its own columns' names, in
+    any spelling.
+    """
+    taken = {*map(plain_name, columns)}
+    names = chain([NEW_ANSWER], (f"{NEW_ANSWER}_{number}" for number in count(2)))
+    return next(name for name in names if plain_name(name) not in taken)
 
 
 def told(survey: Survey) -> Sentence:
-    return fields_told(*_read(survey))
+    said, name = fields_told(*_read(survey)), survey["filled"]
+    if name in (survey["fields"]["answer"], NEW_ANSWER):
+        return said
+    return told_together(
+        said,
+        Sentence("answers-go-to", "answers would be filled into a new column {name}", name=name),
+    )
+
+
+_PART_IN_QUESTION = re.compile(r"questions\[0\]\.(question|options|answer|analysis)(?:\[(\d+)\])?")
+
+
+def place(ours: str, row: Mapping[str, Any], survey: Survey) -> str:
+    """The column that holds a part of our row."""
+    fields, _ = _read(survey)
+    match = _PART_IN_QUESTION.fullmatch(ours)
+    part = match[1] if match else ours
+    if match and part == "options":
+        return _place_of_options(match[2], row, fields.sources)
+    return getattr(fields, part, None) or ours
+
+
+def _place_of_options(index: str | None, row: Mapping[str, Any], sources: Sources) -> str:
+    """The column of the option with this index, of all options if it is None."""
+    if sources.listed is not None:
+        return sources.listed if index is None else f"{sources.listed}[{index}]"
+    if index is None:
+        return sources.told()
+    columns = row["questions"][0].get("option_columns", sources.columns)
+    return str(columns[int(index)])
 
 
 SHAPE = Shape(
@@ -138,7 +179,8 @@ SHAPE = Shape(
     survey=survey,
     row=row,
     filled=filled,
-    field=lambda _values, survey: _answer_field(_read(survey)[0]),
+    field=lambda _values, survey: str(survey["filled"]),
+    place=place,
     told=told,
 )
 
@@ -211,21 +253,3 @@ def _must_hold(wanted: Sentence, values: Mapping[str, Any], column: str) -> Sent
     if column in values and not is_blank(values[column]):
         return must_be(wanted, values[column])
     return Sentence("value-empty", "is empty; it must be {wanted}", wanted=wanted)
-
-
-def _no_key(key: Any, options: Sequence[str], keys: Keys) -> Sentence:
-    if keys.form == "number":
-        first = keys.first or 0
-        wanted = Sentence(
-            "wanted-number",
-            "a number from {first} to {last}",
-            first=first,
-            last=first + len(options) - 1,
-        )
-    elif keys.form == "letter":
-        wanted = Sentence(
-            "wanted-letter", "a letter from A to {last}", last=LABELS[len(options) - 1]
-        )
-    else:
-        wanted = Sentence("wanted-option", "the text of an option")
-    return must_be(wanted, key)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from contract.files.columns import Named, named, plain_name
 from contract.files.forms import told_together
+from contract.files.key_forms import form_told
 from contract.files.keys import Keys
 from contract.files.shapes import Reading, ShapeError, listed
 from contract.options import LABELS
@@ -157,11 +158,9 @@ def fields_told(fields: Fields, keys: Keys | None) -> Sentence:
 
 
 def _form_told(keys: Keys) -> Sentence:
-    if keys.form == "letter":
-        return Sentence("as-letters", "letters")
-    if keys.form == "text":
-        return Sentence("as-texts", "texts of options")
-    return Sentence("as-numbers", "numbers from {first}", first=keys.first or 0)
+    if keys.form == "number":
+        return Sentence("as-numbers", "numbers from {first}", first=keys.first or 0)
+    return form_told(keys.form)
 
 
 def _named(columns: Sequence[str] | Mapping[str, Any], reading: Reading) -> Named:

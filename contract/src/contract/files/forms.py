@@ -20,6 +20,7 @@ class Form(BaseModel):
     `key` names the list of records in a JSON object. `indent` is that of a JSON document, None for
     one without line breaks. A table has `delimiter` and `newline`; `header` has its columns' names
     if its first line does not. `names_delimiter`: it begins with Excel's line "sep=;".
+    `spaced`: each of its delimiters is followed by a space, which is no part of the cell.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,6 +32,7 @@ class Form(BaseModel):
     newline: str = "\n"
     header: tuple[str, ...] = ()
     names_delimiter: bool = False
+    spaced: bool = False
 
     @property
     def unit(self) -> FaultUnit:

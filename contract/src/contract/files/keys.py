@@ -1,137 +1,50 @@
-"""The keys of flat rows: a letter, a number, or an option's text; and which of these a file uses.
-
-A number alone does not say if the first option is 0 or 1. The whole file decides it: only one of
-the two has a 0, and only the other has a number as high as the options are many.
-"""
+"""The keys of flat rows: letters, numbers, texts of options, or a mark for each option."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from contract.files.shapes import ShapeError
+from contract.files.option_lists import list_in
 from contract.options import LABELS, own_texts
-from contract.sentences import Sentence
+from contract.strict_json import StrictJsonError, read_json, write_json
 
-KeyForm = Literal["letter", "number", "text"]
+KeyForm = Literal["letter", "number", "text", "mark"]
 
 _NAME = r"(?:选项|答案|OPTION|CHOICE|ANSWER)?\s*[:：]?\s*"
 _LETTER = re.compile(rf"{_NAME}[(\[{{<【「《\"']*\s*([A-Z])\s*[)\]}}>】」》\"'.、:,]*(?:选项|项)?")
 _LETTERS = re.compile(r"[A-Z]{2,26}")
 _BETWEEN = re.compile(r"\s*(?:[,;、/&+|\s]|\bAND\b|和)\s*")
 _NUMBER = re.compile(r"-?\d{1,6}(?:\.0+)?")
+_MARKS = {"0": False, "1": True, "false": False, "true": True}
+_FEWEST_MARKS = 2  # [1] is an index
 NO_KEY = -1  # files without keys have this in place of an index
 
 
 class Keys(NamedTuple):
     """How a file gives its keys. `first` is the number of the first option. `is_text` and `is_list`
-    say how the first key is written; they matter where an answer is written back.
+    say how the first key is written, and `is_true` that its marks are true and false, not 1 and 0;
+    they matter where an answer is written back.
     """
 
     form: KeyForm
     first: Literal[0, 1] | None = None
     is_text: bool = True
     is_list: bool = False
+    is_true: bool = False
+
+    @classmethod
+    def like(cls, value: Any, form: KeyForm, first: Literal[0, 1] | None = None) -> Keys:
+        """Keys of a form that are written as `value` is."""
+        is_list = isinstance(value, list)
+        one = value[0] if is_list and value else value
+        is_true = isinstance(one, bool) or (isinstance(one, str) and "true" in one.casefold())
+        return cls(form, first, isinstance(one, str), is_list, form == "mark" and is_true)
 
 
 _LETTERS_IF_NO_KEYS = Keys("letter", is_text=False)
-
-
-@dataclass
-class KeyCounts:
-    """What the keys of all records allow. Rows that decide the first option's number are kept."""
-
-    keys: int = 0
-    letters: int = 0
-    texts: int = 0
-    numbers: int = 0
-    least: int = 0
-    most: int = 0
-    zero_in: int | None = None
-    highest_in: int | None = None
-    ties: int = 0
-    values: list[Any] = field(default_factory=list)
-
-    def add(self, number: int, value: Any, options: Sequence[str]) -> None:
-        """Count the key of record `number`."""
-        if is_left_out(value, options):
-            return
-        self.values = self.values or [value]
-        self.keys += 1
-        letters, texts = letters_of(value, len(options)), texts_of(value, options)
-        self.letters += letters is not None
-        self.texts += texts is not None
-        self.ties += letters is not None and texts is not None and letters != texts
-        if (indexes := numbers_of(value)) is None:
-            return
-        self.least = min(indexes) if not self.numbers else min(self.least, *indexes)
-        self.most = max(indexes) if not self.numbers else max(self.most, *indexes)
-        self.numbers += 1
-        if self.zero_in is None and 0 in indexes:
-            self.zero_in = number
-        if self.highest_in is None and len(options) in indexes:
-            self.highest_in = number
-
-    def decided(self, index_base: Literal[0, 1] | None) -> Keys | None:
-        """How the file gives its keys; None if it has none.
-
-        Raises:
-            ShapeError: they are numbers, and nothing says what the first option's is; or each is a
-                letter and the text of another option.
-        """
-        if not self.keys:
-            return None
-        form = "number" if index_base is not None else self._form()
-        value = self.values[0]
-        is_list = isinstance(value, list)
-        is_text = isinstance(value[0] if is_list and value else value, str)
-        first = (self._first() if index_base is None else index_base) if form == "number" else None
-        return Keys(form, first, is_text, is_list)
-
-    def _form(self) -> KeyForm:
-        if self.numbers == self.keys and not (
-            self.texts == self.keys and isinstance(self.values[0], str)
-        ):
-            return "number"
-        if self.ties == self.keys:
-            raise ShapeError(
-                Sentence(
-                    "keys-ambiguous",
-                    "each answer is a letter and the text of another option, such as {key}; write "
-                    "the numbers of the options instead, and send index_base=0 or index_base=1",
-                    key=str(self.values[0])[:40],
-                )
-            )
-        if self.letters >= max(self.texts, self.numbers):
-            return "letter"
-        return "text" if self.texts >= self.numbers else "number"
-
-    def _first(self) -> Literal[0, 1]:
-        if self.zero_in is not None and self.highest_in is not None:
-            raise ShapeError(
-                Sentence(
-                    "index-base-both",
-                    "the answers are numbers, and no option can be the first: row {zero} has a 0, "
-                    "and row {highest} the number of its options; send index_base=0 or "
-                    "index_base=1 to see which rows are wrong",
-                    zero=self.zero_in,
-                    highest=self.highest_in,
-                )
-            )
-        if self.zero_in is None and self.highest_in is None:
-            raise ShapeError(
-                Sentence(
-                    "index-base-unknown",
-                    "the answers are numbers from {least} to {most}, and do not say if the first "
-                    "option is 0 or 1; send index_base=0 or index_base=1",
-                    least=self.least,
-                    most=self.most,
-                )
-            )
-        return 0 if self.zero_in is not None else 1
 
 
 def is_empty(value: Any) -> bool:
@@ -145,20 +58,35 @@ def is_left_out(value: Any, options: Sequence[str], keys: Keys | None = None) ->
     if is_empty(value) or numbers_of(value) != [NO_KEY]:
         return is_empty(value)
     is_number = keys is not None and keys.form == "number"
-    return is_number or texts_of(value, options) is None
+    return is_number or not holders_of(value, options)
 
 
 def labels_of(value: Any, options: Sequence[str], keys: Keys) -> str | None:
-    """The labels of a key in order, or None if it names no option."""
+    """The labels of a key in order; None if it names no option, or could name another one.
+
+    Among letters, the text of an option is read too, if it can be nothing else: it is no number of
+    an option, and not several letters. A single letter is a letter, whatever the options are.
+    """
     if keys.form == "number":
-        found = numbers_of(value)
-        first = keys.first or 0
-        if found is None or not all(first <= one < first + len(options) for one in found):
-            return None
-        return _joined(LABELS[one - first] for one in found)
-    if keys.form == "letter":
-        return letters_of(value, len(options)) or texts_of(value, options)
-    return texts_of(value, options) or letters_of(value, len(options))
+        return numbered(value, len(options), keys.first or 0)
+    if keys.form == "mark":
+        return marks_of(value, len(options))
+    text = texts_of(value, options)
+    if keys.form == "text":
+        return text
+    letters = letters_of(value, len(options))
+    if letters and (len(letters) == 1 or not holders_of(value, options)):
+        return letters
+    others = {letters, *(numbered(value, len(options), first) for first in (0, 1))}
+    return text if others <= {text, None} else None
+
+
+def numbered(value: Any, options: int, first: int) -> str | None:
+    """The labels of the options with the numbers in `value`, where the first has number `first`."""
+    found = numbers_of(value)
+    if found is None or not all(first <= one < first + options for one in found):
+        return None
+    return _joined(LABELS[one - first] for one in found)
 
 
 def written(labels: str | None, options: Sequence[str], keys: Keys | None, old: Any) -> Any:
@@ -168,11 +96,14 @@ def written(labels: str | None, options: Sequence[str], keys: Keys | None, old: 
     keys = keys or _LETTERS_IF_NO_KEYS
     if labels is None:
         return "" if isinstance(old, str) or (old is None and keys.is_text) else None
+    if keys.form == "mark":
+        return _marks_written([label in labels for label in LABELS[: len(options)]], keys, old)
     several: list[Any] = [LABELS.index(label) for label in labels]
     if keys.form == "letter":
         several = [*labels]
     elif keys.form == "text":
-        several = [options[place] for place in several]
+        texts = [options[place] for place in several]
+        several = texts if keys.is_text else [*map(_as_number, texts)]
     else:
         numbers = [place + (keys.first or 0) for place in several]
         several = [*map(str, numbers)] if keys.is_text else [*numbers]
@@ -216,18 +147,53 @@ def numbers_of(value: Any) -> list[int] | None:
     return [int(float(part)) for part in parts]
 
 
+def marks_of(value: Any, options: int) -> str | None:
+    """The labels of the right options in [0, 1, 0], [false, true, false], "[0, 1, 0]", "0,1,0": a
+    mark for each option. None if there is no such list, or no option is right.
+    """
+    if isinstance(value, str):
+        value = list_in(value) or _BETWEEN.split(value.strip())
+    if not isinstance(value, list) or len(value) != options or options < _FEWEST_MARKS:
+        return None
+    marks = [_MARKS.get(str(one).casefold().removesuffix(".0")) for one in value]
+    if None in marks:
+        return None
+    return "".join(label for label, mark in zip(LABELS, marks, strict=False) if mark) or None
+
+
+def _marks_written(marks: list[bool], keys: Keys, old: Any) -> Any:
+    found: list[Any] = marks if keys.is_true else [*map(int, marks)]
+    if not keys.is_text or isinstance(old, list):
+        return found
+    is_bare = isinstance(old, str) and bool(old.strip()) and not old.lstrip().startswith("[")
+    text = write_json(found) if isinstance(old, str) and old.islower() else str(found)
+    return text[1:-1].replace(" ", "") if is_bare else text
+
+
 def texts_of(value: Any, options: Sequence[str]) -> str | None:
-    """The label of the option whose text `value` is, with or without its letter."""
+    """The label of the option whose text `value` is, with or without its letter. None if several
+    options have this text.
+    """
     if isinstance(value, list):
         return _each(value, lambda one: texts_of(one, options))
+    found = holders_of(value, options)
+    return found if len(found) == 1 else None
+
+
+def holders_of(value: Any, options: Sequence[str]) -> str:
+    """The labels of all options whose text `value` is; of each text if it is a list."""
+    if isinstance(value, list):
+        return "".join(holders_of(one, options) for one in value)
     if not isinstance(value, str | int | float) or isinstance(value, bool):
-        return None
-    text = str(value).strip()
+        return ""
+    written = {str(value).strip()}
+    if isinstance(value, float) and value.is_integer():
+        written.add(str(int(value)))
     for texts in (options, own_texts(options)):
-        found = [option.strip() for option in texts]
-        if text in found:
-            return LABELS[found.index(text)]
-    return None
+        pairs = zip(LABELS, texts, strict=False)
+        if found := "".join(label for label, text in pairs if text.strip() in written):
+            return found
+    return ""
 
 
 def _each(values: Iterable[Any], labels: Any) -> str | None:
@@ -239,6 +205,15 @@ def _joined(labels: Iterable[str]) -> str | None:
     """Each label once, in order; None if one stands twice."""
     found = [*labels]
     return "".join(sorted(found)) if len(set(found)) == len(found) else None
+
+
+def _as_number(text: str) -> Any:
+    """The number that an option was in the file; the text if it was none."""
+    try:
+        found = read_json(text.encode("utf-8", "surrogatepass"))
+    except StrictJsonError:
+        return text
+    return found if _is_number(found) else text
 
 
 def _is_number(value: Any) -> bool:

@@ -73,6 +73,12 @@ def is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
+def list_in(text: str) -> list[Any] | None:
+    """The list that a text holds in JSON or Python; None if it holds none."""
+    found = _value_in(text)
+    return found if isinstance(found, list) else None
+
+
 def _texts(values: list[Any]) -> list[str] | None:
     texts = [text for value in values if (text := text_of(value)) is not None]
     return texts if len(texts) == len(values) else None

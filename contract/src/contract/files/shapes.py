@@ -63,12 +63,14 @@ class RowFaultsError(ValueError):
 
 class ShapeError(ValueError):
     """The file as a whole cannot be read in this shape: its records do not decide something, and
-    the sender must say it. The sentence names the candidates.
+    the sender must say it. The sentence names the candidates. `faults` are the records that show
+    it, if some do: the number of each, a place in it, and the reason.
     """
 
-    def __init__(self, sentence: Sentence) -> None:
+    def __init__(self, sentence: Sentence, *faults: tuple[int, str, Sentence]) -> None:
         super().__init__(sentence)
         self.sentence = sentence
+        self.faults = faults
 
 
 # What a shape decides by looking at all records once, as plain JSON: it is kept with the job.
@@ -88,6 +90,8 @@ class Shape:
         which the file gives keys. `answers` has one entry a question: its labels ("B", or "AC" if
         several are right), or None for a question without an answer, which becomes null or "".
     `field(values, survey)`: the one key of a record's values that `filled` changes or adds.
+    `place(place, row, survey)`: where in a record the part of our row stands that `place` names
+        ("questions[0].options[2]"), as the sender of the file knows it. None if our names do.
     `told(survey)`: how the file is read, for people: which part comes from which field. None if
         `about` says it.
     """
@@ -99,4 +103,5 @@ class Shape:
     row: Callable[[Record, Survey], dict[str, Any]]
     filled: Callable[[Mapping[str, Any], Survey, Sequence[str | None]], dict[str, Any]]
     field: Callable[[Mapping[str, Any], Survey], str]
+    place: Callable[[str, Mapping[str, Any], Survey], str] | None = None
     told: Callable[[Survey], Sentence] | None = None

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,20 +58,22 @@ def table_form(path: Path) -> Form | None:
     if not regular:
         return None
     delimiter = max(regular, key=lambda found: found[:2])[2]
+    spaced = _is_spaced(path, delimiter)
     with path.open("rb") as file:
         newline = "\r\n" if file.readline(1 << 20).endswith(b"\r\n") else "\n"
     return Form(
         container="table",
         delimiter=delimiter,
         newline=newline,
-        header=_header_of_headless([row.cells for row in _sample(path, delimiter)]),
+        header=_header_of_headless([row.cells for row in _sample(path, delimiter, spaced=spaced)]),
         names_delimiter=named is not None,
+        spaced=spaced,
     )
 
 
 def table_rows(path: Path, form: Form) -> Iterator[Row | FileFault]:
     """A table's rows behind its header. A row of another length than the header is a fault."""
-    rows = _rows(path, form.delimiter)
+    rows = _rows(path, form.delimiter, spaced=form.spaced)
     names = list(form.header) or column_names(path, form)
     if not form.header:
         next(rows)
@@ -107,7 +109,7 @@ def table_records(path: Path, form: Form) -> Iterator[Record | FileFault]:
 
 
 def first_cells(path: Path, form: Form) -> list[str]:
-    return next(_sample(path, form.delimiter)).cells
+    return next(_sample(path, form.delimiter, spaced=form.spaced)).cells
 
 
 def table_line(cells: Sequence[Any], form: Form) -> str:
@@ -122,23 +124,66 @@ def column_names(path: Path, form: Form) -> list[str]:
     return ["" if re.fullmatch(r"Unnamed: \d+", name) else name for name in names]
 
 
-def _rows(path: Path, delimiter: str) -> Iterator[Row | FileFault]:
+def _rows(path: Path, delimiter: str, *, spaced: bool) -> Iterator[Row | FileFault]:
+    quote_after_space = re.compile(rf'{re.escape(delimiter)} +"')
+    for row, text in _rows_and_texts(path, delimiter, spaced=spaced):
+        is_suspect = isinstance(row, Row) and not spaced and ' "' in text
+        if is_suspect and quote_after_space.search(_without_quoted(text, delimiter)):
+            yield FileFault(row.line, "", _spaced_quote(delimiter))
+        else:
+            yield row
+
+
+def _rows_and_texts(
+    path: Path, delimiter: str, *, spaced: bool
+) -> Iterator[tuple[Row | FileFault, str]]:
+    """The rows that are not empty, each with its text in the file."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         passed = int(_DELIMITER_LINE.fullmatch(file.readline(_LONGEST_DELIMITER_LINE)) is not None)
         if not passed:
             file.seek(0)
-        reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
+        lines: list[str] = []
+        reader = csv.reader(
+            _kept(file, lines), delimiter=delimiter, strict=True, skipinitialspace=spaced
+        )
         while True:
             line = passed + reader.line_num + 1
+            lines.clear()
             try:
                 cells = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield FileFault(line, "", _unreadable(error, passed + reader.line_num))
+                fault = FileFault(line, "", _unreadable(error, passed + reader.line_num))
+                yield fault, "".join(lines)
             else:
                 if any(cell.strip() for cell in cells):
-                    yield Row(line, cells)
+                    yield Row(line, cells), "".join(lines)
+
+
+def _kept(read: Iterable[str], lines: list[str]) -> Iterator[str]:
+    """The lines that are read; `lines` gets them too."""
+    for line in read:
+        lines.append(line)
+        yield line
+
+
+def _without_quoted(text: str, delimiter: str) -> str:
+    """A row's text without its cells in quotes. Spaces before the quotes of a cell that follows
+    another one stay, and so do the quotes.
+    """
+    return re.sub(
+        rf'(\A|{re.escape(delimiter)})( *)"(?:[^"]|"")*"', r'\1\2""', text, flags=re.DOTALL
+    )
+
+
+def _is_spaced(path: Path, delimiter: str) -> bool:
+    """True if a space follows each delimiter between the cells of a table."""
+    bare = re.compile(rf"{re.escape(delimiter)}(?! )")
+    rows = _rows_and_texts(path, delimiter, spaced=True)
+    return not any(
+        bare.search(_without_quoted(text, delimiter)) for row, text in rows if isinstance(row, Row)
+    )
 
 
 def _is_drawn(path: Path) -> bool:
@@ -160,15 +205,16 @@ def delimiter_line(form: Form) -> str:
     return f"sep={form.delimiter}{form.newline}" if form.names_delimiter else ""
 
 
-def _sample(path: Path, delimiter: str) -> Iterator[Row]:
-    return (row for row in islice(_rows(path, delimiter), _SAMPLE) if isinstance(row, Row))
+def _sample(path: Path, delimiter: str, *, spaced: bool) -> Iterator[Row]:
+    rows = islice(_rows(path, delimiter, spaced=spaced), _SAMPLE)
+    return (row for row in rows if isinstance(row, Row))
 
 
 def _regularity(path: Path, delimiter: str) -> tuple[float, int]:
     """The share of the first rows that are as long as the first, and its cells with a text."""
-    if not isinstance(next(_rows(path, delimiter), None), Row):
+    if not isinstance(next(_rows(path, delimiter, spaced=True), None), Row):
         return 0.0, 0
-    rows = [row.cells for row in _sample(path, delimiter)]
+    rows = [row.cells for row in _sample(path, delimiter, spaced=True)]
     lengths = [len(cells) for cells in rows]
     return lengths.count(lengths[0]) / len(lengths), sum(map(bool, map(str.strip, rows[0])))
 
@@ -214,6 +260,14 @@ def _ragged(cells: int, names: int, delimiter: str) -> Sentence:
         "has {cells} cells, the first row has {names}; put a text with {delimiter} in quotes",
         cells=cells,
         names=names,
+        delimiter={"\t": "TAB"}.get(delimiter, delimiter),
+    )
+
+
+def _spaced_quote(delimiter: str) -> Sentence:
+    return Sentence(
+        "space-before-quote",
+        "has a space between {delimiter} and a quote, and not all cells have one; remove it",
         delimiter={"\t": "TAB"}.get(delimiter, delimiter),
     )
 

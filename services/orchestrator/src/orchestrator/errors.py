@@ -215,7 +215,7 @@ class VolumeFullError(QuorumError):
 
 
 class InvalidFileError(QuorumError):
-    """A refused problem file; `faults` holds its first faults, `total` is the number of all."""
+    """A refused problem file; its first faults and their number are those of ProblemFileError."""
 
     status = 422
     code = "file-faults"
@@ -224,7 +224,7 @@ class InvalidFileError(QuorumError):
     def __init__(self, error: ProblemFileError) -> None:
         super().__init__(error.sentence)
         self.faults: list[FileFault] = error.faults
-        self.total = error.total
+        self.total, self.stopped = error.total, error.stopped
 
 
 class InvalidRequestError(QuorumError):

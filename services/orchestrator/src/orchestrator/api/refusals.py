@@ -43,7 +43,8 @@ def render_error(request: Request, error: Exception) -> JSONResponse:
         details = _details(type(error), error.sentence)
         if isinstance(error, InvalidFileError):
             faults = [Fault.of(fault) for fault in error.faults]
-            details = details.model_copy(update={"errors": faults, "error_count": error.total})
+            found = {"errors": faults, "error_count": error.total, "stopped": error.stopped}
+            details = details.model_copy(update=found)
         headers |= error.headers
         if error.status == 503:
             headers["Retry-After"] = str(RETRY_AFTER_S)

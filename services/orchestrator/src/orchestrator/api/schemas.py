@@ -266,8 +266,9 @@ class Fault(BaseModel):
 class ProblemDetails(BaseModel):
     """RFC 9457. `type` names the kind of failure and is stable: programs should use it, not the
     sentences. It is about:blank if the HTTP status alone tells the kind. `detail_message` is the
-    sentence `detail` with its code and parameters. `errors` and `error_count` are set for a refused
-    problem file.
+    sentence `detail` with its code and parameters. `errors`, `error_count` and `stopped` are set
+    for a refused problem file. If `stopped`, reading stopped after so many errors; there may be
+    more.
     """
 
     model_config = ConfigDict(
@@ -297,6 +298,7 @@ class ProblemDetails(BaseModel):
     request_id: str | None = None
     errors: list[Fault] | None = None
     error_count: int | None = None
+    stopped: bool | None = None
 
 
 class Health(BaseModel):

@@ -12,6 +12,7 @@ from contract.files.jsonl import read_lines
 from contract.files.shapes import Reading
 from contract.problems import refused_file
 from orchestrator.api.schemas import Fault
+from orchestrator.cli.client import unsaid_faults
 from orchestrator.errors import BodyTooLargeError
 
 _OURS = Sentence("read-as-ours", "our own rows in JSON lines: taken as they are")
@@ -19,7 +20,8 @@ _OURS = Sentence("read-as-ours", "our own rows in JSON lines: taken as they are"
 
 class Checked(BaseModel):
     """What the API would make of a file. `recognized` is None for our own rows in JSON lines.
-    `labelled` counts the questions with an answer. A refused file has only `errors`.
+    `labelled` counts the questions with an answer. A refused file has only `errors`. If `stopped`,
+    reading stopped after `error_count` of them.
     """
 
     accepted: bool
@@ -30,6 +32,7 @@ class Checked(BaseModel):
     recognized: Recognized | None = None
     errors: list[Fault] = []
     error_count: int = 0
+    stopped: bool = False
 
 
 def checked_file(file: Path, rows: Path, reading: Reading, most_bytes: int) -> Checked:
@@ -46,7 +49,9 @@ def checked_file(file: Path, rows: Path, reading: Reading, most_bytes: int) -> C
                 labelled += sum(question.answer is not None for question in problem.questions)
     except ProblemFileError as error:
         faults = [Fault.of(fault) for fault in error.faults]
-        return Checked(accepted=False, errors=faults, error_count=error.total)
+        return Checked(
+            accepted=False, errors=faults, error_count=error.total, stopped=error.stopped
+        )
     statement = recognized.statement if recognized else _OURS.message()
     return Checked(
         accepted=True,
@@ -67,4 +72,5 @@ def said_of(file: Path, checked: Checked) -> str:
         for one in checked.errors
     ]
     unsaid = checked.error_count - len(told)
-    return "\n  ".join([f"{file} is refused:", *told, *([f"and {unsaid} more"] if unsaid else [])])
+    more = [unsaid_faults(unsaid, stopped=checked.stopped)] if unsaid else []
+    return "\n  ".join([f"{file} is refused:", *told, *more])

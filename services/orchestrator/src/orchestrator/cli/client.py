@@ -196,6 +196,11 @@ def _backoff_s(attempt: int) -> float:
     return random.uniform(0.75, 1) * min(LONGEST_RETRY_S, 0.5 * 2.0**attempt)
 
 
+def unsaid_faults(count: int, *, stopped: bool) -> str:
+    """A line about the faults of a file that are not listed."""
+    return f"and at least {count} more: reading stopped there" if stopped else f"and {count} more"
+
+
 def _refusal(response: httpx2.Response) -> ApiError:
     if response.headers.get("content-type") != "application/problem+json":
         return ApiError(f"{response.status_code}: {response.text[:500]}")
@@ -205,6 +210,6 @@ def _refusal(response: httpx2.Response) -> ApiError:
         for fault in details.get("errors", ())
     ]
     unsaid = details.get("error_count", len(faults)) - len(faults)
-    faults += [f"and {unsaid} more"] if unsaid else []
+    faults += [unsaid_faults(unsaid, stopped=details.get("stopped", False))] if unsaid else []
     lines = [f"{details['title']} ({details['status']}): {details['detail']}", *faults]
     return ApiError("\n  ".join(lines), details)

@@ -11,6 +11,7 @@ export class ApiError extends Error {
     this.coded = details.detail_message;
     this.faults = details.errors || [];
     this.faultCount = details.error_count || this.faults.length;
+    this.stopped = details.stopped || false; // after so many faults; there may be more
   }
 }
 

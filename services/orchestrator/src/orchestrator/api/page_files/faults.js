@@ -10,6 +10,7 @@ const WAYS = {
   "file-is-encoded": ({ encoding }) => ["encoding", [encoding]],
   "index-base-both": () => ["index_base", ["0", "1"]],
   "index-base-unknown": () => ["index_base", ["0", "1"]],
+  "keys-number-or-other": () => ["index_base", ["0", "1"]],
   "several-columns": ({ part, columns }) => ["columns", listed(columns).map((column) => `${part}=${column}`)],
   "no-column-for": ({ part, columns }) => ["columns", listed(columns).map((column) => `${part}=${column}`)],
   "several-sources": ({ names }) => ["columns", names.split("; ").map(optionsFrom)],
@@ -28,7 +29,7 @@ export function faultList(error, choose) {
   const ofFile = error.faults.every((fault) => fault.unit === "file");
   return html`
     ${ofFile ? error.faults.map((fault) => html`<p>${reason(fault, choose)}</p>`) : table(error.faults, choose)}
-    ${unsaid > 0 ? html`<p>${t("fault.more", { count: number(unsaid) })}</p>` : nothing}
+    ${unsaid > 0 ? html`<p>${t(error.stopped ? "fault.more.least" : "fault.more", { count: number(unsaid) })}</p>` : nothing}
     <p>${t("fault.nothing")}</p>`;
 }
 

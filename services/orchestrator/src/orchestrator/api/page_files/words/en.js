@@ -48,6 +48,7 @@ export const en = {
   "fault.choose": "Post it again with",
   "fault.reason": "What is wrong",
   "fault.more": "and {count} more",
+  "fault.more.least": "and at least {count} more: reading stopped there",
   "fault.nothing": "Nothing was accepted. Correct the file and post it again.",
   "jobs.title": "Jobs",
   "jobs.none": "No jobs yet. Choose a file with questions above.",

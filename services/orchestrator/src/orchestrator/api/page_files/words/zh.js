@@ -48,6 +48,7 @@ export const zh = {
   "fault.choose": "改用以下方式重新提交：",
   "fault.reason": "问题",
   "fault.more": "另有 {count} 处",
+  "fault.more.least": "另有至少 {count} 处：读取到此为止",
   "fault.nothing": "文件未被接受。请修正后重新提交。",
   "jobs.title": "任务",
   "jobs.none": "还没有任务。请在上方选择题目文件。",
