@@ -238,7 +238,12 @@ def test_numbers_that_do_not_decide_are_asked_about(tmp_path: Path) -> None:
 
 def test_numbers_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     rows = json_lines([row(answer=2), row(answer=0), row(answer=4)])
-    assert "row 2 has a 0, and row 3 the number of its options" in refusal(tmp_path, rows)
+    assert [str(fault) for fault in faults(tmp_path, rows)] == [
+        "line 2, answer: has a 0, and another answer is as high as its row has options, so the "
+        "first option is neither 0 nor 1; send index_base=0 or index_base=1 to see which rows are "
+        "wrong",
+        "line 3, answer: is as high as its row has options",
+    ]
     (fault,) = faults(tmp_path, rows, index_base=0)
     assert str(fault) == "line 3, answer: must be a number from 0 to 3, is 4"
 

@@ -52,6 +52,7 @@ def test_a_faulty_file_is_refused_by_line_and_leaves_no_job(
     assert reply.headers["content-type"] == "application/problem+json"
     details = reply.json()
     assert details["error_count"] >= 1
+    assert details["stopped"] is False
     assert details["errors"][0]["line"] == line
     assert reason in details["errors"][0]["reason"] + details["errors"][0]["place"]
     assert api.get("/jobs").json() == {"object": "list", "data": [], "has_more": False}

@@ -89,7 +89,16 @@ def test_a_check_names_the_first_faults_of_a_refused_file(folder: Path) -> None:
     assert (len(lines), lines[-1].strip(), done.stdout) == (22, "and 10 more", b"")
     told = json.loads(quorum(folder, "check", "bad.csv", "--json", code=REFUSED).stdout)
     assert (told["accepted"], told["error_count"], len(told["errors"])) == (False, 30, 20)
-    assert told["errors"][0]["unit"] == "line"
+    assert (told["errors"][0]["unit"], told["stopped"]) == ("line", False)
+
+
+def test_a_check_says_that_reading_stopped(folder: Path) -> None:
+    (folder / "worse.csv").write_text("question,A,B\n" + ",x,y\n" * 10_001)
+    done = quorum(folder, "check", "worse.csv", code=REFUSED)
+    last = done.stderr.decode().splitlines()[-1].strip()
+    assert last == "and at least 9980 more: reading stopped there"
+    told = json.loads(quorum(folder, "check", "worse.csv", "--json", code=REFUSED).stdout)
+    assert (told["error_count"], told["stopped"]) == (10_000, True)
 
 
 def test_a_refused_file_leaves_no_output(folder: Path) -> None:

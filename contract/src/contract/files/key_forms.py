@@ -109,7 +109,11 @@ class KeyCounts:
         if not self.keys:
             return None
         form: KeyForm = "number" if index_base is not None else self._form(column)
-        first = (self._first() if index_base is None else index_base) if form == "number" else None
+        first = (
+            (self._first(column) if index_base is None else index_base)
+            if form == "number"
+            else None
+        )
         return Keys.like(self.first_key, form, first)
 
     def _form(self, column: str) -> KeyForm:
@@ -154,18 +158,16 @@ class KeyCounts:
             return ["from 0", "from 1"]
         return ["from 1"] if self.zero_in is None else ["from 0"]
 
-    def _first(self) -> Literal[0, 1]:
+    def _first(self, column: str) -> Literal[0, 1]:
         if self.zero_in is not None and self.highest_in is not None:
-            raise ShapeError(
-                Sentence(
-                    "index-base-both",
-                    "the answers are numbers, and no option can be the first: row {zero} has a 0, "
-                    "and row {highest} the number of its options; send index_base=0 or "
-                    "index_base=1 to see which rows are wrong",
-                    zero=self.zero_in,
-                    highest=self.highest_in,
-                )
+            zero = Sentence(
+                "index-base-both",
+                "has a 0, and another answer is as high as its row has options, so the first "
+                "option is neither 0 nor 1; send index_base=0 or index_base=1 to see which rows "
+                "are wrong",
             )
+            highest = Sentence("index-base-not-0", "is as high as its row has options")
+            raise ShapeError(zero, (self.zero_in, column, zero), (self.highest_in, column, highest))
         if self.zero_in is None and self.highest_in is None:
             raise ShapeError(
                 Sentence(
