@@ -16,9 +16,12 @@ from contract.options import LABELS, own_texts
 from contract.permuting import LETTER
 from contract.plain import plain
 
-# The name of a pattern's group that must hold an option and nothing else.
+# The name of a pattern's group that must hold an option and nothing else, and of one that must hold
+# an option's text, inside a sentence.
 ALONE = "alone"
+OPTION = "option"
 _MOST_MARKS = 60
+_PRAISE = " ✅✓✔☑👉👈🎯➡\ufe0f"
 _AROUND = r"[\s*_`\"'“”‘’$()\[\]{}<>【】《》「」#.。,:!|✅✓✔☑👉🎯\ufe0f]*+"
 _LETTER = re.compile(
     rf"{_AROUND}(?:(?:(?:the )?(?:correct )?(?:option|choice|letter)|选项|选){_AROUND})?"
@@ -38,11 +41,19 @@ _BRACKETED = re.compile(r"\A[ \t*_]*[(\[【]([A-Z])[)\]】][*_.:]*[ \t]*(?=\S)")
 _LIST_MARKS = " \t>*_#-•·"
 
 
+def counts(match: re.Match[str], text: str, options: Sequence[str]) -> bool:
+    """True unless the group of `match` must hold an option and nothing else, and does not."""
+    kinds = match.re.groupindex
+    if OPTION in kinds:
+        return named_option(match[1], options, alone=True) is not None
+    return ALONE not in kinds or stands_alone(text, *match.span(1), options)
+
+
 def stands_alone(text: str, start: int, end: int, options: Sequence[str]) -> bool:
     """True if `text[start:end]`, which ends a line of a reply, is an answer by itself. `text` is in
     plain spelling.
     """
-    said = END_TOKEN.sub("", text[start:end])
+    said = END_TOKEN.sub("", text[start:end]).strip(_PRAISE)
     if len(said) > _MOST_MARKS + max(map(len, options), default=0):
         return False
     is_letter = _LETTER.fullmatch(said) is not None

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from contract.alone import ALONE, stands_alone
+from contract.alone import ALONE, OPTION, counts, stands_alone
 from contract.labels import answer_in, extract_label, label_place
 from contract.lettering import LEAD
 from contract.listing import (
@@ -137,7 +137,7 @@ def _may_be_confused(options: Sequence[str], patterns: Sequence[str]) -> bool:
         if is_list and {*re.findall("[A-Z]", text.upper())} <= labels:
             return True
         for found in (re.search(pattern, text) for pattern in (*patterns, _IN_JSON)):
-            if found and ALONE not in found.re.groupindex:
+            if found and not {ALONE, OPTION} & {*found.re.groupindex}:
                 return True
     return False
 
@@ -148,8 +148,7 @@ def _last_set(answer: str, patterns: Sequence[str], options: _Options) -> Listed
         _Naming(match.start(), *match.span(1))
         for pattern in (*patterns, _IN_JSON)
         for match in re.finditer(pattern, answer)
-        if match.start(1) >= 0
-        and (ALONE not in match.re.groupindex or _is_alone(answer, match, options))
+        if match.start(1) >= 0 and _counts(answer, match, options)
     ]
     if not matches:
         return None
@@ -177,6 +176,12 @@ def _last_set(answer: str, patterns: Sequence[str], options: _Options) -> Listed
             found = found._replace(labels=ordered(other.labels + found.labels))
         found, naming = found._replace(start=other.start), before
     return None  # more joined matches than options: a repetition
+
+
+def _counts(answer: str, match: re.Match[str], options: _Options) -> bool:
+    if ALONE in match.re.groupindex:
+        return _is_alone(answer, match, options)
+    return counts(match, answer, options.texts)
 
 
 def _is_alone(answer: str, match: re.Match[str], options: _Options) -> bool:

@@ -12,10 +12,11 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from contract.alone import ALONE, stands_alone
+from contract.alone import counts
 from contract.naming import named_option
 from contract.plain import PlainLines, plain
 from contract.reasoning import split_reasoning, without_tags_of
+from contract.remarks import STATED, named_before_remark
 
 # The answer is at the end of a reply. The limit bounds the work on a reply that repeats one line.
 _READ_CHARS = 20_000
@@ -31,6 +32,18 @@ class _Read(NamedTuple):
     label: str
     start: int
     end: int
+
+
+class _Place(NamedTuple):
+    """Start and end of a text that should name an option, with the spaces and marks around it.
+    `beside` is the text of the match before it if only a joint is between the two. A remark may
+    stand behind the option if it `is_stated`.
+    """
+
+    start: int
+    end: int
+    beside: str
+    is_stated: bool
 
 
 def extract_label(reply: str, options: Sequence[str], patterns: Sequence[str]) -> str | None:
@@ -58,9 +71,11 @@ def _read(reply: str, options: Sequence[str], patterns: Sequence[str]) -> _Read 
     found = _naming_place(answer, options, patterns)
     if found is None:
         return None
-    (start, end), beside = found
+    start, end, beside, is_stated = found
     end = _end_of_text(answer, start, end, options)
     named = named_option(answer[start:end], options)
+    if named is None and is_stated:
+        named = named_before_remark(answer[start:end], options)
     if named is None:
         return None
     # "A" on one line and "C" on the next, or in the next box, are two answers
@@ -82,18 +97,14 @@ def answer_in(reply: str, options: Sequence[str]) -> str | None:
     return answer[-max(_READ_CHARS, 2 * max(map(len, options), default=0)) :]
 
 
-def _naming_place(
-    answer: str, options: Sequence[str], patterns: Sequence[str]
-) -> tuple[tuple[int, int], str] | None:
-    """The start and end of the text in the last match, which should name an option, with the spaces
-    and marks around it; and the text of the match before it if only a joint is between the two.
-    """
+def _naming_place(answer: str, options: Sequence[str], patterns: Sequence[str]) -> _Place | None:
+    """The place in the last match that should name an option."""
     lines = PlainLines(answer)
     matches = [
         match
         for pattern in patterns
         for match in re.finditer(pattern, lines.plain)
-        if ALONE not in match.re.groupindex or stands_alone(lines.plain, *match.span(1), options)
+        if counts(match, lines.plain, options)
     ]
     if not matches:
         return None
@@ -114,7 +125,8 @@ def _naming_place(
     while start and answer[start - 1] in " \t":
         start -= 1
     beside = before[1] if before and joined else ""
-    return (start, lines.place(last, before=False)), beside
+    is_stated = STATED in naming.re.groupindex
+    return _Place(start, lines.place(last, before=False), beside, is_stated)
 
 
 def _quotes(

@@ -7,11 +7,14 @@ answer keeps that answer from being read.
 
 from __future__ import annotations
 
+from contract.leads import LETTER, NOUN
+
 # "I'm not sure the answer is B", "There is no reason to conclude that the answer is B"
 _WORDS = r"(?:(?!(?:so|thus|hence|therefore|but|because|since|and|than)\b)[\w’'()\"]{1,20} )"
 _BELIEF = (
     r"(?:that|sure|certain|convinced|confident|clear|true|obvious|likely|possible|the case|"
-    r"(?:say|think|believ|conclud|claim|assum|suppos|know|mean|impl|follow|suggest|argu|assert|infer|"
+    r"(?:say|think|believ|conclud|claim|assum|suppos|know|mean|impl|follow|suggest|argu|assert|"
+    r"infer|"
     r"guarante|accept|agree|prov|show|deduc|establish|determin|decid|justif)\w{0,5})"
 )
 _DISBELIEVED = (
@@ -39,6 +42,45 @@ _MISTAKEN = (
     rf"\b {_WORDS}{{0,6}}?|"
     r"(?:常见|典型)的?(?:错误|误区)[^。!?;\n]{0,8}?|(?:误区|易错点?)(?:是|在于|:)[^。!?;,\n]{0,8}?|"
 )
+# "Tom says the answer is B", "I thought the answer was B", "According to Tom, the answer is B"; not
+# "The text says that the answer is C"
+_SAID = (
+    r"(?<!text )(?<!passage )(?<!paragraph )(?<!evidence )(?<!analysis )(?<!logic )(?<!rule )"
+    r"\b(?:says|thinks|believes|claims|argues|insists)\b"
+    rf"(?:\s(?:that\s)?|\s?:\s?)[\"“]?{_WORDS}{{0,2}}?|"
+    r"(?<!text )(?<!passage )(?<!paragraph )(?<!be )(?<!final )(?<!second )\b(?:said|thought|"
+    r"believed|"
+    r"claimed|argued|insisted|replied|answered|guessed)\b"
+    rf"(?:\s(?:that\s)?|(?<!thought)\s?:\s?)[\"“]?{_WORDS}{{0,2}}?|"
+    r"\baccording to (?:(?-i:[A-Z])(?!\w*[’'])[\w-]{1,20}|(?:the|my|our|a|an) (?:(?:text)?book|"
+    r"teacher|"
+    r"internet|forum|web|key|student|user|friend|colleague|other \w{1,12}))"
+    rf"(?: (?-i:[A-Z])[\w-]{{1,20}})?,\s{_WORDS}{{0,2}}?|"
+)
+# "Previously, the answer was B", "Last year the answer was B", "In my first attempt I chose B"; not
+# "As shown previously, the answer is C"
+_BEFORE = (
+    r"(?:(?<![^\n。(])|(?<=[.!?;:,]\s)|(?<=but\s))(?:previously|formerly|earlier|before|"
+    r"once(?! again)|in the past|"
+    r"(?:up )?(?:to|until) (?:now|then|today)|(?:last|the other) (?:time|year|week|month|day|"
+    r"night)|"
+    r"yesterday|back then|at (?:the|that) time|at the (?:start|beginning|outset)|first|"
+    r"(?:in|on|during) (?:my|the|an?|our) (?:\w{1,10} )?(?:first|previous|earlier|initial|last|old|"
+    r"original) (?:attempt|try|answer|reply|response|message|draft|version|edition)|"
+    r"for (?:years|a long time))\b"
+    rf",? {_WORDS}{{0,4}}?|"
+    r"(?:之前|此前|以前|先前|原先|早先|起先|刚才|刚刚|方才|上一?[次回]|(?:第一|首|头)[次遍回]|最早|曾经?|"
+    r"过去|去年|当初|本来|原本|以往|往年|旧版|开始时?)"
+    r"(?:(?!分析|推理|推导|讨论|证明|表明|可知|所述|条件|信息|材料|已|排除|所以|因此|故|但|而|则|于是|"
+    r"现在|应)[^。!?;,\n]){0,10}?|"
+)
+_SAID_IN_CHINESE = (
+    r"(?:小[\u4e00-\u9fff]|老师|同[学桌]|网友|作者|专家|学生|考生|别人|大家|对方|他们?|她们?|其他人|"
+    r"模型[一二三1-9A-Z]?|(?-i:[A-Z])[A-Za-z][\w-]{1,15})(?:的(?:回答|看法|观点|意见|结论)?|"
+    r"(?:就|也|却|都|则|曾)?(?:说|认为|觉得|以为|声称|坚持|回答|主张|猜)(?:的|了)?)[是:,]?|"
+    r"(?:其[他它]|别的|另外?的?)(?:模型|人|同学|学生|资料|解法|方法|版本|软件|老师|网站)"
+    r"[^。!?;,\n]{0,6}?|"
+)
 # "Had the premise been reversed, the answer would be B", "On another reading, the answer is B"
 _ON = r"(?:(?!\b(?:but|so|yet|however|therefore|thus|hence)\b)[^.!?;\n])"
 _SUPPOSED = (
@@ -46,12 +88,17 @@ _SUPPOSED = (
     rf"{_ON}{{0,100}}?,\s(?!but|so|yet)[^.!?;,\n]{{0,10}}?|"
     rf"\b(?:originally|initially|alternatively|at first(?: glance| sight)?),? {_WORDS}{{0,4}}?|"
     rf"\bin (?:the|an|our|your|my) (?:previous|preceding|other|example)\b{_ON}{{0,30}}?\b|"
+    rf"\botherwise,? {_WORDS}{{0,2}}?|"
+    r"\b(?:if|when)\b[^.!?;\n]{0,80}?,\s[^.!?;,\n]{0,10}?"
+    r"(?=[^.!?;\n]{1,80}[.;,]\s(?:otherwise|else|if not)\b)|"
     rf"\b(?:if|but for|without|otherwise|in that case)\b{_ON}{{0,80}}?\b"
     r"(?=(?:\w{1,10}\s)?(?:answer|option|choice)\s(?:would|could|might)\b)|"
     r"\b(?:according to|on|under|by|in|with|from|for)\s(?:(?:the|a|an)\s)?(?:first|second|third|"
     r"other|another|one|some|alternative|alternate|different|opposite|former|latter|naive|literal|"
-    r"superficial|wrong|incorrect|mistaken|strict|loose|competing|rival)\s(?:\w{1,15}\s)?(?:reading|"
-    r"interpretation|view|account|approach|assumption|hypothesis|scenario|theory|school|case|version|"
+    r"superficial|wrong|incorrect|mistaken|strict|loose|competing|"
+    r"rival)\s(?:\w{1,15}\s)?(?:reading|"
+    r"interpretation|view|account|approach|assumption|hypothesis|scenario|theory|school|case|"
+    r"version|"
     rf"people|authors?|critics|sources?)s?\b{_ON}{{0,30}}?\b|"
     r"(?:如果|若|假如|假设|假使|倘若|要是|除非)[^。!?;\n]{0,60}?,(?:正确)?(?=答案就)|"
     r"(?:一开始|起初|最初|否则|反之|换一?[种个]|换作)[^。!?;\n]{0,10}?|"
@@ -59,7 +106,7 @@ _SUPPOSED = (
     r"(?:理解|解读|解释|思路|观点|说法|假设)[^。!?;\n]{0,8}?|"
 )
 IF = (
-    rf"(?:{_DISBELIEVED}{_MISTAKEN}{_SUPPOSED}"
+    rf"(?:{_DISBELIEVED}{_MISTAKEN}{_SAID}{_BEFORE}{_SAID_IN_CHINESE}{_SUPPOSED}"
     r"\b(?:if|unless|suppose|supposing|assum(?:e|ing|ed)|imagine|whether|let[’']?s say|"
     r"(?<!no )(?<!any )(?<!a )(?<!without )doubt)"
     r"\b[^.!?;,\n]{0,40}?\b|(?:not|do(?:es)?n[’']t)\s(?:think|believe)\b[^.!?;,\n]{0,40}?\b|"
@@ -73,7 +120,9 @@ OTHERS = (
     r"(?:(?<!only )\b(?:incorrect|wrong|false|your|their|his|her|tempting|initial|original|"
     r"previous|earlier|former|prior|old|first|second|third|next|2nd|other|another|alternat(?:iv)?e|"
     r"weaker|worse|worst|poorer|lesser|inferior|weak|poor|bad|runner[- ]up|backup|back-up|fallback|"
-    r"reserve|secondary|substitute|opposite|rejected|discarded|excluded|eliminated|distractor|decoy|"
+    r"student|user|human|pupil|reader|reviewer|annotator|friend|colleague|"
+    r"reserve|secondary|substitute|opposite|rejected|discarded|excluded|eliminated|distractor|"
+    r"decoy|"
     r"trap|common|popular|naive|intuitive|possible|plausible|potential|candidate|preliminary|"
     r"provisional|tentative|partial|unlikely|impossible|mistaken|invalid|(?:less|least) \w{1,15}|"
     r"not (?:the|an?)(?: \w{1,15})?|"
@@ -91,10 +140,29 @@ ELSEWHERE = (
     r"[^.!?;,\n]{0,30}?(?:\b(?:is|was|are|were|would)\b|:)|"
     r"\banswers? \((?:second|third|next|other|alternat|wrong|incorrect|rejected)[^()\n]{0,30}\)\s?:"
 )
+# "The answer was B in the first draft", "I chose B at first", "The answer was previously B"
+PASSED = (
+    rf"{NOUN}\s(?:is|was|were)\s(?:previously|originally|initially|formerly|once|at first)\b|"
+    r"(?:\banswer\s(?:is|was)|\bi (?:had )?(?:chose|chosen|picked|selected|went with|said))\s"
+    rf"(?:option )?{LETTER},?\s(?:the first time|at first\b|originally|initially|previously|"
+    rf"earlier|"
+    r"yesterday|before(?:[.,;]|\Z)|(?:in|on) (?:the|my|an?) (?:\w{1,10} )?(?:first|previous|"
+    r"earlier|"
+    r"initial|old|original) (?:attempt|try|answer|reply|response|draft|version|edition)|last time)"
+)
 # what stands behind the answer in a JSON object explains it
 EXPLAINED_IN_JSON = r"(?<=\")(?:answer|答案)\"\s?:\s?\"[^\"\n]{1,60}\"[^{}]{0,2000}+\}"
 # after a letter: the writer stops to think again
+_STOP = (
+    r"wait|hold on|oops|whoops|on second thou?ghts?|等等|等一下|且慢|不对[,。!?]|"
+    r"(?:this|that|it|which) (?:can[’']?t|cannot|does(?:n[’']t| not)|is(?:n[’']t| not| wrong|"
+    r" incorrect)|"
+    r"contradicts|conflicts|violates|fails|would contradict|leads to a contradiction)"
+)
 DOUBT = (
-    r"(?:\s{0,3}\?|[.,;。…!\s\-–—]{0,8}(?:(?:but|hmm+|oh|um+|ah|actually|但是?|不过|哦|呃|嗯)[,.。\s]{0,4}){0,3}"
-    r"(?:wait|hold on|等等|等一下|且慢|不对[,。!?]))"
+    r"(?:\s{0,3}\?|[.,;。…!\s\-–—]{0,8}"
+    r"(?:(?:but|however|yet|hmm+|oh|um+|ah|actually|但是?|不过|然而|可是|哦|呃|嗯)[,.。\s]{0,4}){0,3}"
+    rf"(?:{_STOP})|[.,;。\s]{{0,3}}(?:但是?|不过|然而|可是),?(?:(?:这样?|它|该[选答][项案]|此[选答][项案])?"
+    r"[会就]?(?:显然)?(?:[与和同][^。!?;,\n]{1,10}?(?:矛盾|冲突|不符|不一致)|不(?:成立|对|符合|可能|正确)|有矛盾)|"
+    r"(?:也|还)(?:有)?可能))"
 )
