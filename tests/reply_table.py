@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from more_replies import CITIES, LAST, MORE, NAMES, NUMBERS, PEOPLE
+
 
 class Row(NamedTuple):
     reply: str
@@ -17,13 +19,8 @@ class Row(NamedTuple):
     seen: str
 
 
-CITIES = ("Paris", "London", "Rome", "Berlin")
-PEOPLE = ("张三", "李四", "王五", "赵六")
-NUMBERS = ("12", "15", "18", "21", "24")
 TRUTH = ("True", "False")
 YES = ("是", "否")
-LAST = ("Only I", "Only II", "Both I and II", "None of the above")
-NAMES = ("B is taller than A", "A is taller than B", "C is the tallest", "They are equal")
 WORKED = (
     "**A. Paris** - too far north.\n**B. London** - on an island.\n**C. Rome** - fits.\n"
     "**D. Berlin** - too far east.\n"
@@ -679,4 +676,5 @@ ROWS: list[Row] = [
     *(Row(reply, PEOPLE, label, seen) for reply, label, seen in _CHINESE),
     *(Row(reply, CITIES, label, seen) for reply, label, seen in _ENGLISH),
     *_OTHERS,
+    *(Row(reply, options, label, "more") for options, label, replies in MORE for reply in replies),
 ]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from contract import LABELS, extract_label, label_place
 from contract.patterns import OPEN_PATTERNS
 from contract.plain import plain
+from contract.remarks import named_before_remark
 from reply_table import ROWS, Row
 
 PEOPLE = ("甲", "乙", "丙", "丁")
@@ -26,7 +27,7 @@ REPLIES = st.lists(st.sampled_from(WORDS), max_size=30).map("".join)
 
 def test_the_table_has_replies_of_both_languages() -> None:
     read = [row for row in ROWS if row.label is not None]
-    assert len(ROWS) >= 450
+    assert len(ROWS) >= 900
     assert len(ROWS) - len(read) >= 130
     assert sum(any("\u4e00" <= c <= "\u9fff" for c in row.reply) for row in ROWS) >= 180
     assert len({(row.reply, row.options) for row in ROWS}) == len(ROWS)
@@ -81,6 +82,37 @@ def test_what_is_written_before_the_answer_line_changes_nothing(before: str, lab
         assert extract_label(f"{before}\n{line}", PEOPLE, OPEN_PATTERNS) == label
 
 
+def test_a_remark_that_disagrees_leaves_no_answer() -> None:
+    said = {
+        "C，A、B均错误": "C",
+        "C with 80% confidence": "C",
+        "丙，即C": "C",
+        "丙，因为材料提到了他": "C",
+        "C，A、C均错误": None,  # the answer is among those called wrong
+        "丙，即B": None,  # another letter
+        "C with 60% confidence, and A with 40%": None,
+        "C，A错误，B正确": None,
+        "丙，因为材料没有提到他": None,
+        "C": None,  # no remark
+    }
+    for text, label in said.items():
+        named = named_before_remark(text, PEOPLE)
+        assert (named and named.label) == label, text
+
+
+def test_the_beginning_of_another_option_is_no_answer_before_a_remark() -> None:
+    options = ("Rome", "Rome, which is old, and Paris")
+    assert named_before_remark("Rome, which is old", options) is None
+    assert named_before_remark("Rome, which is old", ("Rome", "Paris")) is not None
+
+
+def test_traditional_characters_are_read_as_simplified_ones() -> None:
+    for reply in ("答案應為C。", "故選C。", "因此，正確的選項是C。", "我選擇C。"):
+        assert extract_label(reply, PEOPLE, OPEN_PATTERNS) == "C"
+    for reply in ("如果選C，則矛盾。", "不選C。"):
+        assert extract_label(reply, PEOPLE, OPEN_PATTERNS) is None
+
+
 # Each is repeated to a long reply; some were chosen because patterns begin or end with them.
 HOSTILE = [
     *["the answer is ", "answer", "answer: ", "if the answer is A, ", "correct ", "my guess is "],
@@ -90,6 +122,20 @@ HOSTILE = [
     *["\\boxed{", "\\boxed{A}", '{"answer": ', '"answer"', "<answer>", "A is the correct answer. "],
     *["A ", "is ", "option A ", "选项A", "正确", "A是正确答案", "Answer Answer Answer "],
     *["Question: ", "\nQuestion:\n", "Answer: A\nQuestion: ", "Answer:\n"],
+    *["previously ", "before, ", "Tom says ", "Tom said the answer is ", "according to Tom, "],
+    *["之前", "之前我", "小李说", "小", "我觉得", "应该是", "it's ", "It's A. ", "otherwise, "],
+    *["1. Answer: A\n", "1. ", "第一题", "Q1: the answer is A ", "[{", '{"choice": "A", '],
+    *["Rome is the correct answer. ", "option B is correct. ", "the answer is A, which ", "<b>"],
+    *[
+        "答案是A，B、",
+        "答案是A，B错误，",
+        "A with ",
+        "A (90% ",
+        "（",
+        "</s>",
+        "<|im_end|>",
+        "Ans: ",
+    ],
 ]
 
 

@@ -5,6 +5,8 @@ Parts of `contract.patterns`, in plain spelling.
 
 from __future__ import annotations
 
+# what a text begins with: asked first, since one language's patterns are half of all
+ENGLISH, CHINESE = r"(?=[A-Za-z])", r"(?=[^\x00-\x7f])"
 SPACE = r"\s{0,3}"
 MARKS = r"(?:[\s*_#>]|<(?:b|i|u|p)>(?=[^<\n]{1,80}</))*+"
 # a letter by itself, perhaps in brackets
@@ -85,7 +87,11 @@ _TITLE = (
     r"assistant|"
     rf"ai|答|解|结论|更正)[*_\]】]*\s?[.:](?={MARKS}{LETTER}(?:[.:)]|[^\w\n]*(?m:$)))"
 )
-LEAD = rf"(?:{_ENGLISH_LEAD}|{_CHINESE_LEAD}|{_CHOSEN}|{_CHOOSING}|{_HEADING}|{_TITLE})"
+LEAD = (
+    rf"(?:{ENGLISH}(?:{_ENGLISH_LEAD}|{_CHOOSING})|(?=[^\x00-\x5a\x5c-\x7f])(?:{_CHINESE_LEAD}|"
+    rf"{_CHOSEN})|"
+    rf"{_HEADING}|{_TITLE})"
+)
 # "The answer is A... wait, it is B": the second letter replaces the first
 CORRECTED = (
     rf"{LEAD}{MARKS}{LETTER}[.,;。…!\s\-–—]{{0,6}}"

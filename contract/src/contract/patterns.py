@@ -45,11 +45,19 @@ _BEGIN = (
     r"以早刚方首头曾过去往开专大模家符必就把单那解更【\[ \t#*_>]))"
 )
 
+# the words that the rest may begin with, asked once for all of it
+_FIRST_WORD = (
+    r"(?=[^A-Za-z]|answers?\b|correct|right|best|final|chosen|selected|appropriate|suitable|my\b|"
+    r"most\b|"
+    r"option|choice|one\b|i\b|we\b|let|ans\b|solution|verdict|conclusion|response|result|assistant|"
+    r"ai\b)"
+)
+
 STATED = (
-    rf"(?i:{_ANSWERED}|{_BEGIN}(?:{IF}{LEAD}|{OTHERS}{LEAD}|{ELSEWHERE}|{PASSED}|"
-    rf"{EXPLAINED_IN_JSON}|"
+    rf"(?i:{_ANSWERED}|{_BEGIN}(?:{IF}{LEAD}|{OTHERS}{LEAD}|"
+    rf"{_FIRST_WORD}(?:{ELSEWHERE}|{PASSED}|{EXPLAINED_IN_JSON}|"
     rf"(?:{CONTRASTED}|{CORRECTED}|{LEAD}|{HEDGED})"
-    rf"(?={MARKS}(?:{LETTER}(?={DOUBT}))?+(?P<stated>[^\n]+|\n)){_ANOTHER_QUESTION}))"
+    rf"(?={MARKS}(?:{LETTER}(?={DOUBT}))?+(?P<stated>[^\n]+|\n)){_ANOTHER_QUESTION})))"
 )
 
 # ---- other forms ---------------------------------------------------------------------------------
@@ -92,10 +100,12 @@ _NUMBERED = (
     r"(?m:^)[ \t*_(#]*{0}(?=[.):、]))[*_\s:.)、的]{{0,6}}"
 )
 _ONE, _TWO = _NUMBERED.format("[1一]"), _NUMBERED.format("[2二]")
+_ITEM = r"\{[^{}]{0,1000}?\"answer\"\s?:"
 SEVERAL_QUESTIONS = (
-    rf"(?i:\A(?:\s|`{{3}}(?:json)?)*+\[\s*+\{{[^{{}}]{{0,1000}}?\"answer\"\s?:[^{{}}]{{0,1000}}+\}}\s*+,\s*+"
-    rf"\{{[^{{}}]{{0,1000}}?\"answer\"\s?:|{_ONE}(?:the (?:correct )?)?{LEAD}{MARKS}{LETTER}"
-    rf"[\s\S]{{0,600}}?{_TWO}(?:the (?:correct )?)?{LEAD}{MARKS}{LETTER})[\s\S]*+()\Z"
+    r"(?i:(?=[qp问题第1一 \t*_(#\[`])(?:"
+    rf"\A(?:\s|`{{3}}(?:json)?)*+\[\s*+{_ITEM}[^{{}}]{{0,1000}}+\}}\s*+,\s*+{_ITEM}|"
+    rf"{_ONE}(?:the (?:correct )?)?{LEAD}{MARKS}{LETTER}"
+    rf"[\s\S]{{0,600}}?{_TWO}(?:the (?:correct )?)?{LEAD}{MARKS}{LETTER}))[\s\S]*+()\Z"
 )
 # where a sentence begins: "plan B is the best choice" is not about option B
 _SENTENCE = (
@@ -120,7 +130,7 @@ CALLED_RIGHT_IN_CHINESE = (
 )
 # "Rome is the correct answer", "王五是正确答案", "故选王五"
 TEXT_CALLED_RIGHT = (
-    rf"(?i:{_SENTENCE}(?P<option>[^.!?;:,。\n]{{2,200}}?)\s?(?:(?:is|must be)\sthe\s(?:only\s|"
+    rf"(?i:{_SENTENCE}(?P<option>[^.!?;:,。\n]{{2,80}}?)\s?(?:(?:is|must be)\sthe\s(?:only\s|"
     rf"most\s)?"
     r"(?:correct|right|best)\s(?:answer|option|choice)\b(?!\s(?:only|if|when|unless)\b)|"
     r"(?:才|就)?是(?:唯一)?(?:的)?(?:正确|最佳)的?(?:答案|选项|选择)))"
@@ -157,7 +167,8 @@ CONCLUSION = (
     r"by (?:process of )?elimination|"
     r"i(?:[’']m (?:\w{1,10} )?(?:sure|certain|confident)| think| believe)(?: that)?(?= it))|"
     r"因此|所以|综上所述|综上|故|我(?:觉得|认为)|"
-    rf"{_SENTENCE}(?=应该?是|it(?:[’']s|\sis)\s|the (?:correct|right) one is\s))[,:]?\s{{0,3}}"
+    r"(?=[应it])(?<![^\s.!?;:。])(?<![A-Za-z,]\s)"
+    r"(?=应该?是|it(?:[’']s|\sis)\s|the (?:correct|right) one is\s))[,:]?\s{0,3}"
     r"(?:(?:it|that)(?:[’']s|\sis)\s|(?:应该?)?是|the (?:correct|right) one is\s)?"
     r"(?=(?P<alone>[^\n]++)(?:\s|`{3})*+\Z))"
 )
