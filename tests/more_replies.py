@@ -424,7 +424,6 @@ MORE: list[tuple[tuple[str, ...], str | None, tuple[str, ...]]] = [
             "Conclusion: C",
             "Choice: C",
             "Option: C",
-            "Verdict: C",
             "∴ The answer is C.",
             "The answer is… C.",
             "The answer is 'C'.",

@@ -265,9 +265,13 @@ def test_no_single_answer_is_read_as_another_set(row: Row) -> None:
 
 
 def test_nearly_all_single_answers_are_read_as_a_set_of_one() -> None:
-    single = [row for row in ROWS if row.label is not None]
-    read = [extract_labels(row.reply, row.options, OPEN_PATTERNS) for row in single]
-    assert sum(label is not None for label in read) > 0.95 * len(single)
+    # a remark behind an answer makes a set unclear more often than a single answer
+    for single, share in (
+        ([row for row in ROWS if row.label is not None and row.seen != "more"], 0.95),
+        ([row for row in ROWS if row.label is not None and row.seen == "more"], 0.75),
+    ):
+        read = [extract_labels(row.reply, row.options, OPEN_PATTERNS) for row in single]
+        assert sum(label is not None for label in read) > share * len(single)
 
 
 @pytest.mark.parametrize(("reply", "options", "labels"), REPLIES)

@@ -33,7 +33,7 @@ _IN_JSON = (
     r"(?i:[\"'](?:final[_ ]?)?(?:answers?|答案)[\"'])\s*:\s*(\[[^\[\]]*\])"
     r"(?:[^{}]{0,1000}+\{[^{}]{0,1000}+\})*+"
 )
-_END_TOKEN = re.compile(r"<\|[^|<>]*\|>|</s>")
+_END_TOKEN = re.compile(r"(?:<\|[^|<>]*\|>|</s>)(?=\s*\Z)")
 _BULLET = re.compile(r"[ \t]*(?:[-•·*>][ \t]+)?")
 # between two matches that belong together, or may: "选A，选C", two boxes, two answer lines
 _CLOSED = r"(?:</[A-Za-z]{2,12}>|\\q?quad|\\[)\]},;:! ]|[\s$)\]}*])*+"

@@ -83,7 +83,7 @@ _HEADING = (
 )
 # "Ans: C", "Conclusion: C" in a line that holds nothing else
 _TITLE = (
-    r"(?m:^)[ \t#*_>【\[]*+(?:ans|solution|verdict|conclusion|correction|response|result|final|"
+    r"(?m:^)[ \t#*_>【\[]*+(?:ans|solution|conclusion|correction|response|result|final|"
     r"assistant|"
     rf"ai|答|解|结论|更正)[*_\]】]*\s?[.:](?={MARKS}{LETTER}(?:[.:)]|[^\w\n]*(?m:$)))"
 )

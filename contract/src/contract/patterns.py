@@ -49,7 +49,7 @@ _BEGIN = (
 _FIRST_WORD = (
     r"(?=[^A-Za-z]|answers?\b|correct|right|best|final|chosen|selected|appropriate|suitable|my\b|"
     r"most\b|"
-    r"option|choice|one\b|i\b|we\b|let|ans\b|solution|verdict|conclusion|response|result|assistant|"
+    r"option|choice|one\b|i\b|we\b|let|ans\b|solution|conclusion|response|result|assistant|"
     r"ai\b)"
 )
 
