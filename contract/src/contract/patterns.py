@@ -32,7 +32,7 @@ _TOKEN = (
 _ASKER = r"(?:question|q|problem|human|user|题目|问题|用户)"
 _QUESTION = rf"\n\s*+(?:#{{1,6}} )?{_ASKER}\s?\d{{0,3}}\s?(?::|\n)"
 _ANOTHER_QUESTION = (
-    rf"(?:(?:[^\n<]|<(?!{_TOKEN}))*+(?:{_QUESTION}|\n\s*+<\|?(?:user|im_start)\|?>|"
+    rf"(?:[^\n<]*+(?:<(?!{_TOKEN})[^\n<]*+)*+(?:{_QUESTION}|\n\s*+<\|?(?:user|im_start)\|?>|"
     rf"<{_TOKEN})[\s\S]*+)?"
 )
 # the same after a first line that is a letter
