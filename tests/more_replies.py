@@ -2,8 +2,8 @@
 they give: an answer told of the past or of others, remarks behind an answer, analysis behind it,
 marks, JSON and tags, several questions in one reply, doubts and corrections.
 
-All were written before it was tried what is read of them. Of 579, the 18 that are still missed (read
-as None, though a person would read an answer) are left out; 185 others led to a change.
+All were written before it was tried what is read of them. Of 579, the 18 that are still missed
+(read as None, though a person would read an answer) are left out; 185 others led to a change.
 """
 
 from __future__ import annotations
