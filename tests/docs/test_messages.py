@@ -1,9 +1,11 @@
 """Every sentence that has a code is listed, and has Chinese words with the same parameters."""
 
+import ast
 import re
 from collections import Counter
+from collections.abc import Iterator
 
-from make_messages import outputs, parameters, templates
+from make_messages import SOURCES, outputs, parameters, templates
 from page_words import COMMANDS, words
 
 CHINESE = words("zh_sentences")
@@ -37,3 +39,47 @@ def test_chinese_words_leave_no_english_ones() -> None:
     # the rest of these is punctuation
     frames = {"invalid-parameter", "job-damaged", "told-together"}
     assert {code for code, text in plain.items() if not re.search("[一-鿿]", text)} == frames
+
+
+def is_sentence(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "Sentence"
+    )
+
+
+def literals(node: ast.AST) -> Iterator[str]:
+    """The texts in an expression that are no sentence's."""
+    if is_sentence(node):
+        return
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    for child in ast.iter_child_nodes(node):
+        yield from literals(child)
+
+
+def is_english(text: str) -> bool:
+    """True for two words and for a word that joins others; examples of pairs are no words."""
+    return bool(re.search(r"[A-Za-z]+ [a-z]+|^ [a-z]+ $", re.sub(r"\S+=\S+", "", text)))
+
+
+def test_no_value_of_a_sentence_is_english_words() -> None:
+    """A translation has nothing for them: they must be sentences themselves."""
+    assert [is_english(text) for text in ("no fields", " and ", ", ", "TAB", "a=B c=D")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    found = [
+        (path.name, node.lineno, text)
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and is_sentence(node)
+        for word in node.keywords
+        for text in literals(word.value)
+        if is_english(text)
+    ]
+    assert found == []

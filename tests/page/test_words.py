@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from contract import CodedMessage, FileFault, ProblemFileError, Sentence, parse_problems
+from contract.files.known import SHAPES
 from make_messages import templates
 from orchestrator import errors
 from orchestrator.api.page import FILES
 from page_names import OpenPage
 from page_words import COMMANDS, words
+from question_files import converted
 
 SCRIPTS = sorted(FILES.glob("*.js"))
 ROW = {"id": "a", "problem": "p", "questions": [{"question": "q", "options": ["x", "y"]}]}
@@ -83,6 +87,43 @@ def faults() -> Iterator[FileFault]:
         yield from caught.value.faults
 
 
+# Files that are refused as a whole or in a record, each in its own way.
+REFUSED: list[tuple[bytes, dict[str, Any]]] = [
+    (b"", {}),
+    (b"{}", {}),
+    (b"[]", {}),
+    (b"[{}]", {}),
+    (b"[{}]", {"shape": "flat"}),
+    (b"[{}]", {"shape": "arc"}),
+    (b'[{"alpha": 1, "beta": 2}]', {}),
+    (b'[{"question": "q"}]', {}),
+    (b'[{"stem": "q", "query": "r", "A": "x", "B": "y"}]', {}),
+    (b'[{"question": "q", "options": 3}]', {}),
+    (b'[{"question": "q", "options": ["x", "y"], "answer": 1}]', {}),
+    (b'[{"question": "q", "options": ["x", "y"], "answer": "Z"}]', {}),
+    (b'[{"question": "q", "options": ["x", ""], "answer": "A"}]', {}),
+    (b'[{"question": "q", "options": ["x", "y"]}]', {"shape": "none"}),
+    (b'[{"question": "q", "options": ["x", "y"]}]', {"encoding": "none"}),
+    (b'[{"question": "q", "options": ["x", "y"]}]', {"columns": {"question": "none"}}),
+    (b'[{"question": "q", "options": ["x", "y"]}]', {"columns": {"none": "question"}}),
+    (b'[{"instruction": "i", "output": "o"}]', {}),
+    (b'{"train": [{"question": "q"}], "test": [{"question": "q"}]}', {}),
+    (b"question,A,B,answer\nq,x,y,A\nq,x\n", {}),
+    (b"question,A,A,answer\nq,x,y,A\n", {}),
+    ("question,A,B\n首都在哪里？,北京,上海\n".encode("gbk"), {}),
+    (b"| question | A | B |\n|---|---|---|\n| q | x | y |\n", {}),
+    (b"PK\x03\x04 no archive", {}),
+    (b"%PDF-1.7 no text", {}),
+]
+
+
+def file_faults(folder: Path) -> Iterator[FileFault]:
+    for data, reading in REFUSED:
+        with pytest.raises(ProblemFileError) as caught:
+            converted(folder, data, **reading)
+        yield from caught.value.faults
+
+
 def in_chinese(page: Page, messages: Iterable[CodedMessage]) -> list[str]:
     """What the page shows for each message. None holds two English words, but for commands."""
     told: list[str] = page.evaluate(
@@ -100,6 +141,47 @@ def test_every_fault_has_a_chinese_sentence(api: httpx2.Client, open_page: OpenP
     told = in_chinese(open_page(str(api.base_url), "zh"), reasons.values())
     assert [one for one in told if not re.search("[一-鿿]", one)] == []
     assert len(reasons) >= 25
+
+
+def test_every_refusal_of_a_file_is_told_in_chinese(
+    api: httpx2.Client, open_page: OpenPage, tmp_path: Path
+) -> None:
+    reasons = {fault.reason: fault.reason.message() for fault in file_faults(tmp_path)}
+    told = in_chinese(open_page(str(api.base_url), "zh"), reasons.values())
+    assert [one for one in told if not re.search("[一-鿿]", one)] == []
+    assert len(reasons) >= 20
+
+
+def test_what_a_file_was_read_as_is_told_in_chinese(
+    api: httpx2.Client, open_page: OpenPage
+) -> None:
+    about = [shape.about.message() for shape in SHAPES.values()]
+    told = in_chinese(open_page(str(api.base_url), "zh"), about)
+    assert len(set(told)) == len(SHAPES)
+    assert [one for one in told if "、" not in one] == []
+
+
+def test_chinese_sentences_in_chinese_ones_stand_without_spaces(
+    api: httpx2.Client, open_page: OpenPage
+) -> None:
+    with pytest.raises(ProblemFileError) as caught:
+        parse_problems(b'[1]\n{"problem": "p", "questions": "none"}\n')
+    reasons = [fault.reason.message() for fault in caught.value.faults]
+    assert in_chinese(open_page(str(api.base_url), "zh"), reasons) == [
+        "应为一个 JSON 对象，现为含 1 项的列表；请将每一行写成单独一个 JSON 对象",
+        '应为至少含一个问题的列表，现为 "none"',
+    ]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_reply_that_is_not_the_apis_is_told_by_its_status(
+    api: httpx2.Client, open_page: OpenPage, language: str
+) -> None:
+    page = open_page(str(api.base_url), language)
+    page.route("**/jobs?**", lambda route: route.fulfill(status=502, body="<h1>Bad Gateway</h1>"))
+    page.reload()
+    told = words(language)["failure.other"].replace("{status}", "502")
+    expect(page.get_by_role("alert")).to_have_text(told)
 
 
 def test_every_sentence_is_told_in_chinese_with_its_values(

@@ -79,7 +79,7 @@ def _without_letters(options: list[str]) -> list[str]:
 
 SHAPE = Shape(
     name="agieval",
-    about='passage, question, options that begin with "(A)", label',
+    about=Sentence("fields-of-agieval", 'passage, question, options that begin with "(A)", label'),
     fits=_fits,
     survey=_survey,
     row=_row,

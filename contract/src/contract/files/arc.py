@@ -146,7 +146,7 @@ def _list(found: _Asked) -> str:
 
 SHAPE = Shape(
     name="arc",
-    about="question, choices.text, choices.label, answerKey",
+    about=Sentence("fields-of-arc", "question, choices.text, choices.label, answerKey"),
     fits=_fits,
     survey=_survey,
     row=_row,

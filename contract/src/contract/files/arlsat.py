@@ -63,7 +63,7 @@ def _filled(
 
 SHAPE = Shape(
     name="ar-lsat",
-    about="passage, questions[question, options, answer]",
+    about=Sentence("fields-of-ar-lsat", "passage, questions[question, options, answer]"),
     fits=_fits,
     survey=_survey,
     row=_row,

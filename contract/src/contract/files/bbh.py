@@ -108,7 +108,7 @@ def _labels(target: Any, found: _Asked) -> str:
 
 SHAPE = Shape(
     name="bbh",
-    about='input that ends in "Options:" and the options, target',
+    about=Sentence("fields-of-bbh", 'input that ends in "Options:" and the options, target'),
     fits=_fits,
     survey=_survey,
     row=_row,

@@ -174,7 +174,10 @@ def _place_of_options(index: str | None, row: Mapping[str, Any], sources: Source
 
 SHAPE = Shape(
     name="flat",
-    about="question, options (a list, or columns A, B, ...), perhaps answer",
+    about=Sentence(
+        "fields-of-flat",
+        "question, options (a list, or columns A, B, ...), perhaps answer",
+    ),
     fits=fits,
     survey=survey,
     row=row,

@@ -77,7 +77,10 @@ def _key_name(values: Mapping[str, Any]) -> str:
 
 SHAPE = Shape(
     name="gaokao",
-    about="question with its options in the text, answer (a list), analysis",
+    about=Sentence(
+        "fields-of-gaokao",
+        "question with its options in the text, answer (a list), analysis",
+    ),
     fits=_fits,
     survey=_survey,
     row=_row,

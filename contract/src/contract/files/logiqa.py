@@ -67,7 +67,7 @@ def _filled(
 
 SHAPE = Shape(
     name="logiqa2",
-    about="text, question, options, answer (an index from 0)",
+    about=Sentence("fields-of-logiqa2", "text, question, options, answer (an index from 0)"),
     fits=_fits,
     survey=_survey,
     row=_row,

@@ -131,7 +131,10 @@ def _filled(
 
 SHAPE = Shape(
     name="logiqa1",
-    about="eight lines a question: empty, letter, text, question, four options",
+    about=Sentence(
+        "fields-of-logiqa1",
+        "eight lines a question: empty, letter, text, question, four options",
+    ),
     fits=_fits,
     survey=_survey,
     row=_row,

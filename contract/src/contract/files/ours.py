@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from contract.files.shapes import Reading, Record, Shape, Survey
+from contract.sentences import Sentence
 
 
 def fits(values: Mapping[str, Any]) -> bool:
@@ -36,7 +37,10 @@ def _written(labels: str | None) -> str | list[str] | None:
 
 SHAPE = Shape(
     name="quorum",
-    about="questions (each with question, options, perhaps answer), perhaps id and problem",
+    about=Sentence(
+        "fields-of-quorum",
+        "questions (each with question, options, perhaps answer), perhaps id and problem",
+    ),
     fits=fits,
     survey=survey,
     row=row,

@@ -88,7 +88,7 @@ def _why_none(record: Record) -> Sentence:
             "rows-for-training",
             "holds instructions with replies ({names}): such rows are for training, not for "
             "answering; send them to the trainer",
-            names=_fields(values),
+            names=listed(values),
         )
     lacking = flat.missing(values)
     if not lacking:
@@ -96,14 +96,14 @@ def _why_none(record: Record) -> Sentence:
             "fields-of-other-kind",
             "is of no shape that is read here: the question must be a text, and the options a "
             "list of texts or columns A, B, ...; the first record has {names}",
-            names=_fields(values),
+            names=listed(values),
         )
     return Sentence(
         "no-shape",
         "is of no shape that is read here: the first record has {names}, and lacks {lacking}; "
         "map columns, as in {part}=NAME, or name a shape: {known}",
-        names=_fields(values),
-        lacking=" and ".join(lacking),
+        names=listed(values),
+        lacking=_together(lacking),
         part=lacking[0],
         known=", ".join(SHAPES),
     )
@@ -113,5 +113,7 @@ def _is_for_training(values: Mapping[str, Any]) -> bool:
     return chat_shape(values) is not None or values.keys() >= {"prompt", "completion"}
 
 
-def _fields(values: Mapping[str, Any]) -> str:
-    return listed(values) or "no fields"
+def _together(lacking: Sequence[str]) -> str:
+    if len(lacking) == 1:
+        return lacking[0]
+    return Sentence("both", "{first} and {second}", first=lacking[0], second=lacking[1])

@@ -48,7 +48,7 @@ def listed(names: Iterable[str]) -> str:
         name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..." for name in names
     ]
     shown = found[:_MOST_SHOWN] + (["..."] if len(found) > _MOST_SHOWN else [])
-    return ", ".join(shown)
+    return ", ".join(shown) or Sentence("no-fields", "no fields")
 
 
 class RowFaultsError(ValueError):
@@ -79,7 +79,7 @@ Survey = dict[str, Any]
 
 @dataclass(frozen=True)
 class Shape:
-    """`about` says in a few English words which fields the shape has.
+    """`about` says in a few words which fields the shape has.
 
     `fits(values)`: a record with these values can be of this shape, judged by its keys and types.
     `survey(records, reading)`: the decisions that need the whole file. It reads all records once.
@@ -97,7 +97,7 @@ class Shape:
     """
 
     name: str
-    about: str
+    about: Sentence
     fits: Callable[[Mapping[str, Any]], bool]
     survey: Callable[[Iterable[Record], Reading], Survey]
     row: Callable[[Record, Survey], dict[str, Any]]

@@ -69,7 +69,7 @@ def misfit(record: Record, shape: Shape) -> Sentence:
     return Sentence(
         "record-misfit",
         "has {names}; the file is read as {shape}, which has {about}",
-        names=listed(record.values) or "no fields",
+        names=listed(record.values),
         shape=shape.name,
         about=shape.about,
     )

@@ -138,11 +138,15 @@ def _unknown(
 
 
 def reason_of(fault: ErrorDetails) -> Sentence:
-    """Why pydantic refuses a value. The code is made of pydantic's own, such as `int_parsing`."""
+    """Why pydantic refuses a value. The code is made of pydantic's own, such as `int_parsing`.
+    Literals are a list without pydantic's English "or".
+    """
     params = {
         name: value if isinstance(value, str | int | float) else str(value)
         for name, value in fault.get("ctx", {}).items()
     }
+    if fault["type"] == "literal_error":
+        params["expected"] = str(params["expected"]).replace(" or ", ", ")
     return Sentence.made(fault["msg"], f"pydantic-{fault['type'].replace('_', '-')}", params)
 
 

@@ -4,10 +4,9 @@ const JOBS_A_PAGE = 20;
 
 export class ApiError extends Error {
   constructor(status, details) {
-    super(details.detail || details.title || String(status));
+    super(details.detail || details.title || "");
     this.status = status;
     this.kind = (details.type || "").replace("/problems/", "");
-    this.title = details.title || "";
     this.coded = details.detail_message;
     this.faults = details.errors || [];
     this.faultCount = details.error_count || this.faults.length;

@@ -2,7 +2,8 @@
 import { number, said, t } from "./i18n.js";
 import { html, nothing } from "./vendor/lit-html.js";
 
-const listed = (names) => names.split(", ");
+// Names as a message has them; a sentence in their place says that there are none.
+const listed = (names) => (typeof names === "string" ? names.split(", ") : []);
 
 // Which form field would settle a refusal, and the values that it names, by the refusal's code.
 const WAYS = {

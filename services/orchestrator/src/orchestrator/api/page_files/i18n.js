@@ -5,6 +5,7 @@ import { sentences } from "./words/zh_sentences.js";
 
 const WORDS = { en, zh };
 const SENTENCES = { en: {}, zh: sentences }; // English comes with the reply
+const HAN = /\p{Script=Han}/u;
 const LOCALES = { en: "en", zh: "zh-CN" };
 
 function preferred() {
@@ -34,7 +35,13 @@ export const knows = (key) => key in WORDS[language];
 export function said(text, message) {
   const words = SENTENCES[language][message?.code];
   if (words === undefined) return text ?? "";
-  return words.replace(/\{(\w+)\}/g, (_, name) => inWords(name, message.params[name]));
+  // spaces set off values in Chinese text, but not a sentence that is Chinese itself
+  return words.replace(/( ?)\{(\w+)\}( ?)/g, (_, before, name, after) => {
+    const value = message.params[name];
+    const told = inWords(name, value);
+    if (!value?.code) return `${before}${told}${after}`;
+    return `${HAN.test(told[0]) ? "" : before}${told}${HAN.test(told.at(-1)) ? "" : after}`;
+  });
 }
 
 function inWords(name, value) {
@@ -58,4 +65,7 @@ export function duration(seconds) {
   return t("time.h", { h: Math.floor(s / 3600), min: Math.floor((s % 3600) / 60) });
 }
 
-export const mebibytes = (bytes) => `${number(bytes / 2 ** 20, 1)} MiB`;
+export function size(bytes) {
+  if (bytes < 2 ** 10) return `${number(bytes)} B`;
+  return bytes < 2 ** 20 ? `${number(bytes / 2 ** 10)} KiB` : `${number(bytes / 2 ** 20, 1)} MiB`;
+}

@@ -1,7 +1,7 @@
 // What answers: its contract, where it comes from, how it was trained, and the models beside it.
 import { api, ApiError } from "./api.js";
 import { drawLines, smoothed } from "./curves.js";
-import { mebibytes, moment, number, percent, said, t } from "./i18n.js";
+import { moment, number, percent, said, size, t } from "./i18n.js";
 import { bars, confirmed, failure, html, nothing, render } from "./ui.js";
 
 const LENGTH_BINS = 12;
@@ -24,14 +24,14 @@ export function modelView(main, { subject, signal, fail }) {
       ${missing ? failure(missing) : nothing}
       ${served ? state() : nothing}
       ${models.length ? published() : nothing}
-      ${trained ? detail() : served && !served.contract ? html`<p class="card">${t("model.foreign", { name: served.name })}</p>` : nothing}`,
+      ${trained ? detail() : nothing}`,
       main,
     );
   };
 
   const state = () =>
     served.state === "ok"
-      ? html`<p class="banner good" role="status">${t("model.serving", { name: served.name })}</p>`
+      ? html`<p class="banner good" role="status">${t(served.contract ? "model.serving" : "model.foreign", { name: served.name })}</p>`
       : html`<p class="banner" role="status">${said(served.state, served.state_message)}</p>`;
 
   const published = () => html`
@@ -43,7 +43,7 @@ export function modelView(main, { subject, signal, fail }) {
           <tr class=${model.digest === trained?.digest ? "on-show" : ""}>
             <td><a href="#/model/${model.digest}"><code>${model.digest}</code></a></td>
             <td>${moment(model.created)}</td><td>${model.base_model}</td><td>${model.recipe}</td>
-            <td class="num">${mebibytes(model.size_bytes)}</td>
+            <td class="num">${size(model.size_bytes)}</td>
             <td>${model.current ? html`<span class="badge completed">${t("model.current")}</span>` : html`<button @click=${() => makeCurrent(model)}>${t("model.make")}</button>`}</td>
           </tr>`,
         )}</tbody>

@@ -6,6 +6,8 @@ import { knows, percent, said, t } from "./i18n.js";
 
 export { html, nothing, render, svg };
 
+const LONGEST_TEXT = 12;
+
 export const status = (job) => html`<span class="badge ${job.status}">${t(`status.${job.status}`)}</span>`;
 
 // `choose` is for the buttons of a refused file (faults.js).
@@ -15,18 +17,20 @@ export function failure(error, choose) {
   return html`
     <div class="banner bad" role="alert">
       <strong>${heading(error)}</strong>
-      ${error.faults.length ? faultList(error, choose) : html`<p>${said(error.message, error.coded)}</p>`}
+      ${error.faults.length ? faultList(error, choose) : error.message ? html`<p>${said(error.message, error.coded)}</p>` : nothing}
     </div>`;
 }
 
-// The kind of failure in the page's language; one that is not known is told by the API's title.
-const heading = ({ kind, title }) => (knows(`problem.${kind}`) ? t(`problem.${kind}`) : title);
+// The kind of failure in the page's language. One without a kind may come from a proxy.
+const heading = ({ kind, status }) =>
+  knows(`problem.${kind}`) ? t(`problem.${kind}`) : t("failure.other", { status });
 
 // Rows of {name, value, share, low, high, tone, text}: a bar of `share` (0 to 1), where `low` and
-// `high` are given with the interval upon it.
+// `high` are given with the interval upon it. On a phone, long names and texts take two lines.
 export function bars(caption, rows) {
+  const isLong = rows.some((row) => row.text.length > LONGEST_TEXT);
   return html`
-    <table class="bars">
+    <table class="bars ${isLong ? "long" : ""}">
       <caption class="unseen">${caption}</caption>
       <tbody>${rows.map(
         (row) => html`

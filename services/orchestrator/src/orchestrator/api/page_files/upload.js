@@ -1,6 +1,6 @@
 // The form that posts a file as a new job. Its fields are those of the API's own form.
 import { api, ApiError, OfflineError, submit } from "./api.js";
-import { knows, number, said, t } from "./i18n.js";
+import { knows, said, size, t } from "./i18n.js";
 import { metadataOf, pairField } from "./pairs.js";
 import { announce, failure, html, nothing, render } from "./ui.js";
 
@@ -26,7 +26,7 @@ export function uploadForm(host, { signal, fail }) {
       <div class="dropzone">
         <label class="button primary" for="upload-file">${t("upload.choose")}</label>
         <input class="unseen" id="upload-file" name="file" type="file" accept=${ACCEPTED} @change=${choose}>
-        <span>${file ? html`<strong>${file.name}</strong> (${number(file.size / 1024, 0)} KiB)` : t("upload.drop")}</span>
+        <span>${file ? html`<strong>${file.name}</strong> (${size(file.size)})` : t("upload.drop")}</span>
         <button class="primary" ?disabled=${!file || sending !== null}>${t("upload.post")}</button>
       </div>
       ${sending === null ? nothing : html`<progress max="1" .value=${sending} aria-label=${t("upload.sending")}></progress>`}
@@ -94,11 +94,15 @@ export function uploadForm(host, { signal, fail }) {
     draw();
   }
   // A refusal named this way to read the file, and it was picked.
-  function readAs(name, value) {
+  async function readAs(name, value) {
+    await known;
     const form = host.querySelector("form");
-    const input = form.elements.namedItem(name);
+    const input = form?.elements.namedItem(name);
+    if (!input) return; // the fields never came, and the page says so
     input.value = name === "columns" ? withColumns(input.value, value) : value;
-    host.querySelector(".reading").open = true;
+    const reading = host.querySelector(".reading");
+    reading.open = true;
+    reading.querySelector("summary").focus(); // the button will be gone
     form.requestSubmit();
   }
   function choose(event) {
@@ -157,7 +161,7 @@ export function uploadForm(host, { signal, fail }) {
   }
 
   draw();
-  api.jobForm(signal).then(
+  const known = api.jobForm(signal).then(
     (found) => {
       fields = found;
       draw();
