@@ -153,3 +153,40 @@ def test_a_refusal_with_candidates_is_settled_by_a_button(
     ways.first.click()
     job = bench.store.load(str(posted(page, api)["id"]))
     assert job.reading.columns == {"answer": "Key", "question": "query"}
+
+
+def test_refusals_one_after_another_are_settled_by_keyboard(
+    bench: Bench, api: httpx2.Client, open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page(str(api.base_url), theme="dark")
+    table = csv_of([["题目", "A", "B", "C", "答案"], ["首都是哪里？", "北京", "上海", "广州", 1]])
+    send(page, tmp_path / "t.csv", table.decode().encode("gbk"))
+    page.locator(".ways button").press("Enter")
+    expect(page.locator(".ways button")).to_have_text(["index_base=0", "index_base=1"])
+    expect(page.locator(".reading summary")).to_be_focused()
+    check_accessible(page)
+    page.locator(".ways button").nth(1).press("Enter")
+    job = bench.store.load(str(posted(page, api)["id"]))
+    assert (job.reading.encoding, job.reading.index_base) == ("gbk", 1)
+
+
+def test_a_refusal_without_columns_to_choose_from_has_no_button(
+    api: httpx2.Client, open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page(str(api.base_url), "zh")
+    page.get_by_text(words("zh")["upload.reading"], exact=True).click()
+    page.select_option("[name=shape]", "flat")
+    send(page, tmp_path / "t.json", b"[{}]")
+    expect(page.locator(".upload [role=alert]")).to_contain_text("没有字段")
+    expect(page.locator(".ways")).to_have_count(0)
+
+
+def test_the_size_of_a_file_is_told_in_a_fitting_unit(
+    api: httpx2.Client, open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page(str(api.base_url))
+    for count, told in ((0, "0 B"), (1023, "1,023 B"), (1 << 12, "4 KiB"), (3 << 19, "1.5 MiB")):
+        file = tmp_path / f"{count}.csv"
+        file.write_bytes(b"x" * count)
+        page.set_input_files("#upload-file", file)
+        expect(page.locator(".dropzone span")).to_have_text(f"{count}.csv ({told})")

@@ -138,3 +138,47 @@ def test_a_job_that_has_not_started_shows_its_settings(
     bench.start_worker()
     until(lambda: api.get(f"/jobs/{job.id}").json()["start"] is not None)
     expect(row.locator("dd")).to_contain_text("1024")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_page_of_a_job_is_wider_than_a_phone(
+    bench: Bench, api: httpx2.Client, open_page: OpenPage, language: str
+) -> None:
+    bench.start_worker()
+    job = bench.post(problem_file(20))
+    bench.wait(job)
+    page = open_page(f"{api.base_url}/#/jobs/{job.id}", language, size=(360, 740))
+    chart = page.locator(".charts .card", has_text=words(language)["chart.votes"])
+    expect(chart).to_be_visible()
+    for address in (f"#/jobs/{job.id}", f"#/jobs/{job.id}/questions/0", "#/model", "#/compare"):
+        page.goto(f"{api.base_url}/{address}")
+        expect(page.get_by_text(words(language)["loading"], exact=True)).to_have_count(0)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, address
+        check_accessible(page)
+
+
+def test_the_heads_of_the_list_stand_above_their_columns(
+    bench: Bench, api: httpx2.Client, open_page: OpenPage
+) -> None:
+    job = bench.post(problem_file(1))
+    page = open_page(f"{api.base_url}/#/jobs/{job.id}")
+    page.locator(".question a").first.wait_for()
+    edges = page.evaluate(
+        "['.row-head [role=row]', '.question'].map((row) => ["
+        "...document.querySelector(row).children].map((one) => one.getBoundingClientRect().left))"
+    )
+    assert edges[0] == edges[1]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_cancelling_is_not_asked_with_two_words_for_no(
+    bench: Bench, api: httpx2.Client, open_page: OpenPage, language: str
+) -> None:
+    w = words(language)
+    job = bench.post(problem_file(1))
+    page = open_page(f"{api.base_url}/#/jobs/{job.id}", language)
+    page.get_by_role("button", name=w["job.cancel"], exact=True).click()
+    buttons = page.locator("dialog.confirm button")
+    expect(buttons).to_have_text([w["no"], w["ask.cancel.yes"]])
+    assert w["ask.cancel.yes"] != w["job.cancel"]
+    check_accessible(page)

@@ -90,6 +90,7 @@ def test_filters_are_kept_in_the_address(
     page.reload()
     expect(rows).to_have_count(1)
     expect(page.locator(".job-filters .pair")).to_contain_text("note=a=b")
+    check_accessible(page)
     page.locator(".job .what > a").click()
     expect(page.locator("h1")).to_contain_text("law & order = 法")
     page.go_back()
@@ -97,6 +98,24 @@ def test_filters_are_kept_in_the_address(
     page.get_by_role("link", name=w["nav.jobs"], exact=True).click()
     expect(rows).to_have_count(2)
     expect(page.locator("#filter-name")).to_have_value("")
+
+
+def test_filters_are_set_and_removed_by_keyboard(api: httpx2.Client, open_page: OpenPage) -> None:
+    """Focus goes to a field beside a button that disappears."""
+    w = words("en")
+    post(api, "law.jsonl", "law", run="1")
+    page = open_page(f"{api.base_url}/#/?metadata=run%3D1&metadata=a%3Db", theme="dark")
+    expect(page.locator(".empty")).to_be_visible()
+    check_accessible(page)
+    page.get_by_label(w["pairs.remove"].replace("{pair}", "a=b")).press("Enter")
+    expect(page.locator("#filter-pair")).to_be_focused()
+    expect(page.locator(".job")).to_have_count(1)
+    page.get_by_role("button", name=w["status.failed"], exact=True).press("Space")
+    expect(page.locator(".job")).to_have_count(0)
+    page.locator(".statuses").get_by_role("button", name=w["jobs.filter.clear"]).press("Enter")
+    expect(page.locator("#filter-name")).to_be_focused()
+    expect(page.locator(".job")).to_have_count(1)
+    assert page.url.endswith("#/")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -125,6 +144,7 @@ def test_filters_that_cannot_be_taken_are_named(
     page = open_page(f"{api.base_url}/#/?metadata=nopair", language)
     expect(page.get_by_role("alert")).to_contain_text("nopair")
     expect(page.locator(".job")).to_have_count(0)
+    check_accessible(page)
     page.get_by_label(w["pairs.remove"].replace("{pair}", "nopair")).click()
     expect(page.locator(".job")).to_have_count(1)
     expect(page.get_by_role("alert")).to_have_count(0)

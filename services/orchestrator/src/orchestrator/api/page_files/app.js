@@ -46,9 +46,9 @@ function frame(section) {
         ${link("jobs", "#/")}${link("compare", "#/compare")}${link("model", "#/model")}
       </nav>
       <div class="switches">
-        <button class="quiet" lang=${OTHER_LANGUAGE[language]} @click=${switchLanguage}>${t("nav.language")}</button>
-        <button class="quiet" @click=${switchTheme}>${t(theme() === "dark" ? "nav.light" : "nav.dark")}</button>
-        ${sessionStorage.getItem(SIGNED_IN) ? html`<button class="quiet" @click=${signOut}>${t("nav.signout")}</button>` : nothing}
+        <button lang=${OTHER_LANGUAGE[language]} @click=${switchLanguage}>${t("nav.language")}</button>
+        <button @click=${switchTheme}>${t(theme() === "dark" ? "nav.light" : "nav.dark")}</button>
+        ${sessionStorage.getItem(SIGNED_IN) ? html`<button @click=${signOut}>${t("nav.signout")}</button>` : nothing}
       </div>
     </header>
     <main id="main" tabindex="-1"></main>

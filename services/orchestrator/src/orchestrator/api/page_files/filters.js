@@ -52,7 +52,7 @@ export function filterBar(host, filters, take) {
           (name) => html`
           <button type="button" class="chip" aria-pressed=${filters.status.includes(name)} @click=${() => toggle(name)}>${t(`status.${name}`)}</button>`,
         )}
-          ${areNone(filters) ? nothing : html`<button type="button" class="quiet clear" @click=${clear}>${t("jobs.filter.clear")}</button>`}
+          ${areNone(filters) ? nothing : html`<button type="button" @click=${clear}>${t("jobs.filter.clear")}</button>`}
         </div>
       </form>`,
       host,
@@ -75,6 +75,7 @@ export function filterBar(host, filters, take) {
   }
   function clear() {
     change(readFilters(new URLSearchParams()));
+    host.querySelector("#filter-name").focus(); // the button is gone
   }
 
   draw();

@@ -169,7 +169,7 @@ export function jobActions(job, done, failed, removed = done) {
   const resumable =
     ["failed", "cancelled"].includes(job.status) || (job.status === "completed" && job.request_counts.failed > 0);
   return html`
-    ${open ? html`<button class="go" @click=${act("ask.cancel", "job.cancel", api.cancel)}>${t("job.cancel")}</button>` : nothing}
+    ${open ? html`<button class="go" @click=${act("ask.cancel", "ask.cancel.yes", api.cancel)}>${t("job.cancel")}</button>` : nothing}
     ${resumable ? html`<button class="go" @click=${act(null, null, api.resume)}>${t("job.resume")}</button>` : nothing}
     ${ENDED.includes(job.status) ? html`<button class="danger end" @click=${act("ask.delete", "job.delete", api.remove, removed)}>${t("job.delete")}</button>` : nothing}`;
 }

@@ -29,6 +29,11 @@ export function pairField({ id, label, pairs, take }) {
     take([...pairs.filter((other) => other !== pair), pair]);
     return true;
   }
+  function remove(pair, event) {
+    const input = event.currentTarget.closest(".pair-field").querySelector("input");
+    take(pairs.filter((other) => other !== pair));
+    input.focus(); // the button is gone
+  }
   function key(event) {
     if (event.key !== "Enter") return;
     event.preventDefault(); // the form is not sent yet
@@ -44,7 +49,7 @@ export function pairField({ id, label, pairs, take }) {
           ? html`<div class="chips">${pairs.map(
               (pair) => html`
             <button type="button" class="chip pair" aria-label=${t("pairs.remove", { pair })}
-              @click=${() => take(pairs.filter((other) => other !== pair))}><span>${pair}</span> ×</button>`,
+              @click=${(event) => remove(pair, event)}><span>${pair}</span> ×</button>`,
             )}</div>`
           : nothing
       }
