@@ -14,7 +14,7 @@ endif
 # without bytecode in its environment, vLLM's server takes more than twice as long to start
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-real answer up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page bench-real bench-peers test-gpu bench-gpu lint lint-js release configuration messages chaos fuzz sbom demo-data demo-model real-data real-base profile requirements clean
+.PHONY: help demo demo-real answer up-local local-environments env doctor check test test-all test-long browser engine test-compose bench-train bench-orchestrator bench-page bench-real bench-peers test-gpu bench-gpu lint lint-js release configuration messages pictures chaos fuzz sbom demo-data demo-model real-data real-base profile requirements clean
 
 help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -171,7 +171,7 @@ node_modules/ready: package.json package-lock.json
 # Each has its own cache: two mypy at once on one cache end in "database is locked" (python/mypy, issue 21136).
 .PHONY: types types-model
 types:
-	.venv/bin/mypy --cache-dir .mypy_cache/types contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/gpu tests/gpu_jobs.py tests/conftest.py bench/answer.py bench/page.py bench/real.py bench/gpu.py bench/gpu_stack.py bench/throughput.py bench/load.py tests/bench bench/counters.py bench/peers/*.py bench/job_profile.py bench/relay.py bench/worker_frames.py docs/make_configuration.py docs/make_messages.py
+	.venv/bin/mypy --cache-dir .mypy_cache/types contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/gpu tests/gpu_jobs.py tests/conftest.py bench/answer.py bench/page.py bench/real.py bench/gpu.py bench/gpu_stack.py bench/throughput.py bench/load.py tests/bench bench/counters.py bench/peers/*.py bench/job_profile.py bench/relay.py bench/worker_frames.py docs/make_configuration.py docs/make_messages.py docs/make_pictures.py
 
 types-model:
 	.venv-model/bin/mypy --cache-dir .mypy_cache/types-model services/trainer/src services/inference/src examples bench/train.py bench/draw_answer.py bench/draw_gpu.py bench/draw_real.py bench/wide.py bench/merged.py bench/train_gpu.py bench/draw_peers.py bench/draw_profile.py bench/draw_train_steps.py tests/trainer tests/inference
@@ -187,6 +187,9 @@ release:  ## set the version of the four packages and date the changelog (VERSIO
 
 configuration: .venv/ready  ## write .env.example and docs/configuration.md from docs/settings.toml
 	@.venv/bin/python docs/make_configuration.py
+
+pictures: .venv/ready browser  ## take the pictures of the page that the README shows, with a stub of a model (needs Chromium)
+	@PYTHONPATH=tests .venv/bin/python docs/make_pictures.py
 
 messages: .venv/ready  ## write docs/messages.md, the list of sentences with codes, from the sources
 	@.venv/bin/python docs/make_messages.py
