@@ -41,10 +41,26 @@ def test_every_make_target_that_a_page_names_exists(root: Path, page: str) -> No
     assert set(named) <= set(known)
 
 
-def test_both_readmes_begin_with_the_same_two_commands(root: Path) -> None:
-    first = [
-        re.findall(r"^(make \w+)", block, re.MULTILINE)
-        for name in ("README.md", "README.zh-CN.md")
-        for block in re.findall(r"```sh\n(.*?)```", (root / name).read_text(), re.DOTALL)[:1]
+def sections(text: str) -> list[list[str]]:
+    """The commands of each section of a page, without their comments."""
+    parts = re.split(r"^## ", text, flags=re.MULTILINE)
+    return [
+        [
+            re.sub(r"\s+#.*", "", line)
+            for block in re.findall(r"```sh\n(.*?)```", part, re.DOTALL)
+            for line in block.splitlines()
+        ]
+        for part in parts
     ]
-    assert first == [["make demo", "make test"]] * 2
+
+
+def test_both_readmes_have_the_same_sections_and_commands(root: Path) -> None:
+    english, chinese = ((root / name).read_text() for name in ("README.md", "README.zh-CN.md"))
+    assert len(sections(english)) > 8
+    assert sections(chinese) == sections(english)
+
+
+def test_both_readmes_show_as_many_pictures_of_the_page(root: Path) -> None:
+    for name, ending in (("README.md", ""), ("README.zh-CN.md", ".zh-CN")):
+        shown = re.findall(r"\]\(docs/(page-.*?\.png)\)", (root / name).read_text())
+        assert shown == [f"page-job{ending}.png", f"page-question{ending}.png"]
