@@ -143,7 +143,7 @@ def test_marks_without_a_right_option_are_a_fault(tmp_path: Path) -> None:
 def test_a_text_of_two_options_is_refused_with_both_letters(tmp_path: Path) -> None:
     twins = ["Rome", "Oslo", "Oslo", "Riga"]
     said = (
-        "Oslo is the text of the options B and C; give them different texts, or write letters in "
+        "Oslo is the text of the options B, C; give them different texts, or write letters in "
         "all rows"
     )
     assert told(tmp_path, table((twins, "Rome"), (twins, "Oslo"))) == [f"line 3, key: {said}"]

@@ -20,7 +20,7 @@ def key_fault(key: Any, options: Sequence[str], keys: Keys) -> Sentence:
                 "{key} is the text of the options {labels}; give them different texts, or write "
                 "letters in all rows",
                 key=_shown(key),
-                labels=" and ".join(twins),
+                labels=", ".join(twins),
             )
         if keys.form == "letter" and (text := texts_of(key, options)):
             return Sentence(
