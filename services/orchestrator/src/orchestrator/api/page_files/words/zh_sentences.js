@@ -212,6 +212,8 @@ export const sentences = {
   "pack-otherwise": "请解压，或改用 gzip 或 zstd 压缩",
   "packed-twice": "{packing} 文件中还有一个 {inner} 文件；请先解压一次再发送",
   "packed-with": "{packing} 压缩",
+  "panel-fault": "{path}：{place}：{reason}；请重新发布模型",
+  "panel-unreadable": "{path} 无法读取（{words}）；请重新发布模型",
   "parameter": "参数",
   "parquet-unreadable": "不是可读取的 Parquet 文件（{error}）；请重新生成",
   "part-mapped-twice": "columns：{part} 出现两次；请只写一次",
