@@ -53,7 +53,7 @@ def test_an_unreadable_reply_to_the_checks_is_a_fault(
 
         threading.Thread(target=answer, daemon=True).start()
         server = Client(f"http://127.0.0.1:{listening.getsockname()[1]}", "")
-        (fault,) = faults(server, make_contract("aaa1"), tmp_path)
+        (fault,) = faults(server, make_contract("aaa1"), tmp_path, "m")
         assert "the server" in fault
         server.busy()
         server.healthy()

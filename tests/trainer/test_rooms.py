@@ -10,7 +10,16 @@ TREES = {
     path.relative_to(PACKAGE): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))
 }
 # top-level modules: every room may use them, and they use no room
-FOUNDATIONS = {"digests", "errors", "plots", "progress", "recipe", "run", "settings"}
+FOUNDATIONS = {
+    "digests",
+    "errors",
+    "members",
+    "plots",
+    "progress",
+    "recipe",
+    "run",
+    "settings",
+}
 ROOMS = {
     "data": {"data"},
     "training": {"training", "data"},

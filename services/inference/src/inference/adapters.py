@@ -7,6 +7,9 @@ ranks. With W the base, s the scales, o the other adapter and m the merged one:
     W + s_o B_o A_o  =  (W + s_m B_m A_m) + [s_o B_o, -s_m B_m] [A_o; A_m]
 
 This is exact except for the rounding of the merged weights.
+
+The adapters are those of the published model's own panel (panel.json) and those that ADAPTERS
+names.
 """
 
 from __future__ import annotations
@@ -17,10 +20,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from contract import Contract, ContractError
+from contract.panels import Panel, PanelError
+from contract.ranks import RANKS, kernel_rank
 from inference.errors import RefusedError
+from inference.settings import Settings
 
-# The ranks for which vLLM has kernels.
-RANKS = (8, 16, 32, 64, 128, 256)
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
@@ -35,14 +39,51 @@ class Adapter(NamedTuple):
     model: Path
 
 
-def prepare_adapters(wanted: str, models_dir: Path, served: Path, folder: Path) -> list[Adapter]:
-    """Write the adapters named in ADAPTERS (`name=model/digest`, separated by commas) into
-    `folder`.
+def panel_of(model: Path) -> Panel | None:
+    """The panel of a published model, if it has one.
 
     Raises:
-        RefusedError: an adapter is missing, was trained from another base, or is not a plain LoRA.
+        RefusedError: its panel.json cannot be used.
+    """
+    try:
+        return Panel.load(model)
+    except PanelError as error:
+        raise RefusedError(str(error)) from error
+
+
+def why_no_voters(panel: Panel, settings: Settings) -> str | None:
+    """Why this server serves only the merged model of a panel, with the way out; None if it serves
+    all of the panel.
+    """
+    if settings.engine == "transformers":
+        why = "ENGINE=transformers loads no adapters: set ENGINE=vllm"
+    elif settings.deterministic:
+        why = "DETERMINISTIC=true does not hold with adapters: leave it out"
+    else:
+        return None
+    voters = ", ".join(voter.name for voter in panel.voters if voter.folder)
+    return f"the panel's voters {voters} are not served, because {why}"
+
+
+def prepare_adapters(
+    wanted: str, panel: Panel | None, models_dir: Path, served: Path, folder: Path
+) -> list[Adapter]:
+    """Write the adapters of the panel's voters, and then those named in ADAPTERS
+    (`name=model/digest`, separated by commas), into `folder`.
+
+    Raises:
+        RefusedError: an adapter is missing, was trained from another base, or is not a plain LoRA;
+            or two have the same name.
     """
     found = []
+    for voter in panel.voters if panel else ():
+        if voter.folder is None:  # the merged weights
+            continue
+        target = folder / "voters" / voter.name
+        said, model = f"the panel's voter {voter.name}", served / voter.folder
+        rank = _write_difference(said, model, served, target)
+        found.append(Adapter(voter.served_as, target, rank, model))
+    names = {adapter.name for adapter in found}
     for entry in filter(None, (part.strip() for part in wanted.split(","))):
         name, _, place = entry.partition("=")
         model = models_dir / place
@@ -51,8 +92,12 @@ def prepare_adapters(wanted: str, models_dir: Path, served: Path, folder: Path) 
                 f"ADAPTERS: {entry!r} names no published adapter: {model / 'adapter'} does not "
                 "exist. Write name=MODEL/DIGEST; `trainer list` shows both"
             )
-        rank = _write_difference(name, model, served, folder / name)
-        found.append(Adapter(name, folder / name, rank, model))
+        if name in names:
+            raise RefusedError(f"ADAPTERS: another adapter is already named {name}: rename one")
+        names.add(name)
+        target = folder / "named" / name
+        rank = _write_difference(f"ADAPTERS: {name}", model, served, target)
+        found.append(Adapter(name, target, rank, model))
     return found
 
 
@@ -61,31 +106,33 @@ def arguments(adapters: list[Adapter]) -> list[str]:
     if not adapters:
         return []
     largest = max(adapter.rank for adapter in adapters)
-    fits = [rank for rank in RANKS if rank >= largest]
-    if not fits:
+    fits = kernel_rank(largest)
+    if fits is None:
         raise RefusedError(
-            f"ADAPTERS: the ranks of both adapters add up to {largest}, and vLLM serves at most "
+            f"adapters: the ranks of both adapters add up to {largest}, and vLLM serves at most "
             f"{RANKS[-1]}: train with a smaller lora.r"
         )
     modules = [f"{adapter.name}={adapter.folder}" for adapter in adapters]
-    limits = ["--max-lora-rank", str(fits[0]), "--max-loras", str(len(adapters))]
+    limits = ["--max-lora-rank", str(fits), "--max-loras", str(len(adapters))]
     return ["--enable-lora", *limits, "--lora-modules", *modules]
 
 
-def _write_difference(name: str, other: Path, served: Path, target: Path) -> int:
-    """Write the adapter that turns `served` into `other`. Returns its rank."""
+def _write_difference(said: str, other: Path, served: Path, target: Path) -> int:
+    """Write the adapter that turns `served` into `other`, which errors call `said`. Returns its
+    rank.
+    """
     try:
         bases = [Contract.load(model).provenance.base_sha256 for model in (other, served)]
     except ContractError as error:
-        raise RefusedError(f"ADAPTERS: {name}: {error}") from error
+        raise RefusedError(f"{said}: {error}") from error
     if bases[0] != bases[1]:
         raise RefusedError(
-            f"ADAPTERS: {name} and {served.name} were trained from different bases: serve it alone"
+            f"{said} and {served.name} were trained from different bases: serve it alone"
         )
     import torch
     from safetensors.torch import load_file, save_file
 
-    configs = [_plain_config(name, model) for model in (other, served)]
+    configs = [_plain_config(said, model) for model in (other, served)]
     factors = [load_file(model / "adapter" / WEIGHTS) for model in (other, served)]
     ranks = [int(config["r"]) for config in configs]
     scales = [_scale(configs[0]), -_scale(configs[1])]
@@ -118,15 +165,15 @@ def _write_difference(name: str, other: Path, served: Path, target: Path) -> int
     return rank
 
 
-def _plain_config(name: str, model: Path) -> dict[str, Any]:
+def _plain_config(said: str, model: Path) -> dict[str, Any]:
     path = model / "adapter" / CONFIG
     if not path.is_file():
-        raise RefusedError(f"ADAPTERS: {model.name} has no adapter: all its weights were trained")
+        raise RefusedError(f"{said}: {model.name} has no adapter: all its weights were trained")
     config: dict[str, Any] = json.loads(path.read_bytes())
     more = [key for key in ("use_dora", "rank_pattern", "alpha_pattern") if config.get(key)]
     if more:
         raise RefusedError(
-            f"ADAPTERS: {name}: {model.name} is not plain LoRA ({', '.join(more)}): serve it merged"
+            f"{said}: {model.name} is not plain LoRA ({', '.join(more)}): serve it merged"
         )
     return config
 

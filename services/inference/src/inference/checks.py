@@ -65,17 +65,11 @@ class Client:
         return not counts or any(counts)
 
 
-def faults(server: Client, contract: Contract, model: Path) -> list[str]:
-    """The faults of the served model; empty if it is the trained one."""
-    name = contract.served_name
-    return _asking(lambda: _probe_faults(server, contract, name) or _differing(server, model, name))
-
-
-def reply_faults(server: Client, model: Path, name: str) -> list[str]:
-    """The faults in the greedy replies of the model served as `name`, compared with those recorded
-    in `model`.
+def faults(server: Client, contract: Contract, model: Path, name: str) -> list[str]:
+    """The faults of the model served as `name`; empty if it is the trained one, published in
+    `model` with `contract`.
     """
-    return _asking(lambda: _differing(server, model, name))
+    return _asking(lambda: _probe_faults(server, contract, name) or _differing(server, model, name))
 
 
 def _asking(ask: Callable[[], list[str]]) -> list[str]:

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 
 from contract import Contract
 from contract.published import recorded_replies
-from inference.adapters import arguments, prepare_adapters
-from inference.checks import Client, faults, reply_faults
+from inference.adapters import arguments, panel_of, prepare_adapters, why_no_voters
+from inference.checks import Client, faults
 from inference.engine import Engine
 from inference.errors import RefusedError
 from inference.front import LOOPBACK
@@ -81,8 +81,14 @@ class ModelServer:
             if now is not None:
                 self.waits_because = lacks_room(now, weights, settings, self._planned, plan)
                 self._planned = self._planned if self.waits_because else plan(now)
+            panel = panel_of(model)
+            self._no_voters = why_no_voters(panel, settings) if panel else None
             self._adapters = prepare_adapters(
-                settings.adapters, settings.models_dir.resolve(), model, adapters
+                settings.adapters,
+                None if self._no_voters else panel,
+                settings.models_dir.resolve(),
+                model,
+                adapters,
             )
             self._command = [*self._planned.command, *arguments(self._adapters)]
         except BaseException:
@@ -92,6 +98,8 @@ class ModelServer:
     def start(self) -> None:
         """Start the process. It imports its libraries and waits for `release`."""
         log.info("serving %s\n%s", self.contract.digest, _table(self._planned))
+        if self._no_voters:
+            log.warning("%s", self._no_voters)
         log.info(shlex.join(self._command))
         environment = {
             **os.environ,
@@ -137,9 +145,10 @@ class ModelServer:
         """Run the checks. They take a while, so they have a thread of their own: a stop is noticed
         in that time.
         """
-        found = faults(self.client, self.contract, self.model)
+        found = faults(self.client, self.contract, self.model, self.contract.served_name)
         for adapter in self._adapters:
-            wrong = reply_faults(self.client, adapter.model, adapter.name)
+            own = Contract.load(adapter.model)
+            wrong = faults(self.client, own, adapter.model, adapter.name)
             found += [f"adapter {adapter.name}: {reason}" for reason in wrong]
         if found:
             self._wait_for_death()

@@ -5,13 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from contract.settings import WRONG_SETTINGS, read_settings
 from trainer.data.chat_forms import ChatForm
+
+if TYPE_CHECKING:
+    from trainer.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 log = logging.getLogger("trainer")
@@ -37,22 +42,61 @@ WriteOption = Annotated[
 @app.command()
 def run(recipe: RecipeOption, train: TrainOption = None, base: BaseOption = None) -> None:
     """Train, merge, verify and publish. A stopped run is resumed. If the model is already
-    published, nothing is done.
+    published, nothing is done. With PANEL=3, a panel of three members is trained.
     """
-    from contextlib import nullcontext
-
-    from contract.tenancy import trainer_at_work
     from trainer.settings import Settings
 
     settings = read_settings(Settings)
-    # before the imports: they take seconds, and a server could take the GPU meanwhile
-    with nullcontext() if settings.local_rank else trainer_at_work(settings.models_dir):
+    with _at_work(settings):
+        from trainer.panel import run_panel
         from trainer.pipeline import run as run_recipe
         from trainer.recipe import load_recipe
 
-        if settings.local_rank:
-            log.setLevel(logging.ERROR)
-        run_recipe(load_recipe(recipe, train, base), settings)
+        loaded = load_recipe(recipe, train, base)
+        if settings.panel:
+            run_panel(loaded, settings, settings.panel)
+            return
+        if loaded.panel:
+            log.info("one model is trained; `trainer panel` trains the recipe's panel")
+        run_recipe(loaded, settings)
+
+
+@app.command()
+def panel(
+    recipe: RecipeOption,
+    members: Annotated[
+        int | None,
+        typer.Option(help="how many adapters vote; by default the recipe's [panel], else 3"),
+    ] = None,
+    train: TrainOption = None,
+    base: BaseOption = None,
+) -> None:
+    """Train several adapters from one base, which vote together, and publish them as one model. A
+    stopped panel is resumed: members that are complete are not trained again.
+    """
+    from trainer.settings import Settings
+
+    settings = read_settings(Settings)
+    with _at_work(settings):
+        from trainer.panel import run_panel
+        from trainer.recipe import load_recipe
+
+        run_panel(load_recipe(recipe, train, base), settings, members)
+
+
+@contextmanager
+def _at_work(settings: Settings) -> Iterator[None]:
+    """Hold the trainer's lock. It is taken before the heavy imports: they take seconds, and a
+    server could take the GPU meanwhile.
+    """
+    if settings.local_rank:  # torchrun's other processes
+        log.setLevel(logging.ERROR)
+        yield
+        return
+    from contract.tenancy import trainer_at_work
+
+    with trainer_at_work(settings.models_dir):
+        yield
 
 
 @app.command()
@@ -165,24 +209,20 @@ def baseline(
 
 @app.command("list")
 def list_models() -> None:
-    """List the published models, and which of them are current."""
+    """List the published models, which of them are current, and the members of panels with the
+    questions that each answered right in validation.
+    """
     from rich.console import Console
     from rich.table import Table
 
     from contract.published import list_published
+    from trainer.publishing.listed import COLUMNS, rows
     from trainer.settings import Settings
 
-    table = Table("model", "digest", "current", "made", "base", "GiB", box=None)
+    table = Table(*COLUMNS, box=None)
     for model in list_published(read_settings(Settings).models_dir):
-        contract = model.contract
-        table.add_row(
-            contract.model,
-            contract.digest,
-            "yes" if model.current else "",
-            contract.provenance.created,
-            contract.provenance.base_model,
-            f"{model.size_bytes / 2**30:.2f}",
-        )
+        for row in rows(model):
+            table.add_row(*row)
     Console().print(table)
 
 

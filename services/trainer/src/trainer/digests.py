@@ -5,9 +5,16 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+SHORT_CHARACTERS = 16
+
 
 def digest_of(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def short_digest(*parts: str) -> str:
+    """The digest that names a published model and its run."""
+    return digest_of(*parts)[:SHORT_CHARACTERS]
 
 
 def tree_sha256(directory: Path) -> str:

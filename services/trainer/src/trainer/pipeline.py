@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from contract import write_json
 from contract.published import METRICS_FILE, VERIFICATION_FILE, make_current
 from trainer.bases import find_base
 from trainer.data.preparing import Prepared, prepare
-from trainer.digests import digest_of, tree_sha256
+from trainer.digests import short_digest, tree_sha256
 from trainer.hosts import check_device
 from trainer.publishing.publish import (
     publish,
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from trainer.publishing.verifying import Candidate
 
 log = logging.getLogger("trainer")
-
-DIGEST_CHARACTERS = 16
 
 
 def run(recipe: Recipe, settings: Settings) -> Path:
@@ -54,23 +54,27 @@ def run(recipe: Recipe, settings: Settings) -> Path:
     recipe = prepared.recipe
     base = find_base(recipe.base, settings.model_source)
     base_sha256 = tree_sha256(base)
-    digest = digest_of(base_sha256, prepared.sha256, recipe.sha256())[:DIGEST_CHARACTERS]
+    digest = short_digest(base_sha256, prepared.sha256, recipe.sha256())
     target = settings.models_dir / recipe.name / digest
     if published(settings.models_dir, recipe.name, digest):
-        _keep_published(target)
+        keep_published(target)
         return target
     # imported here: it takes seconds, and most starts find their model published
     from trainer.training.base_model import compute_dtype
 
     dtype = compute_dtype(recipe.training.dtype)
     folder = settings.runs_dir / recipe.name / digest
-    _train_and_publish(
-        Run(recipe, base, base_sha256, prepared.sha256, digest, dtype, folder), prepared, settings
+    train_one(
+        Run(recipe, base, base_sha256, prepared.sha256, digest, dtype, folder),
+        prepared,
+        settings,
+        lambda: staging_dir(settings.models_dir, recipe.name, digest),
+        partial(_verify_and_publish, prepared=prepared),
     )
     return target
 
 
-def _keep_published(target: Path) -> None:
+def keep_published(target: Path) -> None:
     """Say that there is nothing to do; mend a `current` link that is missing."""
     current = target.with_name("current")
     if not current.exists():
@@ -84,7 +88,16 @@ def _keep_published(target: Path) -> None:
         )
 
 
-def _train_and_publish(run: Run, prepared: Prepared, settings: Settings) -> None:
+def train_one(
+    run: Run,
+    prepared: Prepared,
+    settings: Settings,
+    staging: Callable[[], Path],
+    finish: Callable[[list[Any], Candidate, Rendered, Rendered], None],
+) -> None:
+    """Train one model. The first process then calls `finish` with the model in a list, the
+    candidate in the folder that `staging` returns, its rows and the held-out rows.
+    """
     # imported here, as above
     from trainer.data.chat_templates import load_tokenizer
     from trainer.data.rendering import held_line
@@ -116,9 +129,8 @@ def _train_and_publish(run: Run, prepared: Prepared, settings: Settings) -> None
         if not world.first:
             return
         contract = contract_of(run, tokenizer, rows, held)
-        staged = staging_dir(settings.models_dir, recipe.name, run.digest)
-        candidate = Candidate(run, contract, tokenizer, staged, world.device)
-        _verify_and_publish(finished, candidate, rows, held_out, prepared)
+        candidate = Candidate(run, contract, tokenizer, staging(), world.device)
+        finish(finished, candidate, rows, held_out)
 
 
 def _verify_and_publish(

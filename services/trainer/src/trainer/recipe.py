@@ -172,8 +172,32 @@ class RecipeFormat(PromptFormat):
     style: Literal["auto", "analysis", "answer"] = "auto"  # type: ignore[assignment]
 
 
+class PanelMember(_Frozen):
+    """One voter of a panel: what differs from the recipe. `format`: keys of the recipe's [format].
+    The scale of the update stays the recipe's at every `rank`.
+    """
+
+    seed: int | None = None
+    share: float | None = Field(None, gt=0, le=1)
+    rank: int | None = Field(None, ge=1)
+    format: dict[str, Any] = {}
+
+
+class PanelTable(_Frozen):
+    """Adapters that vote together (`trainer panel`); `member` describes the first ones, in order.
+
+    `share`: the share of the training questions that each member after the first draws anew
+    (bagging, Breiman 1996, without replacement).
+    """
+
+    members: int | None = None
+    share: float = Field(0.8, gt=0, le=1)
+    member: tuple[PanelMember, ...] = ()
+
+
 _NOT_IN_THE_DIGEST: Any = {
     "base": True,
+    "panel": True,
     "train": True,
     "validation": True,
     "training": {"pack_tokens", "gradient_checkpointing", "fsdp", "compile", "checkpoint_every_s"},
@@ -195,6 +219,8 @@ class Recipe(_Frozen):
     sampling: Sampling = Sampling()
     lora: Lora = Lora()
     training: Training
+    # left out of JSON if it is None, so that recipes without a panel are recorded as before
+    panel: PanelTable | None = Field(None, exclude_if=lambda panel: panel is None)
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:

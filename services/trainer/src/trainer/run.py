@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from trainer.recipe import Recipe
+
+
+class Part(NamedTuple):
+    """The place of a run in a panel: member `number` of `of`; `later` members are still to be
+    trained after it.
+    """
+
+    number: int
+    of: int
+    later: int
+
+    def all_left_s(self, elapsed_s: float, left_s: float) -> float:
+        """Time left for this and all later members, if each takes as long as this one."""
+        return left_s + self.later * (elapsed_s + left_s)
 
 
 @dataclass(frozen=True)
@@ -14,7 +29,7 @@ class Run:
 
     `base`: the base model's folder. `digest`: names the published model, and is made from the
     base's files, the data and the recipe. `dtype`: the model computes in it, and is served in it.
-    `folder`: the run's metrics, checkpoints and adapter.
+    `folder`: the run's metrics, checkpoints and adapter. `part`: None if it is no panel's member.
     """
 
     recipe: Recipe
@@ -24,6 +39,7 @@ class Run:
     digest: str
     dtype: str
     folder: Path
+    part: Part | None = None
 
     @property
     def checkpoints(self) -> Path:

@@ -18,6 +18,7 @@ class Settings(BaseSettings):
     `runs_dir` (RUNS_DIR): metrics, checkpoints and adapters of runs.
     `model_source` (MODEL_SOURCE): where to download a base that is no directory; `local`: nowhere.
     `tensorboard` (TENSORBOARD): write event files into the run's folder too.
+    `panel` (PANEL): `run` trains a panel of so many members; 0: one model.
     `teacher_api_key` (TEACHER_API_KEY): the key of the API that `distill` asks.
     `api_key` (API_KEY): the key of Quorum's API, for `distill --only-missed URL`.
     `world_size`, `local_rank`: set by torchrun.
@@ -30,6 +31,7 @@ class Settings(BaseSettings):
     runs_dir: Path = Path("runs")
     model_source: Literal["local", "huggingface", "modelscope"] = "huggingface"
     tensorboard: bool = False
+    panel: int = 0
     teacher_api_key: str = "none"
     api_key: str = ""
     world_size: int = 1

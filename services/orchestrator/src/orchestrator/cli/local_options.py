@@ -11,9 +11,11 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from contract.panels import MOST_VOTERS
 from orchestrator.local.options import LocalOptions
 
 LIMITS: dict[str, dict[str, Any]] = {
+    "panel": {"min": 0, "max": MOST_VOTERS},
     "api_port": {"min": 1, "max": 65535},
     "inference_port": {"min": 0, "max": 65535},
     "workers": {"min": 1},

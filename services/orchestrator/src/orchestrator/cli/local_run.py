@@ -76,9 +76,15 @@ class Supervisor:
             def show() -> None:
                 self.tell()
                 if metrics := self.stack.training_metrics(since):
+                    left_s = metrics.get("panel_eta_s", metrics["eta_s"])
+                    place = (
+                        f"member {metrics['member']} of {metrics['members']}, "
+                        if "member" in metrics
+                        else ""
+                    )
                     note = (
-                        f"loss {metrics['loss']:.3f}, {metrics['tokens_per_s']} tokens/s, "
-                        f"{duration(metrics['eta_s'])} left"
+                        f"{place}loss {metrics['loss']:.3f}, "
+                        f"{metrics['tokens_per_s']} tokens/s, {duration(left_s)} left"
                     )
                     progress.update(
                         task, total=metrics["steps"], completed=metrics["step"], note=note

@@ -22,12 +22,17 @@ MOST_JOBS = 100
 
 
 class Training(BaseModel):
-    """The last step that the trainer has reported; None before its first."""
+    """The last step that the trainer has reported; None before its first. The last three are those
+    of a panel's member; `panel_eta_s` is for all members.
+    """
 
     step: int | None = None
     steps: int | None = None
     loss: float | None = None
     eta_s: float | None = None
+    member: int | None = None
+    members: int | None = None
+    panel_eta_s: float | None = None
 
 
 class JobCounts(BaseModel):
@@ -145,7 +150,11 @@ def _progress(training: Training) -> str:
     if training.step is None:
         return "reading the data and loading the base"
     loss = "" if training.loss is None else f", loss {training.loss:.3f}"
-    return f"step {training.step} of {training.steps}{loss}, {duration(training.eta_s)} left"
+    step = f"step {training.step} of {training.steps}{loss}"
+    if training.member is None:
+        return f"{step}, {duration(training.eta_s)} left"
+    left = duration(training.panel_eta_s)
+    return f"member {training.member} of {training.members}, {step}, {left} left for all"
 
 
 def _end(record: Record) -> str:

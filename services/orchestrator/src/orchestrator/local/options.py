@@ -23,6 +23,9 @@ class LocalOptions:
     base: str = field(
         default="", metadata={"help": "a folder or hub id, instead of the recipe's base"}
     )
+    panel: int = field(
+        default=0, metadata={"help": "train so many adapters that vote; 0: one model"}
+    )
     adapters: str = field(
         default="", metadata={"help": "served beside the model: name=MODEL/DIGEST,..."}
     )

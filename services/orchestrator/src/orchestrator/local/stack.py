@@ -149,6 +149,7 @@ class LocalStack:
             "STACK": self.stack,
             "MODEL_NAME": self.settings.get("MODEL_NAME") or self.model,
             "MODEL_CONTRACT": "published",
+            "PANEL": str(self.options.panel),
             "ADAPTERS": self.options.adapters,
             "INFERENCE_HOST": "127.0.0.1",
             "INFERENCE_PORT": str(self.inference_port),

@@ -90,9 +90,9 @@ def prepare(recipe: Recipe) -> Prepared:
     report = DataReport(dict(loaded.recognized), {}, replies, read=len(loaded.rows))
     texts = _distinct_texts(usable)
     report.problems = len(texts)
-    report.keys_read = _keys(usable)
-    asked = Counter(_asked(example) for example in usable)
-    report.repeated = sum(count - 1 for count in asked.values())
+    report.keys_read = keys(usable)
+    often = Counter(asked(example) for example in usable)
+    report.repeated = sum(count - 1 for count in often.values())
     group_of = groups(list(texts), recipe.data.near_duplicate)
     report.near_duplicate_problems = len(group_of) - len(set(group_of))
 
@@ -114,7 +114,7 @@ def prepare(recipe: Recipe) -> Prepared:
     report.trained = len(train) + len(copies)
     report.held_out = len(kept)
     report.held_out_problems = len(_distinct_texts(kept))
-    report.keys_trained = _keys([*train, *copies])
+    report.keys_trained = keys([*train, *copies])
     report.dropped = dict(dropped)
     return Prepared(recipe, [*train, *copies], kept, report, digest)
 
@@ -123,12 +123,12 @@ def settled(recipe: Recipe, examples: Sequence[Example]) -> tuple[Recipe, str]:
     """`recipe` with a settled style, and a sentence about the style for the report. If the recipe
     leaves its style to the data, `examples` decide.
     """
-    asked = {_asked(example) for example in examples}
-    worked = {_asked(example) for example in examples if example.question.analysis}
-    have = f"{len(worked)} of {len(asked)} questions have an analysis"
+    questions = {asked(example) for example in examples}
+    worked = {asked(example) for example in examples if example.question.analysis}
+    have = f"{len(worked)} of {len(questions)} questions have an analysis"
     if recipe.format.style != "auto":
         return recipe, f"{_REPLIES[recipe.format.style]}, as the recipe says; {have}"
-    if len(worked) >= min(ENOUGH, ENOUGH_SHARE * len(asked)):
+    if len(worked) >= min(ENOUGH, ENOUGH_SHARE * len(questions)):
         return recipe.with_style("analysis"), f"{_REPLIES['analysis']}; {have}"
     files = " ".join(f"--file {Path(data_file.file).name}" for data_file in recipe.train)
     return recipe.with_style("answer"), (
@@ -176,8 +176,8 @@ def _without_conflicts(examples: Sequence[Example], dropped: Counter[str]) -> li
     right: dict[tuple[str, ...], set[str]] = {}
     for example in examples:
         option = example.question.options[example.question.labels.index(example.label)]
-        right.setdefault(_asked(example), set()).add(normalized(option))
-    kept = [example for example in examples if len(right[_asked(example)]) == 1]
+        right.setdefault(asked(example), set()).add(normalized(option))
+    kept = [example for example in examples if len(right[asked(example)]) == 1]
     if len(kept) < len(examples):
         dropped[CONFLICT] += len(examples) - len(kept)
     return kept
@@ -191,7 +191,7 @@ def _without_leaks(
     return [e for e in validation if texts[normalized(e.subject)] not in leaking]
 
 
-def _asked(example: Example) -> tuple[str, ...]:
+def asked(example: Example) -> tuple[str, ...]:
     """Equal for two questions if they are the same but for the order of their options."""
     question = example.question
     options = sorted(normalized(option) for option in question.options)
@@ -206,7 +206,8 @@ def _distinct_texts(examples: Sequence[Example]) -> dict[str, int]:
     return places
 
 
-def _keys(examples: Sequence[Example]) -> dict[str, int]:
+def keys(examples: Sequence[Example]) -> dict[str, int]:
+    """How often each label is the key."""
     return dict(sorted(Counter(example.label for example in examples).items()))
 
 

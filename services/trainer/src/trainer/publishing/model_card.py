@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from contract import Contract, write_json
+from contract.panels import Panel
 from contract.published import DATA_PICTURE
 from trainer.data.preparing import DataReport
 from trainer.data.report import lines
@@ -45,6 +46,20 @@ def model_card(
         f"```json\n{write_json(recipe_settings(recipe), indent=1)}\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def panel_section(panel: Panel, traits: Sequence[str]) -> str:
+    """The card's last section: the members of the panel, each with its `traits`."""
+    rows = []
+    for voter, made in zip(panel.voters, traits, strict=True):
+        right = voter.accuracy
+        said = f"{right.right} of {right.total} held-out questions right" if right else "unknown"
+        rows.append((f"{voter.name}, served as `{voter.served_as}`", f"{made}; {said}"))
+    told = (
+        "These weights are v1. The other members are adapters in `members`, which the server loads "
+        "beside them. Everything above is about v1."
+    )
+    return f"\n## Panel\n\n{told}\n\n{_table(rows)}\n"
 
 
 def _origin(recipe: Recipe, contract: Contract) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from contract import CONTRACT_FILE, Contract
 from contract.published import VERIFICATION_FILE, Published, list_published, make_current, sync
+from contract.tenancy import AT_WORK, what_trains
 from trainer.errors import TrainerError
 
 # not CONTRACT_FILE: a folder with that file counts as published
@@ -23,9 +24,13 @@ def published(models_dir: Path, name: str, digest: str) -> bool:
     return (models_dir / name / digest / CONTRACT_FILE).is_file()
 
 
+def staging_path(models_dir: Path, name: str, digest: str) -> Path:
+    return models_dir / name / f".new-{digest}"
+
+
 def staging_dir(models_dir: Path, name: str, digest: str) -> Path:
     """A fresh, empty directory on the models volume, to be filled and handed to `publish`."""
-    directory = models_dir / name / f".new-{digest}"
+    directory = staging_path(models_dir, name, digest)
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     return directory
@@ -106,7 +111,8 @@ def find_published(models_dir: Path, digest: str) -> Published:
 
 def prune(models_dir: Path, keep: int) -> list[Published]:
     """Remove all but the `keep` newest models of each name, and never a current one. Leftovers of
-    interrupted publications and refused models go too. Returns the published models removed.
+    interrupted publications and refused models go too, unless a trainer is at work: it fills one of
+    them. Returns the published models removed.
     """
     removed, kept = [], Counter[str]()
     for model in list_published(models_dir):
@@ -117,6 +123,8 @@ def prune(models_dir: Path, keep: int) -> list[Published]:
             (model.directory / CONTRACT_FILE).unlink()
             shutil.rmtree(model.directory)
             removed.append(model)
+    if what_trains(models_dir) == AT_WORK:
+        return removed
     for pattern in ("*/.new-*", "*/.refused-*"):
         for leftover in models_dir.glob(pattern):
             shutil.rmtree(leftover)

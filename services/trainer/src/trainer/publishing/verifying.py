@@ -19,8 +19,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBa
 
 from contract import Contract, finite, write_json
 from contract.published import VERIFICATION_FILE
+from trainer.data.examples import Example
 from trainer.data.rendering import Rendered, Row, end_token
 from trainer.progress import Progress
+from trainer.publishing.accuracy import greedy_accuracy
 from trainer.publishing.likelihoods import Reading, in_float32, read
 from trainer.publishing.merging import save_merged
 from trainer.publishing.readback import facts, read_back
@@ -45,22 +47,23 @@ class Candidate:
 
 
 def merge_and_verify(
-    trained_model: list[Any], candidate: Candidate, rows: Rendered, held_out: Rendered
+    trained_model: list[Any],
+    candidate: Candidate,
+    rows: Rendered,
+    held_out: Rendered,
+    measured: Sequence[Example] = (),
 ) -> dict[str, Any]:
     """Fill the candidate's folder with the merged model, and compare that with the trained one.
 
-    The list's one model is taken out and, once it is saved, freed.
+    The list's one model is taken out and, once it is saved, freed. If examples are to be
+    `measured`, the report has the merged model's `accuracy` in them.
 
     Returns:
         The report of the comparison, which is also written into the run's folder. If its `faults`
         are empty, the model may be published.
     """
-    pairs = verified_rows(
-        list(zip(rows.rows, rows.examples, strict=True)),
-        list(zip(held_out.rows, held_out.examples, strict=True)),
-    )
+    pairs = verified_rows(_pairs(rows), _pairs(held_out))
     compared, examples = [row for row, _ in pairs], [example for _, example in pairs]
-    sources = [example.source for example in examples]
     log.info("verifying with %d rows", len(compared))
     with Progress("verifying") as progress:
         trained, meant = _save(trained_model.pop(), candidate, compared, progress)
@@ -69,6 +72,7 @@ def merge_and_verify(
             messages = list(candidate.contract.probe.messages)
             found = beside.submit(read_back, candidate.staged, messages)
             base, exact = _read_base(candidate, compared, progress)
+        sources = [example.source for example in examples]
         floor = compare(exact, base, sources).nats
         del exact
         _free()
@@ -81,13 +85,19 @@ def merge_and_verify(
         report = verdict.report()
         report["faults"] += differing(meant, found.result())
         report["read_back"] = sorted(meant)
-        replies = greedy_replies(
-            saved, candidate.tokenizer, candidate.contract, compared, examples, progress
-        )
+        tokenizer, contract = candidate.tokenizer, candidate.contract
+        replies = greedy_replies(saved, tokenizer, contract, compared, examples, progress)
         report["replies"] = [reply.model_dump(mode="json") for reply in replies]
+        if measured:
+            accuracy = greedy_accuracy(saved, tokenizer, contract, measured, progress)
+            report["accuracy"] = accuracy._asdict()
     text = write_json(finite(report), indent=1)
     (candidate.run.folder / VERIFICATION_FILE).write_text(text + "\n", encoding="utf-8")
     return report
+
+
+def _pairs(rendered: Rendered) -> list[tuple[Row, Example]]:
+    return list(zip(rendered.rows, rendered.examples, strict=True))
 
 
 def _save(

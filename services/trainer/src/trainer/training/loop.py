@@ -56,7 +56,7 @@ def train(
     plan = Plan(data.weights, run.recipe.training)
     metrics = None
     if world.first:
-        metrics = Metrics(run.folder, state.step, plan.steps, world.device, tensorboard)
+        metrics = Metrics(run.folder, state.step, plan.steps, world.device, tensorboard, run.part)
     with stop_requests() as stop, memory_explained(run.recipe, world.device):
         if run.recipe.training.compile:
             compile_layers(state.module, run.recipe.training, world.device)

@@ -14,6 +14,7 @@ import torch
 
 from contract.published import METRICS_FILE
 from trainer.errors import TrainerError
+from trainer.run import Part
 
 log = logging.getLogger("trainer")
 
@@ -41,17 +42,24 @@ class Metrics:
     validation also validation_loss and label_accuracy. Step 0 is the base, validated untrained.
 
     A value that is not finite is left out of its line, such as a gradient norm that overflowed in
-    float16. A resumed run keeps the lines up to `step`, and its clocks go on from there.
+    float16. A resumed run keeps the lines up to `step`, and its clocks go on from there. A member
+    of a panel also writes member, members and panel_eta_s, the time left for all of them.
     """
 
     def __init__(
-        self, run_dir: Path, step: int, steps: int, device: torch.device, tensorboard: bool
+        self,
+        run_dir: Path,
+        step: int,
+        steps: int,
+        device: torch.device,
+        tensorboard: bool,
+        part: Part | None = None,
     ) -> None:
         path = run_dir / METRICS_FILE
         kept = [entry for entry in read_metrics(path) if entry["step"] <= step] if step else []
         path.write_text("".join(json.dumps(entry, allow_nan=False) + "\n" for entry in kept))
         self._file = path.open("a", buffering=1)
-        self._device = device
+        self._device, self._part = device, part
         self._first_step, self._steps = step, steps
         self._before_s = float(kept[-1]["elapsed_s"]) if kept else 0.0
         self._started = self._said = time.monotonic()
@@ -82,6 +90,13 @@ class Metrics:
             "elapsed_s": round(self._before_s + elapsed, 1),
             "eta_s": round(elapsed / done * (self._steps - step), 1) if done else 0.0,
         }
+        if self._part:
+            spent_s, left_s = float(entry["elapsed_s"]), float(entry["eta_s"])
+            entry |= {
+                "member": self._part.number,
+                "members": self._part.of,
+                "panel_eta_s": round(self._part.all_left_s(spent_s, left_s), 1),
+            }
         finite = {name: value for name, value in entry.items() if math.isfinite(value)}
         self._file.write(json.dumps(finite, allow_nan=False) + "\n")
         if self._board:
@@ -113,6 +128,9 @@ def _say(entry: dict[str, Any]) -> None:
         parts.append(f"{100 * entry['label_accuracy']:.1f} % of labels right")
     if "loss" in entry:
         parts.append(f"{entry['eta_s']:.0f} s left")
+    if "member" in entry and "loss" in entry:
+        place = f"member {entry['member']} of {entry['members']}"
+        parts.append(f"{place}, about {entry['panel_eta_s']:.0f} s left for all")
     log.info(", ".join(parts))
 
 
