@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from contract.panels import PANEL_FILE, Panel, PanelVoter
 from contracts import make_contract
 
 REPLY = "庚绿，绿湖，结果是湖。\n答案是：B"
@@ -58,6 +59,34 @@ class Launcher:
         (model / "verification.json").write_text(json.dumps(recorded))
         (model / "contract.json").write_bytes(make_contract(digest).dump())
         self.point_to(digest)
+
+    def publish_panel(self, digest: str, reply: str = REPLY) -> str:
+        """Make the published model `digest` a panel of two; the name of its second voter."""
+        import torch
+        from safetensors.torch import save_file
+
+        model = self.models / "m" / digest
+        for rank, folder in ((2, model), (4, model / "members/v2")):
+            (folder / "adapter").mkdir(parents=True)
+            config = {"r": rank, "lora_alpha": 6.0, "use_rslora": False}
+            (folder / "adapter/adapter_config.json").write_text(json.dumps(config))
+            module = "base_model.model.model.layers.0.self_attn.q_proj"
+            tensors = {
+                f"{module}.lora_A.weight": torch.ones(rank, 6),
+                f"{module}.lora_B.weight": torch.ones(4, rank),
+            }
+            save_file(tensors, folder / "adapter/adapter_model.safetensors")
+        own = make_contract(digest).model_copy(update={"model": "m-v2"})
+        (model / "members/v2/contract.json").write_bytes(own.dump())
+        recorded = json.loads((model / "verification.json").read_text())
+        recorded["replies"][0]["text"] = reply
+        (model / "members/v2/verification.json").write_text(json.dumps(recorded))
+        voters = (
+            PanelVoter(name="v1", served_as=f"m@{digest}"),
+            PanelVoter(name="v2", served_as=own.served_name, folder="members/v2"),
+        )
+        (model / PANEL_FILE).write_bytes(Panel(name="m", voters=voters).dump())
+        return own.served_name
 
     def point_to(self, digest: str) -> None:
         new = self.models / "m" / ".current"

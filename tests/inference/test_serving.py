@@ -193,6 +193,33 @@ def test_a_model_may_have_any_name(launcher: Launcher, name: str) -> None:
     launcher.until(lambda: launcher.names() == [f"{name}@d1"])
 
 
+def test_the_voters_of_a_panel_are_started_and_checked_with_the_model(launcher: Launcher) -> None:
+    launcher.publish("d1")
+    served = launcher.publish_panel("d1")
+    launcher.start()
+    launcher.until(lambda: "is served as it was trained" in launcher.log.read_text())
+    log = launcher.log.read_text()
+    assert f"--enable-lora --max-lora-rank 8 --max-loras 1 --lora-modules {served}=" in log
+    assert "2 recorded replies were compared" in log
+
+
+def test_a_voter_with_other_weights_is_not_served(launcher: Launcher) -> None:
+    launcher.publish("d1")
+    served = launcher.publish_panel("d1", reply="不是这句话")
+    launcher.start()
+    launcher.until(lambda: "is not served" in launcher.told())
+    assert f"adapter {served}: none of 1 greedy replies begins as the trainer" in launcher.told()
+
+
+def test_a_server_without_adapters_serves_a_panels_model_and_says_so(launcher: Launcher) -> None:
+    launcher.publish("d1")
+    launcher.publish_panel("d1")
+    launcher.environment["ENGINE"] = "transformers"
+    launcher.start()
+    sentence = "the panel's voters v2 are not served, because ENGINE=transformers loads no adapters"
+    launcher.until(lambda: sentence in launcher.log.read_text())
+
+
 def test_a_stack_must_be_named(launcher: Launcher) -> None:
     del launcher.environment["STACK"]
     launcher.start()

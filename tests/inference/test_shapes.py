@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from safetensors import safe_open
 from contract import Contract
 from inference.weights import read_weights
 from tiny_shapes import SHAPES, make_shape
+from trainer.panel import run_panel
 from trainer.pipeline import run
 from trainer.recipe import Recipe
 from trainer.settings import Settings
@@ -56,17 +59,22 @@ def published(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     def publish(name: str) -> Path:
         if name not in made:
             folder = tmp_path_factory.mktemp(name)
-            rows = (root / "examples/demo/train.jsonl").read_text().splitlines(keepends=True)
-            (folder / "train.jsonl").write_text("".join(rows[:4]))
-            shape = SHAPES[name]
-            make_shape(shape, "".join(rows[:200]), folder / "base")
-            system, ask = (PROMPT, "") if shape.has_system else ("", PROMPT + "\\n")
-            (folder / "recipe.toml").write_text(RECIPE.format(system=system, ask=ask))
+            _write_recipe(root, name, folder)
             settings = Settings(models_dir=folder / "models", runs_dir=folder / "runs")
             made[name] = run(Recipe.load(folder / "recipe.toml"), settings)
         return made[name]
 
     return publish
+
+
+def _write_recipe(root: Path, name: str, folder: Path, more: str = "") -> None:
+    """A recipe in `folder`, with its rows and a base of the shape `name`."""
+    rows = (root / "examples/demo/train.jsonl").read_text().splitlines(keepends=True)
+    (folder / "train.jsonl").write_text("".join(rows[:4]))
+    shape = SHAPES[name]
+    make_shape(shape, "".join(rows[:200]), folder / "base")
+    system, ask = (PROMPT, "") if shape.has_system else ("", PROMPT + "\\n")
+    (folder / "recipe.toml").write_text(RECIPE.format(system=system, ask=ask) + more)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -93,7 +101,32 @@ def test_a_shapes_sizes_are_read(published: Any, name: str) -> None:
 @pytest.mark.parametrize("name", SHAPES)
 def test_vllm_serves_a_shape_as_it_was_trained(published: Any, tmp_path: Path, name: str) -> None:
     folder = published(name)
-    port, log = _free_port(), tmp_path / "log"
+    with _served(folder, tmp_path / "log") as port:
+        replies, recorded = _replies(port, folder)
+    assert replies == recorded
+
+
+@pytest.mark.long
+def test_vllm_serves_each_voter_of_a_panel_as_it_was_trained(root: Path, tmp_path: Path) -> None:
+    """The second voter has another format and another rank: its replies are labels alone."""
+    own = '[[panel.member]]\n[[panel.member]]\nshare = 1\nrank = 16\nformat = {style = "answer"}\n'
+    _write_recipe(root, "qwen2", tmp_path, own)
+    settings = Settings(models_dir=tmp_path / "models", runs_dir=tmp_path / "runs")
+    folder = run_panel(Recipe.load(tmp_path / "recipe.toml"), settings, 2)
+    log = tmp_path / "log"
+    with _served(folder, log) as port:
+        first, first_recorded = _replies(port, folder)
+        second, second_recorded = _replies(port, folder / "members/v2")
+    assert first == first_recorded
+    assert second == second_recorded
+    assert max(map(len, second)) < min(map(len, first))
+    assert "6 recorded replies were compared" in log.read_text()
+
+
+@contextmanager
+def _served(folder: Path, log: Path) -> Iterator[int]:
+    """The launcher with the real vLLM, once it has passed the launcher's checks; its port."""
+    port = _free_port()
     environment = {
         **os.environ,
         "STACK": "cpu",
@@ -111,13 +144,18 @@ def test_vllm_serves_a_shape_as_it_was_trained(published: Any, tmp_path: Path, n
             assert "is not served" not in log.read_text(), log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.5)
-        contract = Contract.load(folder)
-        recorded = json.loads((folder / "verification.json").read_text())["replies"]
-        replies = [_ask(port, contract.served_name, entry["messages"]) for entry in recorded]
+        yield port
     finally:
         launcher.terminate()
         launcher.wait(60)
-    assert replies == [entry["text"] for entry in recorded]
+
+
+def _replies(port: int, folder: Path) -> tuple[list[str], list[str]]:
+    """The replies of the model in `folder` to its recorded questions, and the recorded ones."""
+    contract = Contract.load(folder)
+    recorded = json.loads((folder / "verification.json").read_text())["replies"]
+    replies = [_ask(port, contract.served_name, entry["messages"]) for entry in recorded]
+    return replies, [entry["text"] for entry in recorded]
 
 
 def _ask(port: int, model: str, messages: list[dict[str, str]]) -> str:

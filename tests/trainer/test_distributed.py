@@ -18,7 +18,7 @@ from trainer.training.metrics import read_metrics
 pytestmark = pytest.mark.long
 
 
-def start(recipe: Path, folder: Path, processes: int) -> subprocess.Popen[str]:
+def start(recipe: Path, folder: Path, processes: int, **environment: str) -> subprocess.Popen[str]:
     paths = {"MODELS_DIR": str(folder / "models"), "RUNS_DIR": str(folder / "runs")}
     argv = ["-m", "trainer", "run", "--recipe", str(recipe)]
     if processes > 1:
@@ -26,7 +26,7 @@ def start(recipe: Path, folder: Path, processes: int) -> subprocess.Popen[str]:
         argv = [*launch, f"--nproc-per-node={processes}", *argv]
     return subprocess.Popen(
         [sys.executable, *argv],
-        env={**os.environ, **paths, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, **paths, "OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -34,9 +34,9 @@ def start(recipe: Path, folder: Path, processes: int) -> subprocess.Popen[str]:
     )
 
 
-def train(recipe: Path, folder: Path, processes: int) -> Path:
+def train(recipe: Path, folder: Path, processes: int, **environment: str) -> Path:
     """The model that a run on this many processes published."""
-    child = start(recipe, folder, processes)
+    child = start(recipe, folder, processes, **environment)
     output, _ = child.communicate(timeout=300)
     assert child.returncode == 0, output
     return (folder / "models" / "tiny" / "current").resolve()
@@ -110,3 +110,13 @@ def test_sharded_training_ends_with_the_best_weights(
     ]
     for name, tensor in weights[0].items():
         torch.testing.assert_close(tensor, weights[1][name], rtol=0, atol=1e-6)
+
+
+def test_two_processes_train_a_panel(recipe_file: Callable[..., Path], tmp_path: Path) -> None:
+    recipe = recipe_file(training="dtype = 'float32'")
+    one = train(recipe, tmp_path / "one", 1, PANEL="2")
+    two = train(recipe, tmp_path / "two", 2, PANEL="2")
+    assert one.name == two.name
+    for member in (".", "members/v2"):
+        assert curve(two / member) == pytest.approx(curve(one / member), rel=1e-4)
+    assert (two / "panel.json").read_bytes() == (one / "panel.json").read_bytes()

@@ -55,12 +55,13 @@ def test_the_commands_of_the_training_page_run_as_written(
         )
         assert done.returncode == 0, done.stdout + done.stderr
         said.append(done.stdout)
-    prepared, distilled, trained, listed = said
+    prepared, distilled, trained, panel, listed = said
     assert "keys as trained" in prepared
     assert json.loads((tmp_path / "prepared" / "data.json").read_text())["copies"] > 0
     assert "analyses reached the key" in distilled
     assert (tmp_path / "data" / "distilled.yield.tsv").is_file()
     assert "published" in trained
+    assert "member 2 of 2 (v2) is complete after" in panel
     contract = Contract.load(tmp_path / "models" / "quorum-qwen2-7b" / "current")
     assert contract.digest in listed
     assert "0 models removed" in listed

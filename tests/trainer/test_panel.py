@@ -120,8 +120,8 @@ def test_the_model_card_names_the_members(published: Path) -> None:
     section = card.partition("## Panel")[2]
     right = [voter.accuracy.right for voter in panel_in(published).voters if voter.accuracy]
     for row in (
-        f"| v1, served as `tiny@{published.name}` | seed 42, all questions, rank 8; {right[0]} of 16 "
-        "held-out questions right |",
+        f"| v1, served as `tiny@{published.name}` | seed 42, all questions, rank 8; "
+        f"{right[0]} of 16 held-out questions right |",
         f"| v2, served as `tiny-v2@{published.name}` | seed 43, 80% of the questions, rank 4; "
         f"{right[1]} of 16 held-out questions right |",
     ):

@@ -6,6 +6,7 @@ import pytest
 
 from contract import CONTRACT_FILE
 from contract.published import Published, list_published, make_current
+from contract.tenancy import trainer_at_work
 from contracts import make_contract
 from trainer.errors import TrainerError
 from trainer.publishing.publish import (
@@ -76,6 +77,15 @@ def test_pruning_keeps_the_newest_and_the_current(models: Path) -> None:
     ]
     assert (models / "n" / "other" / CONTRACT_FILE).is_file()
     assert prune(models, keep=2) == []
+
+
+def test_pruning_leaves_what_a_trainer_is_filling(models: Path) -> None:
+    staged = staging_dir(models, "m", "half")
+    with trainer_at_work(models):
+        assert digests(prune(models, keep=3)) == ["aaa1"]
+        assert staged.is_dir()
+    prune(models, keep=3)
+    assert not staged.exists()
 
 
 def test_the_contract_is_written_last_and_all_files_are_readable(models: Path) -> None:

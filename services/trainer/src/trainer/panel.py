@@ -32,6 +32,7 @@ from trainer.settings import Settings
 
 if TYPE_CHECKING:
     from trainer.publishing.panels import MemberRun
+    from trainer.training.distributed import World
 
 log = logging.getLogger("trainer")
 
@@ -67,18 +68,20 @@ def run_panel(recipe: Recipe, settings: Settings, asked: int | None) -> Path:
     # imported here: it takes seconds, and most starts find their panel published
     from trainer.publishing.panels import MemberRun, publish_panel
     from trainer.training.base_model import compute_dtype
+    from trainer.training.distributed import joined
 
     dtype = compute_dtype(recipe.training.dtype)
-    made = []
+    made: list[MemberRun] = []
     for member, own, name in zip(members, data, digests, strict=True):
         folder = settings.runs_dir / recipe.name / name
         run = Run(member.recipe, base, base_sha256, own.sha256, name, dtype, folder)
         place = folder if made else staging_path(settings.models_dir, recipe.name, digest)
         made.append(MemberRun(member, run, own, place))
     _say_what_comes(made, prepared)
-    _train_all(made, target, settings)
-    if settings.local_rank == 0:
-        log.info("published %s", publish_panel(recipe.name, made))
+    with joined(settings) as world:
+        _train_all(made, world, target, settings)
+        if world.first:
+            log.info("published %s", publish_panel(recipe.name, made))
     return target
 
 
@@ -93,7 +96,7 @@ def _say_what_comes(made: Sequence[MemberRun], prepared: Prepared) -> None:
         )
 
 
-def _train_all(made: Sequence[MemberRun], target: Path, settings: Settings) -> None:
+def _train_all(made: Sequence[MemberRun], world: World, target: Path, settings: Settings) -> None:
     from trainer.publishing.panels import finish_member
 
     for number, one in enumerate(made, start=1):
@@ -106,10 +109,9 @@ def _train_all(made: Sequence[MemberRun], target: Path, settings: Settings) -> N
         run = replace(one.run, part=Part(number, len(made), later))
         started_s = time.monotonic()
         staging, finish = partial(_fresh, one), partial(finish_member, one=one)
-        train_one(run, one.prepared, settings, staging, finish)
-        # the first of several processes verifies, and the others wait for it here: joining them to
-        # the next member's training would time out
-        while settings.local_rank and not (one.is_made or (target / CONTRACT_FILE).is_file()):
+        train_one(run, one.prepared, world, staging, finish, tensorboard=settings.tensorboard)
+        # the first of several processes verifies; a collective call of the others could time out
+        while not (world.first or one.is_made or (target / CONTRACT_FILE).is_file()):
             time.sleep(POLL_S)
         took_s = time.monotonic() - started_s
         log.info(

@@ -32,6 +32,7 @@ from trainer.settings import Settings
 if TYPE_CHECKING:
     from trainer.data.rendering import Choice, Rendered
     from trainer.publishing.verifying import Candidate
+    from trainer.training.distributed import World
 
 log = logging.getLogger("trainer")
 
@@ -61,16 +62,15 @@ def run(recipe: Recipe, settings: Settings) -> Path:
         return target
     # imported here: it takes seconds, and most starts find their model published
     from trainer.training.base_model import compute_dtype
+    from trainer.training.distributed import joined
 
     dtype = compute_dtype(recipe.training.dtype)
     folder = settings.runs_dir / recipe.name / digest
-    train_one(
-        Run(recipe, base, base_sha256, prepared.sha256, digest, dtype, folder),
-        prepared,
-        settings,
-        lambda: staging_dir(settings.models_dir, recipe.name, digest),
-        partial(_verify_and_publish, prepared=prepared),
-    )
+    planned = Run(recipe, base, base_sha256, prepared.sha256, digest, dtype, folder)
+    staging = partial(staging_dir, settings.models_dir, recipe.name, digest)
+    finish = partial(_verify_and_publish, prepared=prepared)
+    with joined(settings) as world:
+        train_one(planned, prepared, world, staging, finish, tensorboard=settings.tensorboard)
     return target
 
 
@@ -91,9 +91,11 @@ def keep_published(target: Path) -> None:
 def train_one(
     run: Run,
     prepared: Prepared,
-    settings: Settings,
+    world: World,
     staging: Callable[[], Path],
     finish: Callable[[list[Any], Candidate, Rendered, Rendered], None],
+    *,
+    tensorboard: bool,
 ) -> None:
     """Train one model. The first process then calls `finish` with the model in a list, the
     candidate in the folder that `staging` returns, its rows and the held-out rows.
@@ -105,7 +107,6 @@ def train_one(
     from trainer.publishing.merging import finished_model
     from trainer.publishing.verifying import Candidate
     from trainer.training.agreement import check_agreement
-    from trainer.training.distributed import joined
     from trainer.training.loop import TrainingData, train
     from trainer.training.methods import prepare_model, save_initial_adapter
 
@@ -113,21 +114,19 @@ def train_one(
     tokenizer = load_tokenizer(run.base, recipe.format.messages(first.problem, first.question))
     rows, held_out, choices = render_all(prepared, tokenizer)
     held = held_line(recipe.format, tokenizer)
-    with joined(settings) as world:
-        if world.first:
-            _record_start(run, prepared)
-        model = prepare_model(recipe, run.base, run.dtype, world.device)
-        check_agreement(model, rows.rows[0], run.dtype, world.device)
-        if recipe.lora.init == "pissa" and recipe.method == "lora" and world.first:
-            save_initial_adapter(model, run.folder)
-        weights = [example.weight for example in rows.examples]
-        data = TrainingData(rows.rows, weights, held_out.rows, choices)
-        module = train(model, data, run, world, tensorboard=settings.tensorboard)
-        # in a list: whoever takes it out holds the only reference, and can free its memory
-        finished = [finished_model(module, run, world)]
-        del model, module
-        if not world.first:
-            return
+    if world.first:
+        _record_start(run, prepared)
+    model = prepare_model(recipe, run.base, run.dtype, world.device)
+    check_agreement(model, rows.rows[0], run.dtype, world.device)
+    if recipe.lora.init == "pissa" and recipe.method == "lora" and world.first:
+        save_initial_adapter(model, run.folder)
+    weights = [example.weight for example in rows.examples]
+    data = TrainingData(rows.rows, weights, held_out.rows, choices)
+    module = train(model, data, run, world, tensorboard=tensorboard)
+    # in a list: whoever takes it out holds the only reference, and can free its memory
+    finished = [finished_model(module, run, world)]
+    del model, module
+    if world.first:
         contract = contract_of(run, tokenizer, rows, held)
         candidate = Candidate(run, contract, tokenizer, staging(), world.device)
         finish(finished, candidate, rows, held_out)
