@@ -110,7 +110,7 @@ def test_vllm_serves_a_shape_as_it_was_trained(published: Any, tmp_path: Path, n
 def test_vllm_serves_each_voter_of_a_panel_as_it_was_trained(root: Path, tmp_path: Path) -> None:
     """The second voter has another format and another rank: its replies are labels alone."""
     own = '[[panel.member]]\n[[panel.member]]\nshare = 1\nrank = 16\nformat = {style = "answer"}\n'
-    _write_recipe(root, "qwen2", tmp_path, own)
+    _write_recipe(root, "llama", tmp_path, own)
     settings = Settings(models_dir=tmp_path / "models", runs_dir=tmp_path / "runs")
     folder = run_panel(Recipe.load(tmp_path / "recipe.toml"), settings, 2)
     log = tmp_path / "log"
