@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import product
 
 import pytest
@@ -82,6 +83,68 @@ def test_stopping_early_is_exact_for_weights_up_to_any_bound(
     while count := draws_needed(drawn, k, early_stop=True, heaviest=most):
         drawn = held[: len(drawn) + count]
     assert outcome(drawn, k).answer == outcome(vote(held, k, early_stop=False), k).answer
+
+
+STEPS = st.integers(1, 2**20).map(lambda n: n * WEIGHT_STEP)
+VOTERS = st.lists(st.one_of(st.just(1), STEPS), min_size=1, max_size=16)
+
+
+@st.composite
+def panel_votes(draw: st.DrawFn) -> tuple[int, list[float], list[Slot]]:
+    """A vote of k by a panel: k, the voters' weights, and what each slot holds."""
+    k, voters = draw(st.integers(1, 64)), draw(VOTERS)
+    samples = st.tuples(LABELS, st.one_of(st.just(1), STEPS))
+    held = draw(st.lists(samples, min_size=k + TIE_BREAKS, max_size=k + TIE_BREAKS))
+    slots = [
+        Slot(label, weight * voters[place % len(voters)])
+        for place, (label, weight) in enumerate(held)
+    ]
+    return k, voters, slots
+
+
+@given(panel_votes())
+def test_a_panels_vote_that_stops_early_has_the_same_winner(
+    case: tuple[int, list[float], list[Slot]],
+) -> None:
+    k, voters, held = case
+    drawn: list[Slot] = []
+    while count := draws_needed(drawn, k, early_stop=True, voters=voters):
+        drawn = held[: len(drawn) + count]
+    short, whole = outcome(drawn, k), outcome(vote(held, k, early_stop=False), k)
+    assert (short.answer, short.tie) == (whole.answer, whole.tie)
+
+
+@given(panel_votes())
+def test_a_panels_votes_add_up_exactly(case: tuple[int, list[float], list[Slot]]) -> None:
+    _, _, held = case
+    exact = sum(Fraction(slot.weight) for slot in held)
+    assert sum(slot.weight for slot in held) == exact == sum(slot.weight for slot in held[::-1])
+
+
+@given(panel_votes(), st.data())
+def test_a_panels_round_is_the_smallest_that_could_settle_the_vote(
+    case: tuple[int, list[float], list[Slot]], data: st.DataObject
+) -> None:
+    k, voters, held = case
+    drawn = held[: data.draw(st.integers(0, k - 1))]
+    count = draws_needed(drawn, k, early_stop=True, voters=voters)
+    label = outcome(drawn, k).answer or "A"
+
+    def with_more(more: int) -> list[Slot]:
+        places = range(len(drawn), len(drawn) + more)
+        return [*drawn, *(Slot(label, voters[place % len(voters)]) for place in places)]
+
+    assert draws_needed(with_more(count), k, early_stop=True, voters=voters) == 0
+    for fewer in range(1, count):
+        assert draws_needed(with_more(fewer), k, early_stop=True, voters=voters) > 0
+
+
+def test_light_voters_to_come_end_a_vote_sooner() -> None:
+    """The two slots that are left have half a vote together, and the leader leads by one."""
+    weights = [1, 0.25, 0.25]
+    assert draws_needed([Slot("A", 1)], 3, early_stop=True) == 1
+    assert draws_needed([Slot("A", 1)], 3, early_stop=True, voters=weights) == 0
+    assert draws_needed([Slot(None, 1)], 3, early_stop=True, voters=weights) == 2
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5])

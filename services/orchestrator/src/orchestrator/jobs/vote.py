@@ -17,13 +17,17 @@ Confidence", arXiv 2508.15260).
 CISC's weights are the softmax of c / T over the samples of a question. It divides all of them by
 one sum, so the winner is the same without it. Undivided, a weight is known as soon as its sample is
 drawn, and is never above 1. Both are needed to stop early.
+
+In a panel, the voters take the slots in turn, and a slot's vote is multiplied by its voter's
+weight.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 from orchestrator.jobs.records import JobSettings, Sample, Weighing
@@ -37,6 +41,10 @@ UNFITTED = 1.0
 
 # The weight of a sample's vote: in (0, HEAVIEST], and exact in sums.
 Weigh = Callable[[Sample], float]
+# Voters' weights are integer multiples of the same, so a product of both is exact too: 40 bits, and
+# 7 for the sum, of the 53 that a float has.
+SOLE_VOTER: Sequence[float] = (1,)
+NO_PANEL: Mapping[str, float] = {}
 
 
 class Slot(NamedTuple):
@@ -87,6 +95,11 @@ def weigher(vote: Weighing, temperature: float | None) -> Weigh:
     return {"plurality": plurality, "weighted": _weighted, "confidence": by_confidence}[vote]
 
 
+def in_panel(weigh: Weigh, voters: Mapping[str, float]) -> Weigh:
+    """The same weights, each multiplied by that of its voter; `voters` has these by name."""
+    return (lambda sample: weigh(sample) * voters.get(sample.voter, 1)) if voters else weigh
+
+
 def needs_logprobs(settings: JobSettings) -> bool:
     return settings.vote != "plurality"
 
@@ -97,22 +110,30 @@ def slot_of(sample: Sample, weigh: Weigh) -> Slot:
 
 
 def draws_needed(
-    slots: Sequence[Slot], k: int, *, early_stop: bool, heaviest: float = HEAVIEST
+    slots: Sequence[Slot],
+    k: int,
+    *,
+    early_stop: bool,
+    heaviest: float = HEAVIEST,
+    voters: Sequence[float] = SOLE_VOTER,
 ) -> int:
     """The number of slots to draw next, given those drawn so far in order; 0 if the vote is
     settled.
 
     With `early_stop`, this is the smallest number of draws that could settle the vote. A vote is
-    settled if the leader has more votes than the second could reach with all remaining slots at the
-    weight `heaviest`, which no slot exceeds.
+    settled if the leader has more votes than the second could reach with all remaining slots. A
+    slot's weight is at most `heaviest` times the weight of its voter. `voters` has the weights of
+    the voters, who take the slots in turn.
     """
     left = k - len(slots)
     first, second = _two_highest(slots)
     if left > 0:
         if not early_stop:
             return left
-        over = left * heaviest - (first - second)
-        return 0 if over < 0 else math.floor(over / (2 * heaviest)) + 1
+        most = [heaviest * voters[slot % len(voters)] for slot in range(len(slots), k)]
+        lead, open_votes = first - second, sum(most)
+        reached = accumulate(most, initial=0.0)
+        return next(n for n, own in enumerate(reached) if lead + 2 * own > open_votes)
     tied = first == second and first > 0
     return 1 if tied and len(slots) < k + TIE_BREAKS else 0
 
