@@ -45,6 +45,7 @@ def settings_for(server: StubServer, redis_url: str, folder: Path) -> Settings:
         model_name=MODEL,
         model_contract="default",
         inference_url=server.url,
+        panels_dir=folder / "panels",
         redis_url=redis_url,
         shard_questions=8,
         concurrency=4,

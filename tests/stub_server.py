@@ -52,6 +52,7 @@ class StubServer:
         self.instead: dict[str, Response] = {}
         self.log: TextIO | None = None
         self.requests: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []  # of the same requests
         self.samples: Counter[tuple[str, int]] = Counter()
         self.in_flight = 0
         self.most_in_flight = 0
@@ -111,6 +112,7 @@ class StubServer:
     async def _complete(self, request: Request) -> Response:
         body = json.loads(await request.body())
         self.requests.append(body)
+        self.keys.append(request.headers.get("authorization"))
         failure = self.fail(body)
         if failure is not None:
             return failure

@@ -106,6 +106,15 @@ def contract_dir(settings: Settings) -> Path:
     return settings.models_dir / settings.model_name / CURRENT
 
 
+def published_dir(settings: Settings, digest: str | None) -> Path:
+    """The directory of the published model with this digest, if it is there; else the current
+    one's.
+    """
+    current = contract_dir(settings)
+    own = current.parent / digest if digest else current
+    return own if own.is_dir() else current
+
+
 def make_client(settings: Settings) -> AsyncOpenAI:
     return AsyncOpenAI(
         base_url=settings.inference_url,

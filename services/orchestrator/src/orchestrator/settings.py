@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     prompt_format: str = "auto"
     inference_url: str = "http://127.0.0.1:8000/v1"
     inference_api_key: str = ""
+    panels_dir: Path = Path("panels")
+    panel_api_keys: Annotated[dict[str, str], NoDecode] = {}
     redis_url: str = "redis://127.0.0.1:6379/0"
     redis_password_file: Path | None = None
     api_host: str = "127.0.0.1"
@@ -109,6 +111,20 @@ class Settings(BaseSettings):
             raise ValueError(reason)  # noqa: TRY004 # pydantic wants this one
         if own := sorted(_OWN_KEYS & found.keys()):
             raise ValueError(f"it may not hold {', '.join(own)}, which each request sets itself")
+        return found
+
+    @field_validator("panel_api_keys", mode="before")
+    @classmethod
+    def _are_keys_by_name(cls, text: object) -> object:
+        if not isinstance(text, str):
+            return text
+        try:
+            found = read_json(text.encode() or b"{}")
+        except ValueError:
+            found = None
+        keys = found.values() if isinstance(found, dict) else [None]
+        if not all(isinstance(key, str) and key.isascii() and key.isprintable() for key in keys):
+            raise ValueError('write a JSON object of keys by name: {"name": "key"}')
         return found
 
     @field_validator("redis_url")

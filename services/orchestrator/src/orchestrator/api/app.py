@@ -22,7 +22,7 @@ from orchestrator.api.access import session_router
 from orchestrator.api.doors import Doors
 from orchestrator.api.metrics import make_registry
 from orchestrator.api.refusals import render_error
-from orchestrator.api.routes import jobs, models, questions, system
+from orchestrator.api.routes import jobs, models, panels, questions, system
 from orchestrator.api.schemas import ProblemDetails
 from orchestrator.api.service import Service
 from orchestrator.errors import QuorumError
@@ -113,7 +113,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestLog)  # the outer one: requests refused by Doors have an id too
     for kind in (QuorumError, OSError, RequestValidationError, Exception):
         app.add_exception_handler(kind, render_error)
-    for calls in (system.router, session_router, jobs.router, questions.router, models.router):
+    for calls in (
+        system.router,
+        session_router,
+        jobs.router,
+        questions.router,
+        models.router,
+        panels.router,
+    ):
         app.include_router(calls)
     page.serve(app)
     has_key = bool(settings.api_key)

@@ -31,7 +31,7 @@ from orchestrator.mapping import parse_columns
 LONGEST_NAME = 200
 # The limits of OpenAI's API.
 MOST_PAIRS, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512
-BOUNDS = ("enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+BOUNDS = ("enum", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
 def job_settings(**chosen: Any) -> JobSettings:

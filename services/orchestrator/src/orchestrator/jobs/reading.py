@@ -14,6 +14,7 @@ from orchestrator.errors import JobDamagedError, JobNotFoundError
 from orchestrator.jobs.asked import Asked, all_asked
 from orchestrator.jobs.files import read_record
 from orchestrator.jobs.journal import fold, read_journal
+from orchestrator.jobs.panels import PANEL_FILE, PinnedPanel
 from orchestrator.jobs.records import Answer, Counts, Drawn, EndFile, JobFile, StartFile
 
 log = logging.getLogger("quorum")
@@ -94,6 +95,7 @@ class JobReader:
         """
         job = self.load(job_id)
         self.started(job_id)
+        self.panel(job_id)
         if self.end(job_id) is None:
             self.pinned(job_id)
             for path in (self.posted(job), self.rows(job_id)):
@@ -180,6 +182,10 @@ class JobReader:
     def pinned(self, job_id: str) -> Contract | None:
         """The job's contract; None before the job has started, or if its model has no contract."""
         return read_record(self.directory(job_id) / CONTRACT_FILE, Contract)
+
+    def panel(self, job_id: str) -> PinnedPanel | None:
+        """The job's panel; None before the job has started, or if it has none."""
+        return read_record(self.directory(job_id) / PANEL_FILE, PinnedPanel)
 
     def prompt_format(self, job_id: str) -> PromptFormat:
         """The format in which a started job asks and by which its replies are read."""

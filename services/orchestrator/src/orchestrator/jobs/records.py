@@ -13,6 +13,7 @@ from typing_extensions import TypedDict  # pydantic requires this one on Python 
 from contract import CodedMessage, PromptFormat
 from contract.files.converting import Recognized
 from contract.files.shapes import Reading
+from contract.panels import Accuracy
 from orchestrator.jobs.scoring import is_right
 from orchestrator.thinking import Thinking
 
@@ -68,6 +69,11 @@ class JobSettings(_Frozen):
         False,
         description="each sample sees the options in another order, unless an option speaks of "
         "another",
+    )
+    panel: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="the name of a panel, whose voters take the samples in turn; default: none",
     )
     multiple: bool = Field(False, description="ask for all right options; the vote is over sets")
     priority: Priority = Field("normal", description="high, normal or low")
@@ -153,17 +159,28 @@ class Counts(_Frozen):
 
 
 class VoterRecord(_Frozen):
-    """A voter of a job: its model and its sampling values."""
+    """A voter of a job: its model and its sampling values.
+
+    Voters of a panel also have a weight, the digest of their format, their address if it is another
+    than the job's, and their accuracy on validation rows, if that is known. `note` says what is
+    special about its weight. Earlier versions wrote none of these.
+    """
 
     name: str
     model: str
     sampling: SamplingValues
+    url: str | None = None
+    format_sha256: str | None = None
+    weight: float = 1
+    accuracy: Accuracy | None = None
+    note: str | None = None
+    note_message: CodedMessage | None = None
 
 
 class Adapted(_Frozen):
     """A parameter that the endpoint at `url` refused. It is left out, or sent as `instead`, or with
     the value `sent`; with `value`, only where it has this value. `note` says what that means for
-    the job.
+    the job. `model` is set in a job with a panel: only requests for it were refused.
     """
 
     parameter: str
@@ -171,12 +188,13 @@ class Adapted(_Frozen):
     value: float | None = None
     sent: float | None = None
     url: str
+    model: str | None = None
     note: str
     note_message: CodedMessage | None = None
 
     @property
-    def key(self) -> tuple[str, str | None, float | None, float | None, str]:
-        return self.parameter, self.instead, self.value, self.sent, self.url
+    def key(self) -> tuple[str, str | None, float | None, float | None, str, str | None]:
+        return self.parameter, self.instead, self.value, self.sent, self.url, self.model
 
 
 class JobFormat(_Frozen):

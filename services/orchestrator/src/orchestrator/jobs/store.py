@@ -4,6 +4,7 @@ jobs/<id>/problems.jsonl   its problems in our own rows; the posted file, if tha
           posted           the posted file, byte for byte, if it is of another shape
           job.json         its settings, and the position of each shard's problems in the file
           contract.json, start.json   its model, sampling values and versions, once it has started
+          panel.json      its voters with all that their requests need, if it has a panel
           shards/0000.jsonl ...       one journal of answers and open votes per shard
           shards/0000.done ...        a shard's counts, once all of its questions are journaled
           cancel           the request to cancel it
@@ -39,8 +40,9 @@ from orchestrator.errors import (
     StateError,
 )
 from orchestrator.jobs.accepting import Taken, take_in
-from orchestrator.jobs.files import write_atomically, write_once
+from orchestrator.jobs.files import replacing, write_atomically, write_once
 from orchestrator.jobs.locks import held
+from orchestrator.jobs.panels import PANEL_FILE, PinnedPanel
 from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import (
     Adapted,
@@ -174,6 +176,12 @@ class JobStore(JobReader):
         write_once(self.directory(job_id) / CONTRACT_FILE, contract)
         return self.pinned(job_id)
 
+    def pin_panel(self, job_id: str, panel: PinnedPanel) -> PinnedPanel | None:
+        """Pin a panel to the job, unless another shard was first. Returns the pinned panel."""
+        data = panel.model_dump_json(indent=2).encode()
+        write_once(self.directory(job_id) / PANEL_FILE, data)
+        return self.panel(job_id)
+
     def write_start(self, job_id: str, start: StartFile) -> None:
         """Write start.json, unless another shard was first."""
         data = start.model_dump_json(indent=2).encode()
@@ -218,7 +226,7 @@ class JobStore(JobReader):
         If two processes end a job at once, this may remove a file of the other, which then fails.
         """
         directory = self.directory(job_id)
-        written_once = (*RESULTS, "end.json", "start.json", CONTRACT_FILE)
+        written_once = (*RESULTS, "end.json", "start.json", CONTRACT_FILE, PANEL_FILE)
         for pattern in (*(f".{name}.*" for name in written_once), "shards/.*.done.*"):
             for path in directory.glob(pattern):
                 path.unlink(missing_ok=True)

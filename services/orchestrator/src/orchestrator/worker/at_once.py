@@ -7,8 +7,18 @@ And if no further question waits for a place, rounds only make the vote end late
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from orchestrator.jobs.records import Answer, JobSettings
-from orchestrator.jobs.vote import draws_needed, slot_of, weigher
+from orchestrator.jobs.vote import (
+    NO_PANEL,
+    SOLE_VOTER,
+    Slot,
+    draws_needed,
+    in_panel,
+    slot_of,
+    weigher,
+)
 
 # A request costs vLLM about as much time as this many reply tokens: docs/benchmarks.md.
 REQUEST_TOKENS = 20
@@ -16,15 +26,22 @@ REQUEST_TOKENS = 20
 
 class AtOnce:
     """Counts how the votes of a shard went. `is_free`: samples cost no money, as on a server of
-    one's own.
+    one's own. `voters` has the voters' weights by name, in turn.
     """
 
-    def __init__(self, settings: JobSettings, *, is_free: bool) -> None:
+    def __init__(
+        self, settings: JobSettings, *, is_free: bool, voters: Mapping[str, float] = NO_PANEL
+    ) -> None:
         self._settings = settings
-        self._weigh = weigher(settings.vote, settings.vote_temperature)
+        self._voters = voters
+        self._weigh = in_panel(weigher(settings.vote, settings.vote_temperature), voters)
         self._may = is_free and settings.early_stop
-        self._first = draws_needed([], settings.samples, early_stop=True)
+        self._first = self._needed([])
         self._votes = self._left_open = self._samples = self._tokens = 0
+
+    def _needed(self, slots: Sequence[Slot]) -> int:
+        weights = [*self._voters.values()] or SOLE_VOTER
+        return draws_needed(slots, self._settings.samples, early_stop=True, voters=weights)
 
     def note(self, answer: Answer) -> None:
         if not self._may or answer.answer is None:
@@ -32,7 +49,7 @@ class AtOnce:
         last = {sample.slot: sample for sample in answer.samples}
         slots = [slot_of(last[n], self._weigh) for n in range(self._first) if n in last]
         self._votes += 1
-        self._left_open += draws_needed(slots, self._settings.samples, early_stop=True) > 0
+        self._left_open += self._needed(slots) > 0
         self._samples += len(answer.samples)
         self._tokens += sum(sample.tokens for sample in answer.samples)
 

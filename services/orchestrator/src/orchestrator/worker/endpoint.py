@@ -92,6 +92,7 @@ class Endpoint:
         self.waits: dict[object, tuple[float, Sentence]] = {}
         self.replied_at = time.monotonic()
         self._open = 0
+        self._open_since = 0.0
         self._connections = connections
         self._meter = meter
         self._limits = limits
@@ -177,12 +178,19 @@ class Endpoint:
     @contextmanager
     def _one_wait(self) -> Iterator[object]:
         wait = object()
+        if not self._open:
+            self._open_since = time.monotonic()
         self._open += 1
         try:
             yield wait
         finally:
             self._open -= 1
             self.waits.pop(wait, None)
+
+    @property
+    def is_open(self) -> bool:
+        """True if a request is open."""
+        return self._open > 0
 
     @property
     def is_stuck(self) -> bool:
@@ -203,7 +211,7 @@ class Endpoint:
                 total=self._open,
                 reason=reason,
             )
-        silence_s = now - self.replied_at
+        silence_s = now - max(self.replied_at, self._open_since)
         if self._open and silence_s > SILENCE_S:
             return Sentence(
                 "waiting-for-replies",

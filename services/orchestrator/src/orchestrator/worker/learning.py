@@ -16,14 +16,17 @@ log = structlog.get_logger("quorum")
 
 class Learned:
     """`fixed` holds parameters that are never changed: `SYSTEM` for a trained model, whose prompt
-    must be as in training. `keep` is called with each new adaptation.
+    must be as in training. `keep` is called with each new adaptation. `model` is that of a panel's
+    voter: models at one address may refuse different things.
     """
 
     def __init__(
         self,
         fixed: Collection[str] = (),
         keep: Callable[[], None] = lambda: None,
+        model: str | None = None,
     ) -> None:
+        self._model = model
         self.known: tuple[Adaptation, ...] = ()
         self._fixed = fixed
         self._keep = keep
@@ -36,7 +39,8 @@ class Learned:
         """Take over what start.json has of the endpoint at `url`."""
         for entry in entries:
             adaptation = Adaptation(entry.parameter, entry.instead, entry.value, entry.sent)
-            if entry.url == url and adaptation not in self.known:
+            is_ours = (entry.url, entry.model) == (url, self._model)
+            if is_ours and adaptation not in self.known:
                 self.known += (adaptation,)
 
     def record(self, url: str) -> list[Adapted]:
@@ -48,6 +52,7 @@ class Learned:
                 value=adaptation.value,
                 sent=adaptation.sent,
                 url=url,
+                model=self._model,
                 note=note(adaptation),
                 note_message=note(adaptation).message(),
             )

@@ -1,8 +1,9 @@
 """The plan of a vote: the completions to ask for next, and how a reply is read. No I/O.
 
-A vote of k has slots 0 .. k-1, and two more to break ties. A slot belongs to a voter. The first ask
-and each redraw have a seed and an order of the options. Both depend only on the job's seed, the
-question, the slot and the attempt. So a job repeated with its seed gets the same samples in any
+A vote of k has slots 0 .. k-1, and two more to break ties. The voters take the slots in turn. The
+first ask and each redraw have a seed and an order of the options. Both depend only on the job's
+seed, the question, the slot and the attempt. A voter's own slots have consecutive seeds, and no two
+voters share a seed. So a job repeated with its seed gets the same samples in any
 round (if the server's arithmetic is the same in another batch).
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -27,30 +28,33 @@ from contract import (
     options_may_move,
 )
 from orchestrator.jobs.asked import Asked
+from orchestrator.jobs.panels import PinnedPanel
 from orchestrator.jobs.records import MAIN_VOTER, JobSettings, Sample, SamplingValues, Span
 from orchestrator.jobs.vote import Slot, draws_needed, needs_logprobs
 from orchestrator.model import ServedModel
 from orchestrator.replies import Completion
 from orchestrator.worker.answer_span import answer_logprob
+from orchestrator.worker.panels import served
 
-# The distance between the seeds of a slot's redraws, far larger than the largest vote.
+# The distance between the seeds of a slot's redraws, far larger than the largest vote. Within it,
+# each voter has a part of its own.
 ATTEMPT_STRIDE = 1000
 
 
 class Voter(NamedTuple):
-    """A model with its prompt format, and sampling values."""
+    """A model with its prompt format, sampling values, and the weight of its votes in (0, 1]."""
 
     name: str
     model: ServedModel
     sampling: SamplingValues
+    weight: float = 1
 
 
 def job_voters(settings: JobSettings, model: ServedModel) -> tuple[Voter, ...]:
-    """A job's voters: one, with the client's sampling values, or the contract's if the client chose
-    none. Its format asks for all right options if the client wants them.
+    """The voters of a job without a panel: one, with the client's sampling values, or the
+    contract's if the client chose none.
     """
-    if settings.multiple:
-        model = replace(model, format=asking_for_all(model.format).format)
+    model = _asked_as_wanted(settings, model)
     defaults = model.sampling
     sampling = SamplingValues(
         temperature=(
@@ -60,6 +64,20 @@ def job_voters(settings: JobSettings, model: ServedModel) -> tuple[Voter, ...]:
         max_tokens=settings.max_tokens or defaults.max_tokens,
     )
     return (Voter(MAIN_VOTER, model, sampling),)
+
+
+def panel_voters(settings: JobSettings, panel: PinnedPanel) -> tuple[Voter, ...]:
+    return tuple(
+        Voter(v.name, _asked_as_wanted(settings, served(v)), v.sampling, v.weight)
+        for v in panel.voters
+    )
+
+
+def _asked_as_wanted(settings: JobSettings, model: ServedModel) -> ServedModel:
+    """The model, asked for all right options if the client wants them."""
+    if not settings.multiple:
+        return model
+    return replace(model, format=asking_for_all(model.format).format)
 
 
 class Ask(NamedTuple):
@@ -104,7 +122,12 @@ class Plan:
         `at_once` they are not fewer although early stopping is on.
         """
         stops_early = self.settings.early_stop and not at_once
-        count = draws_needed(slots, self.settings.samples, early_stop=stops_early)
+        count = draws_needed(
+            slots,
+            self.settings.samples,
+            early_stop=stops_early,
+            voters=[voter.weight for voter in self.voters],
+        )
         return [self.ask(len(slots) + i) for i in range(count)]
 
     def redraw(self, sample: Sample) -> Ask | None:
@@ -115,20 +138,27 @@ class Plan:
 
     def ask(self, slot: int, attempt: int = 0) -> Ask:
         order = option_order(self.settings.seed, self.asked, slot) if self.permutes else None
-        return self._ask(slot, attempt, order)
+        return self._ask(self.voters[slot % len(self.voters)], slot, attempt, order)
 
     def held(self, slot: int) -> Ask:
-        """The ask of a reply restricted to the labels. The options are in the posted order."""
-        return self._ask(slot, 0, None)
+        """The ask of a reply restricted to the labels, for the first voter. The options are in the
+        posted order.
+        """
+        return self._ask(self.voters[0], slot, 0, None)
 
-    def _ask(self, slot: int, attempt: int, order: tuple[int, ...] | None) -> Ask:
-        voter = self.voters[slot % len(self.voters)]
+    def _ask(self, voter: Voter, slot: int, attempt: int, order: tuple[int, ...] | None) -> Ask:
         messages = self._rendered.get((voter.name, order))
         if messages is None:
             question = permuted(self.asked.question, order)
             messages = voter.model.format.messages(self.asked.problem, question)
             self._rendered[voter.name, order] = messages
-        seed = (self._digest >> 2) + attempt * ATTEMPT_STRIDE + slot
+        turn, place = divmod(slot, len(self.voters))
+        seed = (
+            (self._digest >> 2)
+            + attempt * ATTEMPT_STRIDE
+            + place * (ATTEMPT_STRIDE // len(self.voters))
+            + turn
+        )
         return Ask(voter, messages, order, seed, slot, attempt)
 
     def read(self, reply: Completion, ask: Ask) -> Sample:
@@ -170,22 +200,20 @@ class Plan:
         return answer_logprob(reply.text, place, reply.drawn) if place else (None, None)
 
 
-def in_requests(asks: Iterable[Ask], *, several: bool) -> list[list[Ask]]:
-    """Group asks into requests. If the server draws `several` completions per request, neighbours
-    that differ only in consecutive seeds share one.
+def in_requests(asks: Iterable[Ask], several: Callable[[Ask], bool]) -> list[list[Ask]]:
+    """Group asks into requests. If an ask's server draws `several` completions per request, asks
+    of the same voter that differ only in consecutive seeds share one.
     """
     requests: list[list[Ask]] = []
+    latest: dict[tuple[str, tuple[int, ...] | None], list[Ask]] = {}
     for ask in asks:
-        last = requests[-1][-1] if requests else None
-        if (
-            several
-            and last is not None
-            and (last.voter.name, last.order, last.seed + 1)
-            == (ask.voter.name, ask.order, ask.seed)
-        ):
-            requests[-1].append(ask)
+        key = (ask.voter.name, ask.order)
+        last = latest.get(key)
+        if last is not None and last[-1].seed + 1 == ask.seed and several(ask):
+            last.append(ask)
         else:
-            requests.append([ask])
+            latest[key] = [ask]
+            requests.append(latest[key])
     return requests
 
 

@@ -16,11 +16,12 @@ from orchestrator.errors import WaitingForModelError
 from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.cutting import was_cut
 from orchestrator.jobs.records import Answer, Drawn, Flag, JobSettings, Sample
-from orchestrator.jobs.vote import Outcome, Slot, needs_logprobs, outcome, slot_of, weigher
+from orchestrator.jobs.vote import Outcome, Slot, in_panel, needs_logprobs, outcome, slot_of, weigher
 from orchestrator.replies import Completion, writable
 from orchestrator.worker.asking import Server, all_of
 from orchestrator.worker.failures import RequestFailedError
 from orchestrator.worker.plan import Ask, Plan, Voter, in_requests, job_voters
+from orchestrator.worker.seats import Seat, Servers
 
 log = structlog.get_logger("quorum")
 
@@ -29,13 +30,22 @@ Keep = Callable[[Drawn], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Sampler:
+    """`seats` has a panel's voters with their servers; a job without a panel asks `server`."""
+
     server: Server
     settings: JobSettings
+    seats: tuple[Seat, ...] = ()
     _logged: set[str] = field(default_factory=set)
 
     @cached_property
     def voters(self) -> tuple[Voter, ...]:
+        if self.seats:
+            return tuple(seat.voter for seat in self.seats)
         return job_voters(self.settings, self.server.model)
+
+    @cached_property
+    def servers(self) -> Servers:
+        return Servers({seat.voter.name: seat.server for seat in self.seats}, self.server)
 
     async def answer(
         self,
@@ -55,7 +65,7 @@ class Sampler:
             whatever `keep` raises.
         """
         began = time.monotonic()
-        vote = _Vote(self.server, Plan(asked, self.settings, self.voters), earlier, keep)
+        vote = _Vote(self.servers, Plan(asked, self.settings, self.voters), earlier, keep)
         result, error = await self._result_of(vote, asked, at_once=at_once)
         saved = 0 if error else max(0, self.settings.samples - len(vote.slots))
         return Answer(
@@ -125,9 +135,9 @@ class _Vote:
     """The running vote over one question."""
 
     def __init__(
-        self, server: Server, plan: Plan, earlier: Iterable[Drawn], keep: Keep | None
+        self, servers: Servers, plan: Plan, earlier: Iterable[Drawn], keep: Keep | None
     ) -> None:
-        self.server = server
+        self.servers = servers
         self.plan = plan
         self.slots: list[Slot] = []
         self.samples: list[Sample] = []
@@ -135,7 +145,10 @@ class _Vote:
         before = list(earlier)
         self.prompt_tokens = sum(drawn.prompt_tokens for drawn in before)
         self._drawn = {(s.slot, s.attempt): s for drawn in before for s in drawn.drawn}
-        self._weigh = weigher(plan.settings.vote, plan.settings.vote_temperature)
+        self._weigh = in_panel(
+            weigher(plan.settings.vote, plan.settings.vote_temperature),
+            {voter.name: voter.weight for voter in plan.voters},
+        )
         self._keep = keep
         self._under_way = 0
         self._not_kept: list[Drawn] = []
@@ -157,7 +170,8 @@ class _Vote:
         labels = self.plan.asked.question.labels
         choices = held.choices(label_sets(labels) if self._votes_on_sets else labels)
         try:
-            reply = await self.server.choose(ask.messages, held.lead, choices, ask.seed)
+            server = self.servers.of(ask.voter)
+            reply = await server.choose(ask.messages, held.lead, choices, ask.seed)
         except RequestFailedError as failure:
             return _unanswered(self.samples, failure.sentence)
         self.forced = reply.text
@@ -198,7 +212,9 @@ class _Vote:
     async def _draw(self, asks: Sequence[Ask]) -> list[Sample]:
         """The samples for `asks`. Those drawn before are reused."""
         missing = [ask for ask in asks if (ask.slot, ask.attempt) not in self._drawn]
-        requests = in_requests(missing, several=self.server.endpoint.draws_several)
+        requests = in_requests(
+            missing, lambda ask: self.servers.of(ask.voter).endpoint.draws_several
+        )
         for samples in await all_of(map(self._draw_request, requests)):
             self._drawn.update(((sample.slot, sample.attempt), sample) for sample in samples)
         return [self._drawn[ask.slot, ask.attempt] for ask in asks]
@@ -211,7 +227,8 @@ class _Vote:
         finally:
             self._under_way -= 1
         if needs_logprobs(self.plan.settings) and any(not reply.drawn for reply in replies):
-            raise RequestFailedError(self._no_logprobs())
+            reason = self._no_logprobs()
+            raise RequestFailedError(self.servers.named(asks[0].voter, reason))
         samples = [self.plan.read(reply, ask) for reply, ask in zip(replies, asks, strict=True)]
         self._not_kept.append(
             Drawn(
@@ -230,7 +247,7 @@ class _Vote:
         first = asks[0]
         logprobs = needs_logprobs(self.plan.settings)
         try:
-            replies = await self.server.draw(
+            replies = await self.servers.of(first.voter).draw(
                 first.messages,
                 len(asks),
                 first.seed,
@@ -238,9 +255,9 @@ class _Vote:
                 **first.voter.sampling,
             )
         except RequestFailedError as failure:
-            if logprobs and "logprobs" in failure.sentence:
-                raise RequestFailedError(self._no_logprobs()) from failure
-            raise
+            lacks_logprobs = logprobs and "logprobs" in failure.sentence
+            reason = self._no_logprobs() if lacks_logprobs else failure.sentence
+            raise RequestFailedError(self.servers.named(first.voter, reason)) from failure
         self.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
         return replies
 

@@ -25,10 +25,9 @@ from orchestrator.errors import (
 )
 from orchestrator.jobs.journal import FULL
 from orchestrator.jobs.store import JobStore
-from orchestrator.model import make_client
 from orchestrator.replies import writable
 from orchestrator.settings import Settings
-from orchestrator.worker.connections import connections
+from orchestrator.worker.places import places
 from orchestrator.worker.stays import Stay
 
 log = structlog.get_logger("quorum")
@@ -100,10 +99,9 @@ async def run_shard(settings: Settings, store: JobStore, job_id: str, shard: int
     if store.done_counts(job_id, shard) is None:
         async with (
             connect_async(settings.redis_url, REDIS_TIMEOUT_S) as lease_client,
-            make_client(settings) as client,
-            connections(settings) as to_server,
+            places(settings) as at,
         ):
-            stay = Stay(settings, store, job, connection, lease_client, client, to_server)
+            stay = Stay(settings, store, job, connection, lease_client, at)
             await stay.answer(shard)
     if store.open_shards(job):
         Scheduler(store, connection).see_to(job)

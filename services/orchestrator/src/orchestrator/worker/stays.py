@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-from openai import AsyncOpenAI
 
 from orchestrator.adapting import SYSTEM
 from orchestrator.coordination.connection import AsyncConnection, Connection, CoordinationError
@@ -29,7 +28,7 @@ from orchestrator.coordination.waiting import Word
 from orchestrator.errors import JobCancelledError, QuorumError, WorkerStoppingError
 from orchestrator.jobs.counting import Counting
 from orchestrator.jobs.journal import Journal, open_journal
-from orchestrator.jobs.records import JobFile, JobSettings
+from orchestrator.jobs.records import JobFile
 from orchestrator.jobs.store import JobStore
 from orchestrator.jobs.vote_temperature import as_started
 from orchestrator.model import ServedModel
@@ -39,8 +38,11 @@ from orchestrator.worker.connections import Connections
 from orchestrator.worker.endpoint import Limits
 from orchestrator.worker.learning import Learned
 from orchestrator.worker.pace import Pace
+from orchestrator.worker.places import Places
+from orchestrator.worker.plan import panel_voters
 from orchestrator.worker.sampling import Sampler
-from orchestrator.worker.starting import ready_model
+from orchestrator.worker.seats import Seat
+from orchestrator.worker.starting import Ready, ready_job
 from orchestrator.worker.turns import Turn
 
 log = structlog.get_logger("quorum")
@@ -62,24 +64,21 @@ class Stay:
         job: JobFile,
         connection: Connection,
         lease_client: AsyncConnection,
-        client: AsyncOpenAI,
-        to_server: Connections,
+        at: Places,
     ) -> None:
         self._settings = settings
         self._store = store
         self._job = job
         self._connection = connection
         self._lease_client = lease_client
-        self._client = client
-        self._to_server = to_server
+        self._at = at
         chosen = settings.concurrency
         self._pace = Pace(None if chosen == "auto" else chosen)
         self._meter = Meter()
         self._scheduler = Scheduler(store, connection)
         self._worker = running_worker()
         self._begun: set[int] = set()
-        fixed = () if settings.model_contract == "default" else (SYSTEM,)
-        self._learned = Learned(fixed, self._try_to_keep_learned)
+        self._learned: dict[tuple[str, str | None], Learned] = {}
 
     async def answer(self, shard: int) -> None:
         """Answer `shard` and the shards after it.
@@ -146,11 +145,8 @@ class Stay:
             if store.is_cancelling(job.id):
                 raise JobCancelledError
             word = Word(self._connection, job.id, shard)
-            model = await ready_model(settings, store, job, self._client, word, self._stops)
-            started = store.started(job.id)
-            self._learned.know(started.adapted if started else (), self._to_server.url)
-            chosen = as_started(job.settings, started)
-            turn = self._turn(shard, journal, model, chosen, all_asked)
+            ready = await ready_job(settings, store, job, self._at, word, self._stops)
+            turn = self._turn(shard, journal, await self._sampler(ready), all_asked)
             self._begun.add(shard)
             if await turn.take():
                 word.say(None)
@@ -169,15 +165,41 @@ class Stay:
             log.warning("start.json does not have it yet", reason=str(error))
 
     def _keep_learned(self) -> None:
-        self._store.add_adapted(self._job.id, self._learned.record(self._to_server.url))
+        found = [entry for (url, _), own in self._learned.items() for entry in own.record(url)]
+        self._store.add_adapted(self._job.id, found)
+
+    async def _sampler(self, ready: Ready) -> Sampler:
+        settings = as_started(self._job.settings, self._store.started(self._job.id))
+        panel = ready.panel
+        own = (await self._at.at(None)).connections
+        if panel is None:
+            return Sampler(self._server(own, ready.model, None), settings)
+        seats = []
+        for pinned, voter in zip(panel.voters, panel_voters(settings, panel), strict=True):
+            to_server = (await self._at.at(pinned.url, pinned.key)).connections
+            server = self._server(to_server, voter.model, voter.model.name)
+            seats.append(Seat(voter, server))
+        return Sampler(seats[0].server, settings, tuple(seats))
+
+    def _server(self, to_server: Connections, model: ServedModel, voters: str | None) -> Server:
+        """A server for one shard. `voters` is the model's name if it is a panel's voter."""
+        settings, place = self._settings, (to_server.url, voters)
+        if place not in self._learned:
+            fixed = () if model.digest is None else (SYSTEM,)
+            self._learned[place] = Learned(fixed, self._try_to_keep_learned, voters)
+        started = self._store.started(self._job.id)
+        self._learned[place].know(started.adapted if started else (), to_server.url)
+        return Server(
+            to_server,
+            model,
+            self._meter,
+            Limits(settings.give_up_tries, settings.give_up_after_s),
+            self._learned[place],
+            log_prompts=settings.log_prompts,
+        )
 
     def _turn(
-        self,
-        shard: int,
-        journal: Journal,
-        model: ServedModel,
-        chosen: JobSettings,
-        all_asked: asyncio.Event,
+        self, shard: int, journal: Journal, sampler: Sampler, all_asked: asyncio.Event
     ) -> Turn:
         """The turn at what the journal leaves open."""
         job, store, settings = self._job, self._store, self._settings
@@ -190,18 +212,10 @@ class Stay:
             "shard taken up",
             open=len(questions),
             answered=len(answers),
-            model=model.name,
-        )
-        server = Server(
-            self._to_server,
-            model,
-            self._meter,
-            Limits(settings.give_up_tries, settings.give_up_after_s),
-            self._learned,
-            log_prompts=settings.log_prompts,
+            model=job.settings.panel or sampler.server.model.name,
         )
         return Turn(
-            Sampler(server, chosen),
+            sampler,
             journal,
             counting,
             questions,

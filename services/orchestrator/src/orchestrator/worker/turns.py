@@ -71,8 +71,12 @@ class Turn:
     all_asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        is_free = self.sampler.server.model.digest is not None
-        self._at_once = AtOnce(self.sampler.settings, is_free=is_free)
+        voters = self.sampler.voters
+        self._at_once = AtOnce(
+            self.sampler.settings,
+            is_free=all(voter.model.digest is not None for voter in voters),
+            voters={voter.name: voter.weight for voter in voters},
+        )
         self._process = f"{platform.node()}-{os.getpid()}"
         self._word = Word(self.connection, self.job.id, self.shard)
         self._fruitless = FruitlessTurns(self.connection, self.job.id, self.shard)
@@ -131,7 +135,8 @@ class Turn:
             await self.journal.append(answer)
             self.counting.add(answer)
             self._at_once.note(answer)
-            self.meter.answered(answer, self.sampler.server.model.name)
+            model = self.job.settings.panel or self.sampler.server.model.name
+            self.meter.answered(answer, model)
             self.answered += 1
             tokens = sum(sample.tokens for sample in answer.samples)
         finally:
@@ -159,7 +164,7 @@ class Turn:
             await asyncio.sleep(WATCH_EVERY_S)
             if self.store.is_cancelling(self.job.id):
                 raise JobCancelledError
-            now, stuck = time.monotonic(), self.sampler.server.endpoint.is_stuck
+            now, stuck = time.monotonic(), self.sampler.servers.is_stuck
             if now > stop_at or (stuck and stop_at < float("inf")):
                 raise WorkerStoppingError
             if now > give_way_at or (stuck and give_way_at < float("inf")):
@@ -186,7 +191,7 @@ class Turn:
                     give_way_at, self.giving_way = min(give_way_at, now + patience_s), True
 
     def _waits_for(self) -> Sentence | None:
-        return self.journal.waits_for or self.sampler.server.endpoint.waits_for()
+        return self.journal.waits_for or self.sampler.servers.waits_for()
 
     def _patience_s(self) -> float:
         doubled = min(self._fruitless.count(), 20)

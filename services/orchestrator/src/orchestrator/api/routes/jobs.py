@@ -16,6 +16,7 @@ from contract import Sentence
 from orchestrator.api.access import ServiceDep, guarded_router, problems
 from orchestrator.api.events import event_id, progress_events
 from orchestrator.api.forms import job_settings, particulars
+from orchestrator.api.panel_views import check_panel
 from orchestrator.api.parameters import TEXT
 from orchestrator.api.schemas import ENDED, Deleted, Job, JobList, Status
 from orchestrator.api.service import Service
@@ -59,6 +60,7 @@ def post_job(
     The whole file is checked first. A file with faults creates no job. A file of another shape than
     our own rows is converted; `recognized` says what it was read as.
     """
+    check_panel(service.settings, chosen)
     job, is_new = service.store.create(
         file.file,
         _name_of(file),
