@@ -183,15 +183,28 @@ def find_panel(settings: Settings, name: str, published_in: Path | None = None) 
     published = published_panel(settings, directory)
     if published is not None and published.name == name:
         return published
+    raise PanelError(_no_such_panel(settings, name))
+
+
+def _no_such_panel(settings: Settings, name: str) -> Sentence:
     known = ", ".join(one.name for one in panels(settings))
-    raise PanelError(
-        Sentence(
-            "no-such-panel",
-            "panel: there is no panel {name!r}; there are: {known}",
+    if not known:
+        return Sentence(
+            "no-panels",
+            "panel: there is no panel {name!r}, and no other one; put a file into {folder}",
             name=name,
-            known=known or Sentence("none", "none"),
+            folder=str(settings.panels_dir),
         )
+    return Sentence(
+        "no-such-panel",
+        "panel: there is no panel {name!r}; there are: {known}",
+        name=name,
+        known=known,
     )
+
+
+def no_such_key(key: str) -> Sentence:
+    return Sentence("no-such-key", "PANEL_API_KEYS has no key {key!r}", key=key)
 
 
 def samples_fault(panel: PanelSpec, samples: int) -> Sentence | None:
@@ -256,8 +269,7 @@ def own_panel(settings: Settings, path: Path, published_in: Path | None = None) 
     for number, voter in enumerate(found.voter):
         at = f"voter.{number}"
         if voter.key is not None and voter.key not in settings.panel_api_keys:
-            reason = Sentence("no-such-key", "PANEL_API_KEYS has no key {key!r}", key=voter.key)
-            raise file_fault(path, f"{at}.key", reason)
+            raise file_fault(path, f"{at}.key", no_such_key(voter.key))
         spec = _spec(voter, path, at, None if voter.url else members.get(voter.model))
         if found.weights == "accuracy" and spec.accuracy is None:
             reason = Sentence(

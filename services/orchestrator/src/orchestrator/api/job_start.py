@@ -8,6 +8,7 @@ from pydantic import BaseModel, JsonValue
 
 from contract import CodedMessage
 from orchestrator.jobs.records import WITH_INFINITY, Adapted, AnyTemperature, StartFile
+from orchestrator.jobs.voter_records import VoterRecord
 
 
 class JobPrompt(BaseModel):
@@ -27,6 +28,7 @@ class JobStart(BaseModel):
     temperature: float
     top_p: float
     max_tokens: int
+    voters: tuple[VoterRecord, ...]
     extra_body: dict[str, JsonValue]
     prompt_note: str | None
     prompt_note_message: CodedMessage | None

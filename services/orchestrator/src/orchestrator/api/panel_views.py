@@ -7,9 +7,10 @@ from typing import Literal, Self
 from pydantic import BaseModel
 
 from contract import CodedMessage, coded
-from contract.panels import Accuracy, PanelError
+from contract.panels import PanelError
 from orchestrator.errors import InvalidSettingError
 from orchestrator.jobs.records import JobSettings
+from orchestrator.jobs.voter_records import ValidationRows
 from orchestrator.panels import NamedPanel, VoterSpec, find_panel, panels, samples_fault
 from orchestrator.settings import Settings
 
@@ -21,7 +22,7 @@ class VoterView(BaseModel):
     model: str | None
     url: str | None
     weight: float | None
-    accuracy: Accuracy | None
+    accuracy: ValidationRows | None
 
     @classmethod
     def of(cls, voter: VoterSpec) -> Self:
@@ -30,7 +31,7 @@ class VoterView(BaseModel):
             model=voter.model,
             url=voter.url,
             weight=voter.weight,
-            accuracy=voter.accuracy,
+            accuracy=ValidationRows.of(voter.accuracy),
         )
 
 

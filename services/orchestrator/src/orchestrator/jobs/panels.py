@@ -9,9 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from contract import CodedMessage, HeldLine, Probe, PromptFormat
-from contract.panels import Accuracy
-from orchestrator.jobs.records import SamplingValues
 from orchestrator.jobs.vote import WEIGHT_STEP
+from orchestrator.jobs.voter_records import SamplingValues, ValidationRows
 
 PANEL_FILE = "panel.json"
 
@@ -35,7 +34,7 @@ class PinnedVoter(_Frozen):
     probe: Probe | None
     held: HeldLine
     weight: int | float
-    accuracy: Accuracy | None
+    accuracy: ValidationRows | None
     note: str | None = None
     note_message: CodedMessage | None = None
 
@@ -58,7 +57,7 @@ def scaled(weights: Sequence[float]) -> list[float]:
     return [1 if step * WEIGHT_STEP == 1 else step * WEIGHT_STEP for step in steps]
 
 
-def log_odds(accuracy: Accuracy, chance: float) -> float:
+def log_odds(accuracy: ValidationRows, chance: float) -> float:
     """The weight of a voter by its accuracy; 0 or less at or below chance.
 
     The vote of independent voters is most often right with the weight log((m - 1) p / (1 - p)), if
@@ -71,7 +70,7 @@ def log_odds(accuracy: Accuracy, chance: float) -> float:
     return math.log(others * p / (1 - p)) if others > 0 else 0.0
 
 
-def by_accuracy(accuracies: Sequence[Accuracy], chance: float) -> list[float]:
+def by_accuracy(accuracies: Sequence[ValidationRows], chance: float) -> list[float]:
     """The voters' weights by accuracy, scaled. One at or below chance has the smallest, unless all
     are.
     """

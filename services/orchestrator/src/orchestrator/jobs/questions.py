@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -259,7 +259,7 @@ class QuestionIndex:
             problem = next(iter_problems(islice(file, 1), first_line=entry.line))
         question = problem.questions[entry.index]
         answer = self._answer(entry) if entry.answered else None
-        patterns = self.store.prompt_format(self.job.id).label_patterns
+        patterns = self._patterns()
         samples = answer.samples if answer else ()
         place = labels_place if self.job.settings.multiple else label_place
         return QuestionDetail(
@@ -269,10 +269,19 @@ class QuestionIndex:
             options=list(question.options),
             answer=answer,
             places=[
-                place(s.text, _options_seen(question, s), patterns) if s.label else None
+                place(s.text, _options_seen(question, s), patterns(s)) if s.label else None
                 for s in samples
             ],
         )
+
+    def _patterns(self) -> Callable[[Sample], Sequence[str]]:
+        """How the label of a sample is read, by the format of its voter."""
+        panel = self.store.panel(self.job.id)
+        if panel is None:
+            of_job = self.store.prompt_format(self.job.id).label_patterns
+            return lambda sample: of_job
+        of_voter = {voter.name: voter.format.label_patterns for voter in panel.voters}
+        return lambda sample: of_voter.get(sample.voter, ())
 
     def _answer(self, entry: _Entry) -> Answer:
         journal = self.store.journal(self.job.id, entry.shard)

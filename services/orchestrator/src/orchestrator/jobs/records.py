@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
-from typing_extensions import TypedDict  # pydantic requires this one on Python 3.11
 
 from contract import CodedMessage, PromptFormat
 from contract.files.converting import Recognized
 from contract.files.shapes import Reading
-from contract.panels import Accuracy
 from orchestrator.jobs.scoring import is_right
+from orchestrator.jobs.voter_records import VoterRecord
 from orchestrator.thinking import Thinking
 
 Flag = Literal["tie", "early_stop", "resampled", "forced", "unpermuted", "cut", "one_label"]
@@ -126,12 +125,6 @@ class JobFile(_Frozen):
     idempotency_key: str | None = None
 
 
-class SamplingValues(TypedDict):
-    temperature: float
-    top_p: float
-    max_tokens: int
-
-
 class Counts(_Frozen):
     """Sums over the journaled questions of a done shard or of a job."""
 
@@ -156,25 +149,6 @@ class Counts(_Frozen):
         return Counts(
             **{name: getattr(self, name) + getattr(other, name) for name in Counts.model_fields}
         )
-
-
-class VoterRecord(_Frozen):
-    """A voter of a job: its model and its sampling values.
-
-    Voters of a panel also have a weight, the digest of their format, their address if it is another
-    than the job's, and their accuracy on validation rows, if that is known. `note` says what is
-    special about its weight. Earlier versions wrote none of these.
-    """
-
-    name: str
-    model: str
-    sampling: SamplingValues
-    url: str | None = None
-    format_sha256: str | None = None
-    weight: float = 1
-    accuracy: Accuracy | None = None
-    note: str | None = None
-    note_message: CodedMessage | None = None
 
 
 class Adapted(_Frozen):

@@ -27,8 +27,9 @@ from orchestrator.jobs.report_models import (
     VotesAccuracy,
 )
 from orchestrator.jobs.scoring import AS_SETS, KeySums, is_right
-from orchestrator.jobs.vote import Weigh, weigher
+from orchestrator.jobs.vote import Weigh, in_panel, weigher
 from orchestrator.jobs.vote_temperature import as_started
+from orchestrator.jobs.voters import VoterSums, sums_of
 
 # Upper edges of the levels of agreement; each edge belongs to the level below it.
 LEVELS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9999, 1.0)
@@ -67,8 +68,16 @@ class AnswerSums:
 
     @cached_property
     def _weigh(self) -> Weigh:
-        settings = as_started(self._settings, self._started())
-        return weigher(settings.vote, settings.vote_temperature)
+        start = self._started()
+        settings = as_started(self._settings, start)
+        of_sample = weigher(settings.vote, settings.vote_temperature)
+        voters = start.voters if start else ()
+        return in_panel(of_sample, {voter.name: voter.weight for voter in voters})
+
+    @cached_property
+    def _voters(self) -> VoterSums | None:
+        start = self._started()
+        return sums_of(self._settings.panel, start.voters if start else (), labelled=self._labelled)
 
     def count(self, answer: Answer) -> None:
         right = answer.right
@@ -77,6 +86,8 @@ class AnswerSums:
         if self._recount is not None:
             self._recount.count(answer)
         self._key_sums.count(answer.answer, answer.key)
+        if self._voters is not None:
+            self._voters.count(answer)
         self._at_once += answer.at_once
         self._samples["drawn"] += len(answer.samples)
         self._samples["saved"] += answer.samples_saved
@@ -145,6 +156,7 @@ class AnswerSums:
             votes_at_once=self._at_once,
             samples=dict(self._samples),
             tokens=dict(self._tokens),
+            panel=self._voters.figures() if self._voters and total else None,
         )
 
 

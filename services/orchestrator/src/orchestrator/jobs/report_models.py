@@ -8,6 +8,7 @@ from contract import CodedMessage
 from orchestrator.jobs.cutting import CutSamples
 from orchestrator.jobs.records import JobSettings, StartFile, Weighing
 from orchestrator.jobs.scoring import OptionsF1
+from orchestrator.jobs.voter_records import ValidationRows
 
 
 class Accuracy(BaseModel):
@@ -100,6 +101,60 @@ class Provenance(BaseModel):
     start: StartFile | None
 
 
+class VoterFigures(BaseModel):
+    """A voter's samples: a slot's last attempt each. `accuracy` is over them, None without keys; a
+    sample that names no option is wrong. `validation` is the accuracy that the panel has of it.
+    """
+
+    name: str
+    model: str
+    weight: float
+    samples: int
+    invalid: int
+    accuracy: Accuracy | None
+    validation: ValidationRows | None
+    note: str | None
+    note_message: CodedMessage | None
+
+
+class VoterAgreement(BaseModel):
+    """The share of equal labels of two voters, over their samples of the same turn that name an
+    option.
+    """
+
+    first: str
+    second: str
+    samples: int
+    equal: float | None
+
+
+class AgainstBest(BaseModel):
+    """The vote's accuracy minus that of the voter's first sample, on the same questions: its 95 %
+    interval and McNemar's exact p-value.
+    """
+
+    voter: str
+    questions: int
+    voters_accuracy: Accuracy
+    votes_accuracy: Accuracy
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+class PanelFigures(BaseModel):
+    """`against_best` compares with the voter that is best on validation rows; it is None without
+    keys, or for the reason in a note.
+    """
+
+    name: str
+    voters: list[VoterFigures]
+    agreement: list[VoterAgreement]
+    against_best: AgainstBest | None
+    notes: list[CodedMessage]
+
+
 class Sums(BaseModel):
     """Sums over the answers of a finished or running job.
 
@@ -131,6 +186,8 @@ class Sums(BaseModel):
     votes_at_once: int = 0
     samples: dict[str, int]
     tokens: dict[str, int]
+    # None if the job has no panel
+    panel: PanelFigures | None = None
 
 
 class Report(Sums):

@@ -40,7 +40,7 @@ from orchestrator.errors import (
     StateError,
 )
 from orchestrator.jobs.accepting import Taken, take_in
-from orchestrator.jobs.files import replacing, write_atomically, write_once
+from orchestrator.jobs.files import write_atomically, write_once
 from orchestrator.jobs.locks import held
 from orchestrator.jobs.panels import PANEL_FILE, PinnedPanel
 from orchestrator.jobs.reading import JobReader

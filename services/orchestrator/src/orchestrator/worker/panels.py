@@ -13,7 +13,8 @@ from contract import Problem, PromptFormat, Sampling, Sentence, coded
 from orchestrator.errors import OtherModelServedError, WaitingForModelError
 from orchestrator.jobs.panels import PinnedPanel, PinnedVoter, by_accuracy, log_odds, scaled
 from orchestrator.jobs.prompting import choose_format
-from orchestrator.jobs.records import JobSettings, SamplingValues, VoterRecord
+from orchestrator.jobs.records import JobSettings
+from orchestrator.jobs.voter_records import SamplingValues, ValidationRows, VoterRecord
 from orchestrator.listing import SHOWN_NAMES
 from orchestrator.model import ServedModel
 from orchestrator.panels import PanelSpec, VoterSpec
@@ -51,7 +52,7 @@ def resolved(
                 probe=model.probe,
                 held=model.held,
                 weight=weight,
-                accuracy=voter.accuracy,
+                accuracy=ValidationRows.of(voter.accuracy),
                 note=note,
                 note_message=coded(note),
             )
@@ -64,21 +65,23 @@ def resolved(
 def _weights(spec: PanelSpec, chance: float) -> list[float]:
     if spec.weights == "given":
         return scaled([voter.weight or 1 for voter in spec.voters])
-    accuracies = [voter.accuracy for voter in spec.voters if voter.accuracy is not None]
+    found = [ValidationRows.of(voter.accuracy) for voter in spec.voters]
+    accuracies = [rows for rows in found if rows is not None]
     if spec.weights == "accuracy" and len(accuracies) == len(spec.voters):
         return by_accuracy(accuracies, chance)
     return [1] * len(spec.voters)
 
 
 def _note(voter: VoterSpec, chance: float) -> Sentence | None:
-    if voter.accuracy is None or log_odds(voter.accuracy, chance) > 0:
+    rows = ValidationRows.of(voter.accuracy)
+    if rows is None or log_odds(rows, chance) > 0:
         return None
     return Sentence(
         "voter-at-chance",
         "it was right in {right} of {total} validation rows, no more than by chance ({percent} %), "
         "and has the smallest weight",
-        right=voter.accuracy.right,
-        total=voter.accuracy.total,
+        right=rows.right,
+        total=rows.total,
         percent=round(100 * chance),
     )
 

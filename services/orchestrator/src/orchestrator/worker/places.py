@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from openai import AsyncOpenAI
 
-from contract import Sentence
 from orchestrator.errors import WaitingForModelError
 from orchestrator.model import make_client
+from orchestrator.panels import no_such_key
 from orchestrator.settings import Settings
 from orchestrator.worker.connections import Connections, connections
 
@@ -49,9 +49,7 @@ class Places:
         to it, nor are THINKING and EXTRA_BODY, which are in the words of the model server.
         """
         if key is not None and key not in self._settings.panel_api_keys:
-            raise WaitingForModelError(
-                Sentence("no-such-key", "PANEL_API_KEYS has no key {key!r}", key=key)
-            )
+            raise WaitingForModelError(no_such_key(key))
         own = self._settings.panel_api_keys[key] if key is not None else ""
         return self._settings.model_copy(
             update={

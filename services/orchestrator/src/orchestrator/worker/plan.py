@@ -29,8 +29,9 @@ from contract import (
 )
 from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.panels import PinnedPanel
-from orchestrator.jobs.records import MAIN_VOTER, JobSettings, Sample, SamplingValues, Span
+from orchestrator.jobs.records import MAIN_VOTER, JobSettings, Sample, Span
 from orchestrator.jobs.vote import Slot, draws_needed, needs_logprobs
+from orchestrator.jobs.voter_records import SamplingValues
 from orchestrator.model import ServedModel
 from orchestrator.replies import Completion
 from orchestrator.worker.answer_span import answer_logprob

@@ -16,7 +16,15 @@ from orchestrator.errors import WaitingForModelError
 from orchestrator.jobs.asked import Asked
 from orchestrator.jobs.cutting import was_cut
 from orchestrator.jobs.records import Answer, Drawn, Flag, JobSettings, Sample
-from orchestrator.jobs.vote import Outcome, Slot, in_panel, needs_logprobs, outcome, slot_of, weigher
+from orchestrator.jobs.vote import (
+    Outcome,
+    Slot,
+    in_panel,
+    needs_logprobs,
+    outcome,
+    slot_of,
+    weigher,
+)
 from orchestrator.replies import Completion, writable
 from orchestrator.worker.asking import Server, all_of
 from orchestrator.worker.failures import RequestFailedError

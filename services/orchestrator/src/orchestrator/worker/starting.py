@@ -26,9 +26,10 @@ from orchestrator.errors import (
 )
 from orchestrator.jobs.panels import PinnedPanel
 from orchestrator.jobs.prompting import choose_format
-from orchestrator.jobs.records import JobFile, JobFormat, JobSettings, StartFile, VoterRecord
+from orchestrator.jobs.records import JobFile, JobFormat, JobSettings, StartFile
 from orchestrator.jobs.store import JobStore, now
 from orchestrator.jobs.vote_temperature import starting_temperature
+from orchestrator.jobs.voter_records import VoterRecord
 from orchestrator.model import (
     ServedModel,
     check_server,

@@ -53,6 +53,7 @@ export const api = {
   jobForm: (signal) => call("/page/job-form.json", { signal }),
   health: () => call("/healthz"),
   model: (signal) => call("/model", { signal }),
+  panels: (signal) => call("/panels", { signal }),
   models: (signal) => call("/models", { signal }),
   published: (digest, signal) => call(`/models/${digest}`, { signal }),
   makeCurrent: (digest) => call(`/models/${digest}/current`, { method: "POST" }),

@@ -1,6 +1,7 @@
 // What a job's answers add up to: tiles, and bars with their intervals.
 import { number, percent, said, t } from "./i18n.js";
 import { bars, html, interval, nothing, tile } from "./ui.js";
+import { panelView } from "./voters.js";
 
 // Votes over sets of labels can have more winners than a chart has room for.
 const SHOWN_LABELS = 12;
@@ -11,7 +12,8 @@ export function sumsView(sums, running) {
     <div class="tiles">${tiles(sums)}</div>
     ${sums.scoring ? html`<p class="muted scoring">${said(sums.scoring, sums.scoring_message)}</p>` : nothing}
     ${answered && running ? html`<p class="muted">${t("job.sofar")}</p>` : nothing}
-    ${answered ? html`<div class="charts">${charts(sums)}</div>` : nothing}`;
+    ${answered ? html`<div class="charts">${charts(sums)}</div>` : nothing}
+    ${answered && sums.panel ? panelView(sums.panel) : nothing}`;
 }
 
 const tiles = (sums) => html`

@@ -1,5 +1,5 @@
 // A job's settings, and what came of them: the model, its prompt, and what the endpoint refused.
-import { said, t } from "./i18n.js";
+import { number, said, t } from "./i18n.js";
 import { html, nothing } from "./ui.js";
 
 const OF_THE_MODEL = ["temperature", "top_p", "max_tokens"];
@@ -15,6 +15,7 @@ export function jobSettings(job) {
         ${pair("SHA-256", html`<code>${job.sha256.slice(0, 16)}</code>`)}
         ${start ? asked(start) : nothing}
       </dl>
+      ${start && job.settings.panel ? voters(start) : nothing}
       ${start ? notes(start) : nothing}
     </details>`;
 }
@@ -23,6 +24,7 @@ const pair = (name, value) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`
 
 function shown(name, value, start) {
   if (name === "vote_temperature") return voteTemperature(start?.vote_temperature ?? value);
+  if (name === "panel") return value ?? t("none");
   if (value === null)
     return OF_THE_MODEL.includes(name) && start ? t("start.models", { value: start[name] }) : t("setting.model");
   if (typeof value === "boolean") return t(value ? "yes" : "no");
@@ -30,6 +32,13 @@ function shown(name, value, start) {
 }
 
 const voteTemperature = (value) => (value === "Infinity" ? "∞" : (value ?? t("setting.unset")));
+// A line a voter of the panel: its model, where it is asked, how warm, how heavy.
+const voters = (start) => html`
+  <h3>${t("start.voters")}</h3>
+  <ul class="told">${start.voters.map(
+    ({ name, model, url, sampling, weight }) => html`
+    <li>${t("start.voter", { name, model, temperature: sampling.temperature, weight: number(weight, 2) })}${url ? html` <code>${url}</code>` : nothing}</li>`,
+  )}</ul>`;
 
 const asked = (start) => html`
   ${pair(t("start.model"), html`<code>${start.model}</code>`)}

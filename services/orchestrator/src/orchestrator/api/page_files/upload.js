@@ -14,6 +14,7 @@ const READING = ["shape", "encoding", "columns", "index_base"];
 export function uploadForm(host, { signal, fail }) {
   let file = null;
   let fields = {}; // the JSON Schema of each
+  let panels = []; // the names of those that a job may name
   let pairs = [];
   let sending = null; // the share sent
   let refusal = null;
@@ -53,6 +54,7 @@ export function uploadForm(host, { signal, fail }) {
   // A field as its JSON Schema has it: a flag, a choice, a text or a number. Without a default it may be left empty.
   function setting(name, schema) {
     if (schema.type === "boolean") return flag(name, schema.default);
+    if (name === "panel") return panels.length ? choice(name, panels) : nothing;
     if (schema.enum) return choice(name, schema.enum, schema.default);
     if (name === "index_base") return choice(name, ["0", "1"]);
     if (schema.type === "string")
@@ -80,6 +82,7 @@ export function uploadForm(host, { signal, fail }) {
     );
   // Words, or the value itself: encodings and numbers have none, nor a shape that is new to the page.
   function optionWords(name, value) {
+    if (name === "panel") return value || t("none");
     if (value === "") return t("setting.recognized");
     const key = name === "shape" ? `shape.${value}` : `setting.${value}`;
     return knows(key) ? t(key) : value;
@@ -161,9 +164,10 @@ export function uploadForm(host, { signal, fail }) {
   }
 
   draw();
-  const known = api.jobForm(signal).then(
-    (found) => {
-      fields = found;
+  const known = Promise.all([api.jobForm(signal), api.panels(signal)]).then(
+    ([form, found]) => {
+      fields = form;
+      panels = found.data.filter((panel) => panel.fault === null).map((panel) => panel.name);
       draw();
     },
     (error) => signal.aborted || fail(error, host),
