@@ -20,10 +20,11 @@ from rich.table import Column, Table
 from orchestrator.api.schemas import ENDED, Job, JobList, Model
 from orchestrator.cli.client import Client, UnreachableError
 from orchestrator.cli.doctor import Finding
+from orchestrator.cli.panel_display import panel_tables, percent
 from orchestrator.jobs.comparison import JobComparison
 from orchestrator.jobs.cutting import CutSamples
 from orchestrator.jobs.records import StartFile
-from orchestrator.jobs.report_models import Accuracy, Report
+from orchestrator.jobs.report_models import Report
 
 # Asked again after a twentieth of the time waited so far: a short job's end is seen at once.
 SHORTEST_POLL_S, POLL_S = 0.05, 0.5
@@ -211,6 +212,8 @@ def report_view(report: Report) -> RenderableType:
         parts.append(_votes(report))
     if report.accuracy_by_vote:
         parts.append(_ways(report))
+    if report.panel:
+        parts += panel_tables(report.panel)
     if report.agreement_levels:
         parts.append(_levels(report))
     if report.labels:
@@ -329,10 +332,6 @@ def findings_table(found: Sequence[Finding]) -> Table:
             lines += [f"needed: {escape(finding.needed)}", f"[bold]do: {escape(finding.do)}[/]"]
         table.add_row(marks[finding.state], finding.what, "\n".join(lines))
     return table
-
-
-def percent(estimate: Accuracy) -> str:
-    return f"{estimate.value:.1%} (95 % interval {estimate.low:.1%} to {estimate.high:.1%})"
 
 
 def _cells(share: float) -> str:

@@ -12,9 +12,11 @@ from orchestrator.jobs.records import Answer, JobSettings, Sample, StartFile, We
 from orchestrator.jobs.report_models import Accuracy, VoteCounted
 from orchestrator.jobs.scoring import is_right
 from orchestrator.jobs.vote import (
+    SOLE_VOTER,
     Slot,
     Weigh,
     draws_needed,
+    in_panel,
     needs_logprobs,
     outcome,
     slot_of,
@@ -62,6 +64,11 @@ def winner(slots: Sequence[Slot], votes: int) -> str | None:
     return outcome(taken, votes).answer
 
 
+def weights_of(start: StartFile | None) -> dict[str, float]:
+    """The weights of a job's voters by name, in turn."""
+    return {voter.name: voter.weight for voter in start.voters} if start else {}
+
+
 class Recount:
     """Counts labelled votes in each way, answer by answer. `started` reads start.json, which is
     there before the first answer.
@@ -75,9 +82,13 @@ class Recount:
         self._unsettled: Counter[Weighing] = Counter()
 
     @cached_property
+    def _voters(self) -> dict[str, float]:
+        return weights_of(self._started())
+
+    @cached_property
     def _weigh(self) -> dict[Weighing, Weigh]:
         temperature = as_started(self._settings, self._started()).vote_temperature
-        return {way: weigher(way, temperature) for way in WAYS}
+        return {way: in_panel(weigher(way, temperature), self._voters) for way in WAYS}
 
     def count(self, answer: Answer) -> None:
         """Takes no part in a way for which one of the answer's votes has no weight."""
@@ -88,7 +99,12 @@ class Recount:
             if voting and not answer.failed:
                 slots = slots_of(answer, self._weigh[way])
                 label = winner(slots, self._settings.samples)
-                settled = not draws_needed(slots, self._settings.samples, early_stop=True)
+                settled = not draws_needed(
+                    slots,
+                    self._settings.samples,
+                    early_stop=True,
+                    voters=[*self._voters.values()] or SOLE_VOTER,
+                )
             right = is_right(label, answer.key, multiple=self._settings.multiple)
             self._right[way].append(right)
             self._unsettled[way] += not settled

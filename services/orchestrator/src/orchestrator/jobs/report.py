@@ -14,7 +14,7 @@ from contract import Problem, coded
 from orchestrator.jobs.cutting import CutSums
 from orchestrator.jobs.intervals import clustered, wilson
 from orchestrator.jobs.records import Answer, JobFile, StartFile
-from orchestrator.jobs.recounting import Recount, answer_by, first_draw
+from orchestrator.jobs.recounting import Recount, answer_by, first_draw, weights_of
 from orchestrator.jobs.report_models import (
     Accuracy,
     AgreementLevel,
@@ -71,8 +71,7 @@ class AnswerSums:
         start = self._started()
         settings = as_started(self._settings, start)
         of_sample = weigher(settings.vote, settings.vote_temperature)
-        voters = start.voters if start else ()
-        return in_panel(of_sample, {voter.name: voter.weight for voter in voters})
+        return in_panel(of_sample, weights_of(start))
 
     @cached_property
     def _voters(self) -> VoterSums | None:
