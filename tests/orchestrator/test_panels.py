@@ -202,6 +202,32 @@ def test_what_one_voters_model_refuses_another_still_gets(bench: Bench, server: 
     assert all("seed" in body for body in server.requests if body["model"] == MODEL)
 
 
+def test_the_report_compares_the_vote_with_the_best_voter(
+    bench: Bench, server: StubServer, far: StubServer, api: httpx2.Client
+) -> None:
+    """Each reply of `far` is right, but `own` was better on validation rows."""
+    text = TWO.format(url=far.url).replace('"own"\n', '"own"\naccuracy = [9, 10]\n')
+    write_panel(bench.settings, "two", f"{text}accuracy = [8, 10]\n")
+    server.reply = lambda prompt, seed: f"答案是：{'AB'[seed % 2]}"
+    far.reply = lambda prompt, seed: "A"
+    job = bench.post(problem_file(4), JobSettings(panel="two", early_stop=False))
+    bench.start_worker()
+    bench.wait(job)
+    report = json.loads(bench.read(job, "report.json"))
+    found = report["panel"]
+    assert [voter["name"] for voter in found["voters"]] == ["own", "far"]
+    assert [voter["validation"]["right"] for voter in found["voters"]] == [9, 8]
+    assert found["voters"][1]["accuracy"]["value"] == 1
+    assert (found["against_best"]["voter"], found["against_best"]["questions"]) == ("own", 8)
+    votes = found["against_best"]["votes_accuracy"]
+    assert votes == report["accuracy"]
+    assert not found["notes"]
+    figures = api.get(f"/jobs/{job.id}/figures").json()["sums"]
+    assert figures["panel"] == found
+    places = api.get(f"/jobs/{job.id}/questions/0").json()["places"]
+    assert all(place is not None for place in places)
+
+
 def test_an_unknown_panel_is_refused_with_those_there_are(
     settings: Settings, api: httpx2.Client
 ) -> None:
