@@ -75,6 +75,7 @@ class AnswerSums:
 
     @cached_property
     def _voters(self) -> VoterSums | None:
+        """Kept once it was asked for; so not before there is an answer, and thus a start.json."""
         start = self._started()
         return sums_of(self._settings.panel, start.voters if start else (), labelled=self._labelled)
 
@@ -155,7 +156,7 @@ class AnswerSums:
             votes_at_once=self._at_once,
             samples=dict(self._samples),
             tokens=dict(self._tokens),
-            panel=self._voters.figures() if self._voters and total else None,
+            panel=self._voters.figures() if total and self._voters else None,
         )
 
 
