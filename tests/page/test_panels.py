@@ -62,7 +62,7 @@ def test_a_job_is_posted_with_a_panel_and_its_voters_are_shown(
     bench.wait(job)
     card = page.locator(".card.panel")
     expect(card.locator("h2")).to_have_text(w["panel.title"].replace("{name}", "three"))
-    expect(card.locator(".scrolled tbody th")).to_have_text(["calm", "lively", "wild"])
+    expect(card.locator(".scroll tbody th")).to_have_text(["calm", "lively", "wild"])
     expect(card.locator(".against-best")).to_contain_text("calm")
     expect(card).to_contain_text(
         "wild: it was right in 1 of 10" if language == "en" else "wild: 在 10 条验证数据中答对 1 条"

@@ -7,7 +7,7 @@ export function panelView({ name, voters, agreement, against_best, notes }) {
   return html`
     <div class="card panel">
       <h2>${t("panel.title", { name })}</h2>
-      <div class="scrolled" tabindex="0" role="region" aria-label=${t("panel.title", { name })}>${table(voters, agreement)}</div>
+      <div class="scroll" tabindex="0" role="region" aria-label=${t("panel.title", { name })}>${table(voters, agreement)}</div>
       ${rated.length ? bars(t("panel.accuracy"), rated.map(accuracyBar)) : nothing}
       ${rated.length ? html`<p class="muted">${t("chart.interval")}</p>` : nothing}
       ${against_best ? html`<p class="against-best">${against(against_best)}</p>` : nothing}
@@ -38,7 +38,9 @@ const table = (voters, agreement) => html`
   </table>`;
 
 function equal(agreement, one, other) {
-  const found = agreement.find(({ first, second }) => [first, second].includes(one) && [first, second].includes(other) && one !== other);
+  const found = agreement.find(
+    ({ first, second }) => [first, second].includes(one) && [first, second].includes(other) && one !== other,
+  );
   return found && found.equal !== null ? percent(found.equal) : "–";
 }
 

@@ -315,7 +315,7 @@ export const sentences = {
   "voter-key-refused": "{url} 不接受 PANEL_API_KEYS 中的密钥 {key}",
   "voter-needs-key": "{url} 需要密钥：请将其加入 PANEL_API_KEYS，并在投票组中以 key 写明其名称",
   "voter-not-listed": "{url} 提供 {names}，没有 {model}；请在该处部署它，或在投票组中改用其他模型",
-  "voter-without-accuracy": "weights = \"accuracy\" 需要 {voter} 的正确率：请写 [答对数, 总数]",
+  "voter-without-accuracy": "weights 设为 accuracy 时需要 {voter} 的正确率：请写 [答对数, 总数]",
   "voters-drawn-unequally": "提前停止时未询问 {voters} 的部分样本：只有前面的成员未能定出结果时才会询问，因此都是较难的题。如需比较各成员，请以 early_stop=false 提交任务",
   "wait-or-cancel": "任务 {job} 尚未结束；请等待，或先取消",
   "waiting-for-another-try": "等待重试：{reason}",
