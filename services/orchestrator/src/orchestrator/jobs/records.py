@@ -201,8 +201,8 @@ class StartFile(_Frozen):
 
     `adapted` is what the endpoint refused since. `prompt_note` says how the prompt differs from the
     model's format. `vote_temperature` is what all workers weigh confidences by; None if votes need
-    no log-probabilities. Earlier versions wrote no `voters`, `thinking`, `extra_body`, `adapted`,
-    `prompt_note` and `vote_temperature`.
+    no log-probabilities. `url` is the model server's address. Earlier versions wrote no `voters`,
+    `thinking`, `extra_body`, `adapted`, `prompt_note`, `vote_temperature` and `url`.
     """
 
     model_config = WITH_INFINITY
@@ -210,6 +210,7 @@ class StartFile(_Frozen):
     started_at: str
     model: str
     digest: str | None
+    url: str | None = None
     temperature: float
     top_p: float
     max_tokens: int

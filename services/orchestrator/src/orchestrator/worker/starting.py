@@ -236,6 +236,7 @@ async def _start_file(
         started_at=now(),
         model=voters[0].model,
         digest=model.digest,
+        url=settings.inference_url,
         versions=versions,
         voters=voters,
         thinking=settings.thinking,
