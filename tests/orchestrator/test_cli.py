@@ -128,7 +128,7 @@ def test_a_csv_file_is_posted_and_comes_back_as_one(quorum: Quorum, bench: Bench
     assert "read as flat rows (CSV)" in posted.stderr
     assert "2 questions accepted" in posted.stderr
     rows = (quorum.folder / "mmlu.submission.csv").read_text().splitlines()
-    assert rows[0] == "id,index,answer,confidence"
+    assert rows[0] == "id,index,answer,agreement"
     assert len(rows) == 3
     job_id = json.loads(quorum("list", "--json").stdout)["data"][0]["id"]
     assert "flat rows (CSV)" in quorum("show", job_id).stdout

@@ -64,7 +64,7 @@ def test_a_table_is_posted_and_the_page_says_what_it_was_read_as(
         name = w["download.submission"].replace("{suffix}", "csv")
         page.get_by_role("link", name=name, exact=True).click()
     header = Path(download.value.path()).read_text().splitlines()[0]
-    assert header == "id,index,answer,confidence"
+    assert header == "id,index,answer,agreement"
     with page.expect_download() as download:
         page.get_by_role("link", name=w["download.file"], exact=True).click()
     assert Path(download.value.path()).read_bytes() == TABLE

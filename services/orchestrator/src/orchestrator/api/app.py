@@ -22,7 +22,7 @@ from orchestrator.api.access import session_router
 from orchestrator.api.doors import Doors
 from orchestrator.api.metrics import make_registry
 from orchestrator.api.refusals import render_error
-from orchestrator.api.routes import jobs, models, panels, questions, system
+from orchestrator.api.routes import calibrations, jobs, models, panels, questions, system
 from orchestrator.api.schemas import ProblemDetails
 from orchestrator.api.service import Service
 from orchestrator.errors import QuorumError
@@ -118,6 +118,7 @@ def create_app(settings: Settings) -> FastAPI:
         session_router,
         jobs.router,
         questions.router,
+        calibrations.router,
         models.router,
         panels.router,
     ):

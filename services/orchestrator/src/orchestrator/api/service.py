@@ -9,6 +9,7 @@ from orchestrator.api.job_views import JobViews
 from orchestrator.api.model_watch import ModelWatch
 from orchestrator.api.work_watch import WorkWatch
 from orchestrator.background import repeat
+from orchestrator.jobs.calibrations import Calibrations
 from orchestrator.jobs.questions import QuestionReader
 from orchestrator.jobs.store import JobStore
 from orchestrator.settings import Settings
@@ -26,6 +27,7 @@ class Service:
         self.settings = settings
         self.store = JobStore(settings.data_dir)
         self.questions = QuestionReader(self.store)
+        self.calibrations = Calibrations(settings.data_dir)
         self.work = WorkWatch(settings, self.store)
         self.model = ModelWatch(settings)
         self.views = JobViews(self.store, settings.data_dir, self.work, self.model)

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ValidationError
 from contract import FileFault
 from contract.replacing import replacing
 from orchestrator.api.schemas import Deleted, Job, JobList, Model
+from orchestrator.jobs.calibration import CalibrationList, CalibrationSummary
 from orchestrator.jobs.comparison import JobComparison
 from orchestrator.jobs.report_models import Report
 from orchestrator.proxies import proxy_fault, proxy_options
@@ -31,6 +32,7 @@ from orchestrator.replies import retry_after_s
 
 Record = TypeVar("Record", bound=BaseModel)
 MAX_RETRIES = 4
+CALIBRATE_TIMEOUT_S = 600
 LONGEST_RETRY_S = 8.0
 ALL_JOBS: Mapping[str, str] = MappingProxyType({})
 MAY_PASS = (429, 502, 503, 504)
@@ -140,6 +142,14 @@ class Client:
     def compare(self, first: str, second: str) -> JobComparison:
         found = self._call("GET", f"{_path(first)}/comparison", params={"to": second})
         return self._parsed(JobComparison, found)
+
+    def calibrate(self, job_id: str) -> CalibrationSummary:
+        """Make a calibration. The API may take longer for it than for other calls."""
+        found = self._call("POST", f"{_path(job_id)}/calibrate", timeout=CALIBRATE_TIMEOUT_S)
+        return self._parsed(CalibrationSummary, found)
+
+    def calibrations(self) -> CalibrationList:
+        return self._parsed(CalibrationList, self._call("GET", "/calibrations"))
 
     def _parsed(self, kind: type[Record], response: httpx2.Response) -> Record:
         try:

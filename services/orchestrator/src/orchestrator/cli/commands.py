@@ -23,6 +23,7 @@ from contract.replacing import replacing
 from contract.settings import url_fault
 from orchestrator.api.schemas import Job
 from orchestrator.cli.answer import answer
+from orchestrator.cli.calibration_view import calibration_table, calibrations_table
 from orchestrator.cli.client import ApiError, Client, UnreachableError
 from orchestrator.cli.display import (
     comparison_view,
@@ -263,6 +264,25 @@ def compare(
     with target.client() as client:
         found = client.compare(first, second)
     target.show(found, comparison_view(found))
+
+
+@app.command()
+def calibrate(context: typer.Context, job: JobId, as_json: JsonOption = False) -> None:
+    """Learn from an ended job with keys how probable it is that an answer is right."""
+    target = _target(context, as_json)
+    with target.client() as client:
+        found = client.calibrate(job)
+    target.show(found, calibration_table(found))
+    err.print("jobs that start from now on with this model and these settings have a confidence")
+
+
+@app.command()
+def calibrations(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List the calibrations, newest first."""
+    target = _target(context, as_json)
+    with target.client() as client:
+        found = client.calibrations()
+    target.show(found, calibrations_table(found))
 
 
 @app.command()

@@ -18,6 +18,7 @@ from rich.progress import (
 from rich.table import Column, Table
 
 from orchestrator.api.schemas import ENDED, Job, JobList, Model
+from orchestrator.cli.calibration_view import confidence_rows, coverage_table
 from orchestrator.cli.client import Client, UnreachableError
 from orchestrator.cli.doctor import Finding
 from orchestrator.cli.panel_display import panel_tables, percent
@@ -195,6 +196,7 @@ def report_view(report: Report) -> RenderableType:
         else None,
         "scoring": report.scoring,
         "agreement": None if report.agreement is None else f"{report.agreement:.1%}",
+        **confidence_rows(report.confidence),
         "flags": ", ".join(f"{count} {flag}" for flag, count in report.flags.items()),
         "cut": _cut(report.cut) if report.cut else None,
         "samples": ", ".join(f"{count} {name}" for name, count in report.samples.items()),
@@ -216,6 +218,8 @@ def report_view(report: Report) -> RenderableType:
         parts += panel_tables(report.panel)
     if report.agreement_levels:
         parts.append(_levels(report))
+    if report.confidence and (coverage := coverage_table(report.confidence)):
+        parts.append(coverage)
     if report.labels:
         parts.append(_labels(report))
     if report.missed:

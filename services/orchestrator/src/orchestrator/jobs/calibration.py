@@ -11,9 +11,6 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from contract import Problem, Sentence
-from orchestrator.errors import StateError
-from orchestrator.jobs.asked import all_asked
 from orchestrator.jobs.confidence.choosing import (
     Model,
     ModelScore,
@@ -31,17 +28,14 @@ from orchestrator.jobs.confidence.reliability import (
     reliability,
 )
 from orchestrator.jobs.confidence.shifts import Distribution, distribution
-from orchestrator.jobs.confidence.votes import Case, case_of
-from orchestrator.jobs.reading import JobReader
+from orchestrator.jobs.confidence.votes import Case
 from orchestrator.jobs.records import Answer, JobFile, JobSettings, StartFile
 
-FEWEST_QUESTIONS = 200
 # What a job's answers are made into afterwards, and when it runs, changes no vote.
 WITHOUT_EFFECT = frozenset(
     {"seed", "priority", "submission_format", "allow_partial", "abstain_below", "answer_sets"}
 )
 LENGTH_STEP = 10
-AGREEMENT, LENGTH = "agreement", "characters of a sample"
 
 
 class Conditions(BaseModel):
@@ -146,76 +140,14 @@ class CalibrationList(BaseModel):
     data: list[CalibrationSummary]
 
 
-def calibrate(reader: JobReader, job: JobFile, name: str, made_at: str) -> Calibration:
-    """Fit a calibration to a job's answered questions with keys.
-
-    Raises:
-        StateError: the job has not ended or was cancelled, has too few such questions, or is of a
-            version that did not keep what a calibration needs.
-    """
-    start = _ended(reader, job)
-    conditions = Conditions.of(job.settings, start)
-    answered: list[list[tuple[Answer, Case]]] = []
-    for shard in range(len(job.shards)):
-        answers = reader.answers(job, shard)
-        answered += (_cases(problem, answers) for problem in reader.problems(job, shard))
-    answered = [problem for problem in answered if problem]
-    count = sum(map(len, answered))
-    if count < FEWEST_QUESTIONS:
-        raise StateError(
-            Sentence(
-                "too-few-to-calibrate",
-                "{job} has {count} answered questions with a key; a calibration needs {fewest}",
-                job=job.id,
-                count=count,
-                fewest=FEWEST_QUESTIONS,
-            )
-        )
-    return _fitted(job, conditions, answered, name, made_at)
-
-
-def _ended(reader: JobReader, job: JobFile) -> StartFile:
-    end, start = reader.end(job.id), reader.started(job.id)
-    if end is None or end.status == "cancelled":
-        raise StateError(
-            Sentence(
-                "calibrate-ended",
-                "{job} cannot be used for a calibration: it {state}; use a job that ran to its end",
-                job=job.id,
-                state=Sentence("has-not-ended", "has not ended")
-                if end is None
-                else Sentence("was-cancelled", "was cancelled"),
-            )
-        )
-    if start is None or (start.digest is None and start.url is None):
-        raise StateError(
-            Sentence(
-                "calibrate-unknown-model",
-                "{job} cannot be used for a calibration: an earlier version ran it and did not "
-                "keep the address of its model; run its file again",
-                job=job.id,
-            )
-        )
-    return start
-
-
-def _cases(problem: Problem, answers: dict[tuple[str, int], Answer]) -> list[tuple[Answer, Case]]:
-    found = []
-    for asked in all_asked([problem]):
-        answer = answers.get(asked.key)
-        case = answer and case_of(answer, len(asked.question.options))
-        if answer and case:
-            found.append((answer, case))
-    return found
-
-
-def _fitted(
+def fitted(
     job: JobFile,
     conditions: Conditions,
     answered: Sequence[Sequence[tuple[Answer, Case]]],
     name: str,
     made_at: str,
 ) -> Calibration:
+    """The calibration named `name`, from each problem's answers with keys."""
     problems = [[case for _, case in problem] for problem in answered]
     cases = [case for problem in problems for case in problem]
     answers = [answer for problem in answered for answer, _ in problem]
@@ -244,7 +176,7 @@ def _fitted(
         replicates=tuple(replicates(problems, choice.name)),
         posterior=posterior,
         right_scores=scores_of(cases, posterior),
-        **distributions(answers, len(problems)),
+        **distributions(agreement, map(length_of, answers), len(problems)),
     )
 
 
@@ -253,17 +185,20 @@ def agreement_of(answer: Answer) -> float:
     return answer.agreement or 0.0
 
 
-def distributions(answers: Iterable[Answer], problems: int) -> dict[str, Distribution]:
-    """What is compared to find a shift: agreement, and the lengths of replies."""
-    agreement, lengths = [], []
-    for answer in answers:
-        agreement.append(round(agreement_of(answer), 3))
-        characters = sum(len(s.text) + len(s.reasoning or "") for s in answer.samples)
-        mean = characters / max(1, len(answer.samples))
-        lengths.append(float(round(mean / LENGTH_STEP) * LENGTH_STEP))
+def length_of(answer: Answer) -> float:
+    """The mean length of an answer's samples, in characters."""
+    characters = sum(len(s.text) + len(s.reasoning or "") for s in answer.samples)
+    return characters / max(1, len(answer.samples))
+
+
+def distributions(
+    agreement: Iterable[float], lengths: Iterable[float], problems: int
+) -> dict[str, Distribution]:
+    """What is compared to find a shift: agreement, and the lengths of replies, both rounded."""
+    steps = (round(length / LENGTH_STEP) for length in lengths)
     return {
-        "agreement": distribution(agreement, problems),
-        "length": distribution(lengths, problems),
+        "agreement": distribution((round(value, 3) for value in agreement), problems),
+        "length": distribution((float(step * LENGTH_STEP) for step in steps), problems),
     }
 
 

@@ -12,13 +12,31 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator.errors import JobDamagedError
-from orchestrator.jobs.calibration import Calibration, Conditions, calibrate
+from pydantic import JsonValue
+
+from contract import Problem, Sentence
+from orchestrator.errors import JobDamagedError, StateError
+from orchestrator.jobs.asked import all_asked
+from orchestrator.jobs.calibration import Calibration, Conditions, fitted
+from orchestrator.jobs.confidence.votes import Case, case_of
 from orchestrator.jobs.files import read_record, write_atomically
 from orchestrator.jobs.reading import JobReader
-from orchestrator.jobs.records import JobFile
+from orchestrator.jobs.records import Answer, JobFile, StartFile
 
 log = logging.getLogger("quorum")
+
+FEWEST_QUESTIONS = 200
+
+
+def no_calibration(setting: str) -> Sentence:
+    return Sentence(
+        "no-calibration",
+        "{setting} needs a calibration for the job's model and settings, and there is none: post "
+        "a file with keys (at least {fewest} questions) with the same settings but without "
+        "{setting}, then run quorum calibrate JOB with its id",
+        setting=setting,
+        fewest=FEWEST_QUESTIONS,
+    )
 
 
 class Calibrations:
@@ -51,6 +69,84 @@ class Calibrations:
             if found is not None:
                 yield found
 
+    def may_hold_for(
+        self, model: str, digest: str | None, url: str, settings: dict[str, JsonValue]
+    ) -> bool:
+        """True if one holds for a job that has not started, as far as is known of it.
+
+        A setting of None is the model's default, which is not known yet.
+        """
+        known = {name: value for name, value in settings.items() if value is not None}
+        return any(
+            (c.model, c.digest) == (model, digest)
+            and (digest is not None or c.url == url)
+            and known.items() <= c.settings.items()
+            for c in (found.conditions for found in self.all())
+        )
+
     def holding_for(self, conditions: Conditions) -> Calibration | None:
         """The newest calibration for jobs with these conditions."""
         return next((found for found in self.all() if found.conditions == conditions), None)
+
+
+def calibrate(reader: JobReader, job: JobFile, name: str, made_at: str) -> Calibration:
+    """Fit a calibration to a job's answered questions with keys.
+
+    Raises:
+        StateError: the job has not ended or was cancelled, has too few such questions, or is of a
+            version that did not keep what a calibration needs.
+    """
+    start = _ended(reader, job)
+    conditions = Conditions.of(job.settings, start)
+    answered: list[list[tuple[Answer, Case]]] = []
+    for shard in range(len(job.shards)):
+        answers = reader.answers(job, shard)
+        answered += (_cases(problem, answers) for problem in reader.problems(job, shard))
+    answered = [problem for problem in answered if problem]
+    count = sum(map(len, answered))
+    if count < FEWEST_QUESTIONS:
+        raise StateError(
+            Sentence(
+                "too-few-to-calibrate",
+                "{job} has {count} answered questions with a key; a calibration needs {fewest}",
+                job=job.id,
+                count=count,
+                fewest=FEWEST_QUESTIONS,
+            )
+        )
+    return fitted(job, conditions, answered, name, made_at)
+
+
+def _ended(reader: JobReader, job: JobFile) -> StartFile:
+    end, start = reader.end(job.id), reader.started(job.id)
+    if end is None or end.status == "cancelled":
+        raise StateError(
+            Sentence(
+                "calibrate-ended",
+                "{job} cannot be used for a calibration: {state}; use a job that ran to its end",
+                job=job.id,
+                state=Sentence("has-not-ended", "it has not ended")
+                if end is None
+                else Sentence("was-cancelled", "it was cancelled"),
+            )
+        )
+    if start is None or (start.digest is None and start.url is None):
+        raise StateError(
+            Sentence(
+                "calibrate-unknown-model",
+                "{job} cannot be used for a calibration: an earlier version ran it and did not "
+                "keep the address of its model; run its file again",
+                job=job.id,
+            )
+        )
+    return start
+
+
+def _cases(problem: Problem, answers: dict[tuple[str, int], Answer]) -> list[tuple[Answer, Case]]:
+    found = []
+    for asked in all_asked([problem]):
+        answer = answers.get(asked.key)
+        case = answer and case_of(answer, len(asked.question.options))
+        if answer and case:
+            found.append((answer, case))
+    return found

@@ -19,7 +19,9 @@ import structlog
 from contract import ProblemFileError, Sentence, coded
 from orchestrator.errors import QuorumError, shortened
 from orchestrator.jobs.asked import all_asked
+from orchestrator.jobs.confidence_report import ConfidenceSums
 from orchestrator.jobs.counting import Counting
+from orchestrator.jobs.judging import Judge
 from orchestrator.jobs.records import Answer, Counts, EndFile, JobFile
 from orchestrator.jobs.report import ReportBuilder
 from orchestrator.jobs.report_models import Report
@@ -152,6 +154,8 @@ def _write_results(
 ) -> tuple[Counts, Report]:
     counts = Counts()
     report = ReportBuilder(job, store.started(job.id), finished_at)
+    judge = Judge.of(store, job)
+    confidence = ConfidenceSums(job, judge)
     with ExitStack() as files:
         answers_file, errors_file = (
             files.enter_context(store.writing_result(job.id, name))
@@ -162,7 +166,7 @@ def _write_results(
             name = submission_file(job).name
             file = files.enter_context(store.writing_result(job.id, name))
             with _writing_submission():
-                submission = SubmissionWriter(store, job, file)
+                submission = SubmissionWriter(store, job, file, judge)
         for shard in range(len(job.shards)):
             answers, counting = store.answers(job, shard), Counting()
             for problem in store.problems(job, shard):
@@ -170,12 +174,16 @@ def _write_results(
                 journaled = [answer for answer in found if answer is not None]
                 if whole and len(journaled) < len(found):
                     raise _LostAnswerError(shard)
+                if judge is not None:
+                    options = [len(question.options) for question in problem.questions]
+                    journaled = [judge.judged(a, options[a.index]) for a in journaled]
                 for answer in journaled:
                     counting.add(answer)
                     answers_file.write(answer.model_dump_json().encode() + b"\n")
                     if answer.failed:
                         errors_file.write(json_line(error_row(answer)))
                 report.add(problem, journaled)
+                confidence.add(problem, journaled)
                 if submission is not None:
                     with _writing_submission():
                         submission.add(problem, journaled)
@@ -183,7 +191,7 @@ def _write_results(
         if submission is not None:
             with _writing_submission():
                 submission.finish()
-    return counts, report.build()
+    return counts, report.build(confidence.report())
 
 
 def error_row(answer: Answer) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from contract.files.jsonl import read_lines
 from orchestrator.errors import QuestionNotFoundError
 from orchestrator.jobs.comparison import Verdict
 from orchestrator.jobs.journal import journal_lines
+from orchestrator.jobs.judging import Judge
 from orchestrator.jobs.rates import RatePoint, rate_points
 from orchestrator.jobs.records import Answer, Flag, JobFile, Sample, StartFile
 from orchestrator.jobs.report import AnswerSums
@@ -36,15 +37,26 @@ KEPT_QUESTIONS = 1_000_000
 KEPT_SEARCHES = 8
 
 Show = Literal[
-    "wrong", "right", "tie", "forced", "resampled", "unpermuted", "cut", "low", "failed", "open"
+    "wrong",
+    "right",
+    "tie",
+    "forced",
+    "resampled",
+    "unpermuted",
+    "cut",
+    "low",
+    "failed",
+    "abstained",
+    "open",
 ]
-Order = Literal["position", "agreement"]
+Order = Literal["position", "agreement", "confidence"]
 
 
 class QuestionRow(BaseModel):
     """A question's short form. `position` counts from 0 in the posted file; `id` and `index` name
     the problem's row and the question in it. `text` is the question's beginning. Several labels are
     written together ("AC"). `right` is None while the question is open, and without a key.
+    `confidence` is None without a calibration.
     """
 
     position: int
@@ -56,6 +68,7 @@ class QuestionRow(BaseModel):
     key: str | None
     right: bool | None
     agreement: float | None
+    confidence: float | None = None
     flags: tuple[Flag, ...]
 
 
@@ -99,10 +112,12 @@ class _Entry:
     line: int
     line_offset: int
     key: str | None
+    options: int
     answered: bool = False
     answer: str | None = None
     right: bool = False
     agreement: float | None = None
+    confidence: float | None = None
     flags: tuple[Flag, ...] = ()
     shard: int = 0
     answer_offset: int = 0
@@ -121,6 +136,7 @@ class _Entry:
             key=self.key,
             right=self.right if self.answered and self.key is not None else None,
             agreement=self.agreement,
+            confidence=self.confidence,
             flags=self.flags,
         )
 
@@ -133,6 +149,7 @@ FILTERS: dict[Show, Callable[[_Entry], bool]] = {
     "resampled": lambda e: "resampled" in e.flags,
     "unpermuted": lambda e: "unpermuted" in e.flags,
     "cut": lambda e: "cut" in e.flags,
+    "abstained": lambda e: "abstained" in e.flags,
     "low": lambda e: e.agreement is not None and e.agreement <= LOW_AGREEMENT,
     "failed": lambda e: e.answered and e.answer is None,
     "open": lambda e: not e.answered,
@@ -150,6 +167,7 @@ class QuestionIndex:
     def __post_init__(self) -> None:
         self._sums = AnswerSums(self.job, self._started)
         self._finished_at: list[float] = []
+        self._judge: Judge | None = None
         self._offsets = [0] * len(self.job.shards)
         self._searches: OrderedDict[str, frozenset[int]] = OrderedDict()
         self._entries: list[_Entry] = []
@@ -164,6 +182,7 @@ class QuestionIndex:
                         line=problem.line,
                         line_offset=problem.offset,
                         key=question.answer,
+                        options=len(question.options),
                     )
                     self._entries.append(entry)
         self._by_key = {(entry.id, entry.index): entry for entry in self._entries}
@@ -188,7 +207,11 @@ class QuestionIndex:
             self._offsets[shard] = begin
 
     def _take(self, entry: _Entry, answer: Answer, shard: int, offset: int) -> None:
-        entry.answered, entry.right = True, answer.right
+        if not self._finished_at:  # pinned before the first answer
+            self._judge = Judge.of(self.store, self.job)
+        if self._judge is not None:
+            answer = self._judge.judged(answer, entry.options)
+        entry.answered, entry.right, entry.confidence = True, answer.right, answer.confidence
         entry.answer, entry.agreement, entry.flags = answer.answer, answer.agreement, answer.flags
         entry.shard, entry.answer_offset = shard, offset
         self._sums.count(answer)
@@ -213,8 +236,10 @@ class QuestionIndex:
             and (label is None or entry.answer == label)
             and (holding is None or entry.position in holding)
         ]
-        if order == "agreement":
-            found.sort(key=lambda e: (e.agreement is None, e.agreement))
+        if order != "position":
+            values = [(e.confidence if order == "confidence" else e.agreement, e) for e in found]
+            values.sort(key=lambda pair: (pair[0] is None, pair[0] or 0.0))
+            found = [entry for _, entry in values]
         rows = [entry.row() for entry in found[offset : offset + limit]]
         return QuestionList(total=len(found), offset=offset, data=rows)
 
@@ -286,7 +311,8 @@ class QuestionIndex:
     def _answer(self, entry: _Entry) -> Answer:
         journal = self.store.journal(self.job.id, entry.shard)
         line, _ = next(journal_lines(journal, entry.answer_offset))
-        return Answer.model_validate_json(line)
+        answer = Answer.model_validate_json(line)
+        return self._judge.judged(answer, entry.options) if self._judge else answer
 
     def figures(self, *, ended: bool) -> Figures:
         return Figures(

@@ -12,6 +12,7 @@ from pathlib import Path
 from contract import CONTRACT_FILE, Contract, Problem, PromptFormat, Sentence, iter_problems
 from orchestrator.errors import JobDamagedError, JobNotFoundError
 from orchestrator.jobs.asked import Asked, all_asked
+from orchestrator.jobs.calibration import Calibration
 from orchestrator.jobs.files import read_record
 from orchestrator.jobs.journal import fold, read_journal
 from orchestrator.jobs.panels import PANEL_FILE, PinnedPanel
@@ -24,6 +25,7 @@ JOB_ID_PATTERN = r"^job_[0-9]{17}_[0-9a-f]{8}$"
 ROWS_FILE = "problems.jsonl"
 # The posted file, byte for byte, if it is of another shape.
 POSTED_FILE = "posted"
+CALIBRATION_FILE = "calibration.json"
 _JOB_ID = re.compile(JOB_ID_PATTERN)
 _MISSING = Sentence("file-missing", "is missing")
 
@@ -186,6 +188,10 @@ class JobReader:
     def panel(self, job_id: str) -> PinnedPanel | None:
         """The job's panel; None before the job has started, or if it has none."""
         return read_record(self.directory(job_id) / PANEL_FILE, PinnedPanel)
+
+    def pinned_calibration(self, job_id: str) -> Calibration | None:
+        """The calibration that held for the job when it started."""
+        return read_record(self.directory(job_id) / CALIBRATION_FILE, Calibration)
 
     def prompt_format(self, job_id: str) -> PromptFormat:
         """The format in which a started job asks and by which its replies are read."""

@@ -16,7 +16,9 @@ from orchestrator.jobs.scoring import is_right
 from orchestrator.jobs.voter_records import VoterRecord
 from orchestrator.thinking import Thinking
 
-Flag = Literal["tie", "early_stop", "resampled", "forced", "unpermuted", "cut", "one_label"]
+Flag = Literal[
+    "tie", "early_stop", "resampled", "forced", "unpermuted", "cut", "one_label", "abstained"
+]
 Priority = Literal["high", "normal", "low"]
 SubmissionFormat = Literal["full", "minimal", "csv", "posted"]
 Weighing = Literal["plurality", "weighted", "confidence"]
@@ -82,6 +84,28 @@ class JobSettings(_Frozen):
     allow_partial: bool = Field(
         False, description="make a submission also when questions have no answer"
     )
+    abstain_below: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="leave answers with a lower confidence out of the submission; needs a "
+        "calibration",
+    )
+    answer_sets: float | None = Field(
+        None,
+        ge=0.5,
+        le=0.99,
+        description="also give sets of labels that hold the right one this often, as 0.9; needs a "
+        "calibration",
+    )
+
+    @property
+    def needs_calibration(self) -> str | None:
+        """The first setting that was chosen and needs a calibration."""
+        for name in ("abstain_below", "answer_sets"):
+            if getattr(self, name) is not None:
+                return name
+        return None
 
 
 class Particulars(_Frozen):
@@ -276,6 +300,8 @@ class Answer(_Frozen):
     `multiple`: all right options were asked for, and the answer is their labels in order: "AC".
     `at_once`: all samples were asked for together, although early stopping is on. Earlier versions
     wrote no `error_message`, no `at_once` and no `multiple`.
+    `confidence` and `labels_set` come from the job's calibration when its results are written, so
+    no journal has them.
     """
 
     id: str
@@ -289,6 +315,8 @@ class Answer(_Frozen):
     samples: tuple[Sample, ...] = ()
     samples_saved: int = 0
     at_once: bool = False
+    confidence: float | None = Field(None, ge=0, le=1)
+    labels_set: tuple[str, ...] | None = None
     prompt_tokens: int = 0
     latency_s: float = 0.0
     finished_at: float = Field(0.0, ge=0)
@@ -304,6 +332,11 @@ class Answer(_Frozen):
     def right(self) -> bool:
         """False if there is no answer or no key."""
         return is_right(self.answer, self.key, multiple=self.multiple)
+
+    @property
+    def submitted(self) -> str | None:
+        """The answer in the submission: none if the job abstained."""
+        return None if "abstained" in self.flags else self.answer
 
     @property
     def forced(self) -> bool:

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import cached_property
 
 from contract import Problem, coded
+from orchestrator.jobs.confidence_models import ConfidenceReport
 from orchestrator.jobs.cutting import CutSums
 from orchestrator.jobs.intervals import clustered, wilson
 from orchestrator.jobs.records import Answer, JobFile, StartFile
@@ -187,7 +188,7 @@ class ReportBuilder:
                     MissedProblem(id=problem.id, questions=len(problem.questions), missed=missed)
                 )
 
-    def build(self) -> Report:
+    def build(self, confidence: ConfidenceReport) -> Report:
         job, started = self._job, self._start.started_at if self._start else None
         return Report(
             **self._sums.sums().model_dump(),
@@ -199,6 +200,7 @@ class ReportBuilder:
             questions=job.questions,
             accuracy_by_problem=_by_problem(self._clusters) if self._clusters else None,
             missed=self._missed,
+            confidence=confidence,
             provenance=Provenance(
                 name=job.name,
                 metadata=job.metadata,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from contract import CodedMessage
+from orchestrator.jobs.confidence_models import ConfidenceReport
 from orchestrator.jobs.cutting import CutSamples
 from orchestrator.jobs.records import JobSettings, StartFile, Weighing
 from orchestrator.jobs.scoring import OptionsF1
@@ -205,3 +206,5 @@ class Report(Sums):
     accuracy_by_problem: ClusteredInterval | None
     missed: list[MissedProblem]
     provenance: Provenance
+    # reports of earlier versions lack it
+    confidence: ConfidenceReport | None = None

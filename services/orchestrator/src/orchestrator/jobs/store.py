@@ -5,6 +5,7 @@ jobs/<id>/problems.jsonl   its problems in our own rows; the posted file, if tha
           job.json         its settings, and the position of each shard's problems in the file
           contract.json, start.json   its model, sampling values and versions, once it has started
           panel.json      its voters with all that their requests need, if it has a panel
+          calibration.json            what its confidence comes from, if there was one then
           shards/0000.jsonl ...       one journal of answers and open votes per shard
           shards/0000.done ...        a shard's counts, once all of its questions are journaled
           cancel           the request to cancel it
@@ -40,10 +41,11 @@ from orchestrator.errors import (
     StateError,
 )
 from orchestrator.jobs.accepting import Taken, take_in
+from orchestrator.jobs.calibration import Calibration
 from orchestrator.jobs.files import write_atomically, write_once
 from orchestrator.jobs.locks import held
 from orchestrator.jobs.panels import PANEL_FILE, PinnedPanel
-from orchestrator.jobs.reading import JobReader
+from orchestrator.jobs.reading import CALIBRATION_FILE, JobReader
 from orchestrator.jobs.records import (
     Adapted,
     Counts,
@@ -182,6 +184,11 @@ class JobStore(JobReader):
         write_once(self.directory(job_id) / PANEL_FILE, data)
         return self.panel(job_id)
 
+    def pin_calibration(self, job_id: str, calibration: Calibration) -> None:
+        """Pin a calibration to the job, unless another shard was first."""
+        path = self.directory(job_id) / CALIBRATION_FILE
+        write_once(path, calibration.model_dump_json().encode())
+
     def write_start(self, job_id: str, start: StartFile) -> None:
         """Write start.json, unless another shard was first."""
         data = start.model_dump_json(indent=2).encode()
@@ -226,7 +233,8 @@ class JobStore(JobReader):
         If two processes end a job at once, this may remove a file of the other, which then fails.
         """
         directory = self.directory(job_id)
-        written_once = (*RESULTS, "end.json", "start.json", CONTRACT_FILE, PANEL_FILE)
+        pinned = (CONTRACT_FILE, PANEL_FILE, CALIBRATION_FILE)
+        written_once = (*RESULTS, "end.json", "start.json", *pinned)
         for pattern in (*(f".{name}.*" for name in written_once), "shards/.*.done.*"):
             for path in directory.glob(pattern):
                 path.unlink(missing_ok=True)

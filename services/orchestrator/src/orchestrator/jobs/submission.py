@@ -16,10 +16,12 @@ from contract import Problem, Sentence, write_json
 from contract.files.converting import Recognized
 from contract.files.filling import write_filled
 from orchestrator.jobs.asked import all_asked
+from orchestrator.jobs.judging import Judge
 from orchestrator.jobs.reading import JobReader
 from orchestrator.jobs.records import Answer, JobFile, SubmissionFormat
 
-CSV_COLUMNS = ("id", "index", "answer", "confidence")
+# The last column is the calibrated confidence, or agreement under its own name.
+CSV_COLUMNS = ("id", "index", "answer")
 
 
 class ResultFile(NamedTuple):
@@ -69,16 +71,19 @@ def _filled_in(job: JobFile) -> Recognized | None:
 class SubmissionWriter:
     """Writes a submission to `file`: problem by problem in the posted order, then `finish`."""
 
-    def __init__(self, reader: JobReader, job: JobFile, file: BinaryIO) -> None:
-        self._reader, self._job, self._file = reader, job, file
+    def __init__(
+        self, reader: JobReader, job: JobFile, file: BinaryIO, judge: Judge | None = None
+    ) -> None:
+        """`judge` has judged the answers, if the job has a calibration."""
+        self._reader, self._job, self._file, self._judge = reader, job, file, judge
         self._format = job.settings.submission_format
         if self._format == "csv":
-            file.write(_csv_line(CSV_COLUMNS))
+            file.write(_csv_line((*CSV_COLUMNS, "confidence" if judge else "agreement")))
 
     def add(self, problem: Problem, answers: Sequence[Answer]) -> None:
         """Write a problem with the answers to all of its questions."""
         if self._format == "csv":
-            self._file.writelines(map(_csv_row, answers))
+            self._file.writelines(_csv_row(a, calibrated=self._judge is not None) for a in answers)
         elif _filled_in(self._job) is None:
             row = submission_row(problem, answers, self._format)
             self._file.write(json_line(row))
@@ -87,7 +92,7 @@ class SubmissionWriter:
         """Write what needs all answers at once: a posted file of another shape."""
         if recognized := _filled_in(self._job):
             posted = self._reader.posted(self._job)
-            answers = _labels(self._reader, self._job)
+            answers = _labels(self._reader, self._job, self._judge)
             # unpacked beside it, because /tmp may be in memory
             write_filled(posted, recognized, answers, self._file, scratch=posted.parent)
 
@@ -106,12 +111,13 @@ def submission_fault(reader: JobReader, job: JobFile) -> Sentence | None:
     )
 
 
-def _labels(reader: JobReader, job: JobFile) -> Iterator[list[str | None]]:
-    """The answers of each problem, in the posted order."""
+def _labels(reader: JobReader, job: JobFile, judge: Judge | None) -> Iterator[list[str | None]]:
+    """The submitted answers of each problem, in the posted order."""
     for shard in range(len(job.shards)):
         answers = reader.answers(job, shard)
         for problem in reader.problems(job, shard):
-            yield [answers[asked.key].answer for asked in all_asked([problem])]
+            found = [(answers[a.key], len(a.question.options)) for a in all_asked([problem])]
+            yield [(judge.judged(*pair) if judge else pair[0]).submitted for pair in found]
 
 
 def submission_row(
@@ -128,15 +134,18 @@ def submission_row(
 
 def _submitted(answer: Answer) -> str | list[str] | None:
     """A list of labels if the job asked for all right options."""
-    if answer.answer is None or not answer.multiple:
-        return answer.answer
-    return [*answer.answer]
+    if answer.submitted is None or not answer.multiple:
+        return answer.submitted
+    return [*answer.submitted]
 
 
-def _csv_row(answer: Answer) -> bytes:
-    """The confidence is the vote's agreement; empty if there was no vote."""
-    confidence = "" if answer.agreement is None else round(answer.agreement, 6)
-    return _csv_line((answer.id, answer.index, answer.answer or "", confidence))
+def _csv_row(answer: Answer, *, calibrated: bool) -> bytes:
+    """The last cell is the confidence, or the vote's agreement without a calibration; empty if
+    there is none.
+    """
+    value = answer.confidence if calibrated else answer.agreement
+    cell = "" if value is None else round(value, 6)
+    return _csv_line((answer.id, answer.index, answer.submitted or "", cell))
 
 
 def _csv_line(cells: Sequence[object]) -> bytes:

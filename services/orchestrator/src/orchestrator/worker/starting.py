@@ -24,6 +24,8 @@ from orchestrator.errors import (
     WaitingForModelError,
     WorkerStoppingError,
 )
+from orchestrator.jobs.calibration import Conditions
+from orchestrator.jobs.calibrations import Calibrations, no_calibration
 from orchestrator.jobs.panels import PinnedPanel
 from orchestrator.jobs.prompting import choose_format
 from orchestrator.jobs.records import JobFile, JobFormat, JobSettings, StartFile
@@ -124,7 +126,9 @@ async def _ready(settings: Settings, store: JobStore, job: JobFile, at: Places) 
         return None
     if store.started(job.id) is None:
         client = (await at.at(None)).client
-        store.write_start(job.id, await _start_file(settings, job, own, panel, chosen, client))
+        start = await _start_file(settings, job, own, panel, chosen, client)
+        pin_calibration(settings, store, job, start)
+        store.write_start(job.id, start)
     return Ready(in_format_of(store.started(job.id), model), panel)
 
 
@@ -207,6 +211,20 @@ def in_format_of(start: StartFile | None, model: ServedModel) -> ServedModel:
     if start is None or model.digest is not None:
         return model
     return model.asked_in(start.prompt_format.format if start.prompt_format else PromptFormat())
+
+
+def pin_calibration(settings: Settings, store: JobStore, job: JobFile, start: StartFile) -> None:
+    """Pin the calibration that holds for the job, if there is one.
+
+    Raises:
+        WaitingForModelError: there is none, and the job's settings need one.
+    """
+    found = Calibrations(settings.data_dir).holding_for(Conditions.of(job.settings, start))
+    if found is not None:
+        store.pin_calibration(job.id, found)
+        log.info("calibration", name=found.id, made_from=found.job)
+    elif job.settings.needs_calibration:
+        raise WaitingForModelError(no_calibration(job.settings.needs_calibration))
 
 
 async def _start_file(

@@ -6,6 +6,7 @@ import { listAddress } from "./filters.js";
 import { ENDED, jobActions } from "./jobs.js";
 import { openQuestion } from "./question.js";
 import { questionList } from "./questions.js";
+import { confidenceView } from "./confidence.js";
 import { sumsView } from "./figures.js";
 import { jobSettings } from "./job_settings.js";
 import { pairsOf } from "./pairs.js";
@@ -16,6 +17,7 @@ const FIGURES_EVERY_MS = 1000;
 export function jobView(main, { subject: id, detail, parameters, signal, fail }) {
   let job = null;
   let sums = null;
+  let report = null; // of an ended job
   let list = null;
   let events = null;
   let timer = null;
@@ -29,6 +31,7 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
     <section class="figures" aria-label=${t("job.figures")}>
       <div class="card" id="rate-card" hidden><h2>${t("job.rate")}</h2><div id="rate"></div></div>
       <div id="sums"></div>
+      <div id="confidence"></div>
     </section>
     <div id="questions"></div>`,
     main,
@@ -125,8 +128,9 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
     timer = null;
     try {
       if (job.status === "completed" && sums === null) {
-        sums = await api.report(id, signal); // small, and there at once
+        sums = report = await api.report(id, signal); // small, and there at once
         drawSums();
+        render(confidenceView(report.confidence), host("confidence"));
       }
       const figures = await api.figures(id, signal);
       sums = figures.sums;
@@ -212,7 +216,7 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
       return;
     }
     drawHead();
-    list = questionList(host("questions"), { id, labelled: () => sums?.accuracy, parameters, signal, fail });
+    list = questionList(host("questions"), { id, labelled: () => sums?.accuracy, calibrated: () => Boolean(report?.confidence?.calibration), parameters, signal, fail });
     list.refresh();
     showQuestion(detail);
     if (!ENDED.includes(job.status)) follow();

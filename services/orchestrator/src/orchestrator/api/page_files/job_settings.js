@@ -2,6 +2,8 @@
 import { number, said, t } from "./i18n.js";
 import { html, nothing } from "./ui.js";
 
+// These are off if they are not set.
+export const OFF = ["abstain_below", "answer_sets"];
 const OF_THE_MODEL = ["temperature", "top_p", "max_tokens"];
 
 export function jobSettings(job) {
@@ -26,7 +28,7 @@ function shown(name, value, start) {
   if (name === "vote_temperature") return voteTemperature(start?.vote_temperature ?? value);
   if (name === "panel") return value ?? t("none");
   if (value === null)
-    return OF_THE_MODEL.includes(name) && start ? t("start.models", { value: start[name] }) : t("setting.model");
+    return OFF.includes(name) ? t("setting.off") : OF_THE_MODEL.includes(name) && start ? t("start.models", { value: start[name] }) : t("setting.model");
   if (typeof value === "boolean") return t(value ? "yes" : "no");
   return typeof value === "string" ? t(`setting.${value}`) : value;
 }

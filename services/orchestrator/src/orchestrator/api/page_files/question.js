@@ -99,6 +99,8 @@ export function answerView(found) {
     }
     <p class="facts">
       ${answer.agreement === null ? nothing : html`<span>${t("agreement")} ${percent(answer.agreement)}</span>`}
+      ${answer.confidence === null ? nothing : html`<span>${t("column.confidence")} ${percent(answer.confidence)}</span>`}
+      ${answer.labels_set ? html`<span>${t("confidence.set")} ${labelChips(answer.labels_set.join(""), found.row.key)}</span>` : nothing}
       <span>${t("question.latency", { time: duration(answer.latency_s) })}</span>
       <span>${t("question.tokens", { prompt: number(answer.prompt_tokens), completion: number(answer.samples.reduce((sum, s) => sum + s.tokens, 0)) })}</span>
       ${answer.samples_saved ? html`<span>${t("samples.saved", { count: answer.samples_saved })}</span>` : nothing}

@@ -8,9 +8,11 @@ const ROW_PX = 52;
 const PAGE_ROWS = 100;
 const BEYOND_ROWS = 12;
 const TYPING_MS = 250;
-const FILTERS = ["wrong", "tie", "forced", "cut", "low", "failed", "resampled", "unpermuted", "open"];
+const FILTERS = ["wrong", "tie", "forced", "cut", "low", "failed", "resampled", "unpermuted", "abstained", "open"];
 
-export function questionList(host, { id, labelled, parameters, signal, fail }) {
+const ORDERS = ["position", "agreement", "confidence"];
+
+export function questionList(host, { id, labelled, calibrated, parameters, signal, fail }) {
   let query = taken(parameters);
   let total = null;
   let pages = new Map(); // page number -> its rows, or "asked"
@@ -23,7 +25,7 @@ export function questionList(host, { id, labelled, parameters, signal, fail }) {
     return {
       show: found.getAll("show").filter((name) => FILTERS.includes(name)),
       text: found.get("text") || "",
-      order: found.get("order") === "agreement" ? "agreement" : "position",
+      order: ORDERS.includes(found.get("order")) ? found.get("order") : "position",
     };
   }
 
@@ -60,7 +62,8 @@ export function questionList(host, { id, labelled, parameters, signal, fail }) {
         <div class="filters">
           <input type="search" aria-label=${t("questions.search")} placeholder=${t("questions.search")} .value=${query.text} @input=${type}>
           <div class="chips" role="group" aria-label=${t("questions.filters")}>${FILTERS.map((name) =>
-            name === "wrong" && !labelled() && !query.show.includes("wrong")
+            (name === "wrong" && !labelled() && !query.show.includes("wrong")) ||
+            (name === "abstained" && !calibrated() && !query.show.includes("abstained"))
               ? nothing
               : html`
             <button class="chip" aria-pressed=${query.show.includes(name)} @click=${() => toggle(name)}>${t(`show.${name}`)}</button>`,
@@ -68,13 +71,12 @@ export function questionList(host, { id, labelled, parameters, signal, fail }) {
           </div>
           <label>${t("questions.order")}
             <select @change=${(event) => change({ order: event.target.value })}>
-              <option value="position" ?selected=${query.order === "position"}>${t("order.position")}</option>
-              <option value="agreement" ?selected=${query.order === "agreement"}>${t("order.agreement")}</option>
+              ${ORDERS.filter((name) => name !== "confidence" || calibrated() || query.order === name).map((name) => html`<option value=${name} ?selected=${query.order === name}>${t(`order.${name}`)}</option>`)}
             </select></label>
         </div>
         <div class="rows" role="table" aria-label=${t("questions.title")} aria-rowcount=${total ?? -1} tabindex="0" @scroll=${scrolled}>
           <div role="rowgroup" class="row-head"><div role="row">
-            ${["number", "question", "answer", "agreement", "flags"].map((name) => html`<span role="columnheader">${t(`column.${name}`)}</span>`)}
+            ${["number", "question", "answer", calibrated() ? "confidence" : "agreement", "flags"].map((name) => html`<span role="columnheader">${t(`column.${name}`)}</span>`)}
           </div></div>
           <div role="rowgroup" class="tall" .style=${`height:${(total || 0) * ROW_PX}px`}>
             <div role="presentation" .style=${`transform:translateY(${first * ROW_PX}px)`}>${places.map(shown)}</div>
@@ -100,10 +102,15 @@ export function questionList(host, { id, labelled, parameters, signal, fail }) {
             ? html`<small>${t("question.is.key")} ${labelChips(found.key)}</small>`
             : nothing
         }</span>
-        <span role="cell" class="num">${found.agreement === null ? "–" : percent(found.agreement, 0)}</span>
+        <span role="cell" class="num">${sureness(found)}</span>
         <span role="cell" class="flags">${found.flags.filter((flag) => flag !== "early_stop").map((flag) => html`<span class="flag-mark">${t(`flag.${flag}`)}</span>`)}</span>
       </div>`;
   };
+
+  function sureness({ agreement, confidence }) {
+    const value = calibrated() ? confidence : agreement;
+    return value === null ? "–" : percent(value, 0);
+  }
 
   function answer({ state, answer, key }) {
     if (state === "open") return "…";

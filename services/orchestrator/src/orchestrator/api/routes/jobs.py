@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import Field
 
 from contract import Sentence
+from orchestrator.api.abstaining import check_calibration
 from orchestrator.api.access import ServiceDep, guarded_router, problems
 from orchestrator.api.events import event_id, progress_events
 from orchestrator.api.forms import job_settings, particulars
@@ -61,6 +62,7 @@ def post_job(
     our own rows is converted; `recognized` says what it was read as.
     """
     check_panel(service.settings, chosen)
+    check_calibration(service, chosen)
     job, is_new = service.store.create(
         file.file,
         _name_of(file),

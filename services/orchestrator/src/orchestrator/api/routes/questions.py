@@ -34,9 +34,9 @@ def list_questions(
             json_schema_extra={"pattern": TEXT},
         ),
     ] = "",
-    order: Annotated[Order, Query(description="as posted, or the least agreed on first")] = (
-        "position"
-    ),
+    order: Annotated[
+        Order, Query(description="as posted, or the least agreed on or least sure first")
+    ] = ("position"),
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> QuestionList:
