@@ -35,6 +35,8 @@ from orchestrator.jobs.records import Answer, JobFile
 
 # A hundred keys give a half width of about 8 points at an accuracy of 0.8.
 TO_LABEL = 100
+# With fewer, the interval by normal approximation would be too narrow.
+FEWEST_KEYS, FEWEST_KEYED_PROBLEMS = 30, 10
 NONE = Sentence(
     "confidence-none",
     "no calibration held for this job's model and settings when it started, so its answers have no "
@@ -50,7 +52,7 @@ class ConfidenceSums:
         self._job, self._judge = job, judge
         self._predicted: list[float] = []  # confidence or agreement, 0 without an answer
         self._answered: list[tuple[float, bool]] = []
-        self._names: list[QuestionName] = []
+        self._names: list[tuple[str, int]] = []
         self._without_key: list[int] = []
         self._keyed: list[Keyed] = []
         self._unkeyed: list[Guess] = []
@@ -80,7 +82,7 @@ class ConfidenceSums:
 
     def _count(self, answer: Answer, options: int) -> float:
         """What stands for the question's answer being right, in [0, 1]."""
-        self._names.append(QuestionName(id=answer.id, index=answer.index))
+        self._names.append((answer.id, answer.index))
         value = answer.confidence if self._judge else agreement_of(answer)
         value = 0.0 if answer.failed or value is None else value
         self._predicted.append(value)
@@ -136,15 +138,14 @@ class ConfidenceSums:
         return Forecast(**found._asdict())
 
     def _with_keys(self) -> KeyedEstimate | None:
-        """None if all questions have keys, whose accuracy the report has, or fewer than two
-        problems.
-        """
-        if self._job.labelled or len(self._keyed) < 2:
+        """None if all questions have keys, whose accuracy the report has, or too few have one."""
+        keys = sum(p.questions for p in self._keyed)
+        if self._job.labelled or keys < FEWEST_KEYS or len(self._keyed) < FEWEST_KEYED_PROBLEMS:
             return None
         found = with_some_keys(self._unkeyed, self._keyed)
         return KeyedEstimate(
             **found._asdict(),
-            keys=sum(p.questions for p in self._keyed),
+            keys=keys,
             predictor="confidence" if self._judge else "agreement",
         )
 
@@ -155,7 +156,10 @@ class ConfidenceSums:
         return LabelProposal(
             seed=self._job.settings.seed,
             half_width=expected_half_width(self._predicted, len(chosen), design_effect),
-            questions=[self._names[position] for position in chosen],
+            questions=[
+                QuestionName(id=name, index=index)
+                for name, index in (self._names[position] for position in chosen)
+            ],
         )
 
     def _shifts(self, calibration: Calibration) -> Iterable[Shift]:

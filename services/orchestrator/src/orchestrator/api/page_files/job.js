@@ -216,7 +216,14 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
       return;
     }
     drawHead();
-    list = questionList(host("questions"), { id, labelled: () => sums?.accuracy, calibrated: () => Boolean(report?.confidence?.calibration), parameters, signal, fail });
+    list = questionList(host("questions"), {
+      id,
+      labelled: () => sums?.accuracy,
+      calibrated: () => Boolean(report?.confidence?.calibration),
+      parameters,
+      signal,
+      fail,
+    });
     list.refresh();
     showQuestion(detail);
     if (!ENDED.includes(job.status)) follow();

@@ -28,7 +28,11 @@ function shown(name, value, start) {
   if (name === "vote_temperature") return voteTemperature(start?.vote_temperature ?? value);
   if (name === "panel") return value ?? t("none");
   if (value === null)
-    return OFF.includes(name) ? t("setting.off") : OF_THE_MODEL.includes(name) && start ? t("start.models", { value: start[name] }) : t("setting.model");
+    return OFF.includes(name)
+      ? t("setting.off")
+      : OF_THE_MODEL.includes(name) && start
+        ? t("start.models", { value: start[name] })
+        : t("setting.model");
   if (typeof value === "boolean") return t(value ? "yes" : "no");
   return typeof value === "string" ? t(`setting.${value}`) : value;
 }
