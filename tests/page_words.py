@@ -7,7 +7,8 @@ import re
 
 from orchestrator.api.page import FILES
 
-COMMANDS = r"docker compose up -d worker|python -m trainer publish"  # no words to translate
+# no words to translate
+COMMANDS = r"docker compose up -d worker|python -m trainer publish|quorum calibrate JOB"
 _ENTRY = re.compile(r'^  (".*?"): (".*"),$', re.MULTILINE)
 
 

@@ -140,4 +140,4 @@ def test_quorum_calibrate_shows_what_was_learned(
     assert told.exit_code == 0, told.output
     assert "300 questions with keys in 150 problems" in " ".join(told.output.split())
     listed = CliRunner().invoke(app, ["--url", url, "calibrations", "--json"])
-    assert json.loads(listed.stdout)["data"][0]["job"] == job.id
+    assert json.loads(listed.stdout.splitlines()[-1])["data"][0]["job"] == job.id

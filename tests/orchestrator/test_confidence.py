@@ -240,6 +240,18 @@ def test_equal_confidences_stay_in_one_bin() -> None:
     assert [(b.questions, b.least, b.most) for b in found] == [(70, 0.5, 0.5), (30, 0.9, 0.9)]
 
 
+def test_folds_are_not_taken_for_levels_of_confidence() -> None:
+    """One vote, half right, in two folds: the fold with more right answers has lower confidences,
+    because its fit has seen the other fold alone.
+    """
+    confidences, right = (
+        [0.4] * 10 + [0.6] * 10,
+        [True] * 6 + [False] * 4 + [True] * 4 + [False] * 6,
+    )
+    assert calibration_error(confidences, right)[0] == pytest.approx(0.2)
+    assert calibration_error(confidences, right, [0.5] * 20) == (pytest.approx(0), 1)
+
+
 def test_coverage_begins_with_the_surest_answers() -> None:
     found = coverage_curve([0.6, 0.9, 0.9], [False, True, True], total=4)
     points = [(p.at_least, p.coverage, p.questions, p.accuracy) for p in found]

@@ -44,7 +44,7 @@ def test_the_chosen_model_is_calibrated_by_cross_validation() -> None:
     problems = simulated_problems(random.Random(2), 1200)
     found = choose(problems)
     right = [case.right for case in cases_of(problems)]
-    assert calibration_error(found.predicted, right)[0] <= 0.03
+    assert calibration_error(found.predicted, right, found.fitted)[0] <= 0.03
 
 
 def test_forecast_intervals_hold_in_93_of_100_jobs() -> None:

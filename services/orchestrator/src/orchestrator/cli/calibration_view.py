@@ -101,9 +101,9 @@ def _interval(found: Forecast) -> str:
     return f"{found.value:.1%} (95 % interval {found.low:.1%} to {found.high:.1%})"
 
 
-def coverage_table(found: ConfidenceReport) -> Table | None:
+def coverage_table(found: ConfidenceReport | None) -> Table | None:
     """Accuracy by the share of questions answered; None without keys or without a calibration."""
-    if not found.reliability:
+    if found is None or not found.reliability:
         return None
     table = Table("answered", "confidence", "accuracy", title="by coverage", title_justify="left")
     step = max(1, len(found.coverage) // MOST_COVERAGE_ROWS)

@@ -177,6 +177,7 @@ def model_table(model: Model) -> Table:
 
 def report_view(report: Report) -> RenderableType:
     """The report as tables and bars."""
+    start = report.provenance.start
     facts = {
         "job": report.job,
         "name": report.provenance.name,
@@ -202,12 +203,10 @@ def report_view(report: Report) -> RenderableType:
         "samples": ", ".join(f"{count} {name}" for name, count in report.samples.items()),
         "tokens": ", ".join(f"{count} {name}" for name, count in report.tokens.items()),
         "time": duration(report.seconds),
-        "model": report.provenance.start.model if report.provenance.start else None,
-        "format": _prompt(report.provenance.start),
-        "prompt": report.provenance.start.prompt_note if report.provenance.start else None,
-        "endpoint": "; ".join(entry.note for entry in report.provenance.start.adapted) or None
-        if report.provenance.start
-        else None,
+        "model": start.model if start else None,
+        "format": _prompt(start),
+        "prompt": start.prompt_note if start else None,
+        "endpoint": "; ".join(a.note for a in start.adapted) or None if start else None,
     }
     parts: list[RenderableType] = [_rows(facts)]
     if report.accuracy_by_votes:
@@ -218,13 +217,12 @@ def report_view(report: Report) -> RenderableType:
         parts += panel_tables(report.panel)
     if report.agreement_levels:
         parts.append(_levels(report))
-    if report.confidence and (coverage := coverage_table(report.confidence)):
-        parts.append(coverage)
-    if report.labels:
-        parts.append(_labels(report))
-    if report.missed:
-        parts.append(_missed(report))
-    return Group(*parts)
+    last = (
+        coverage_table(report.confidence),
+        _labels(report) if report.labels else None,
+        _missed(report) if report.missed else None,
+    )
+    return Group(*parts, *(table for table in last if table is not None))
 
 
 def _votes(report: Report) -> Table:

@@ -19,7 +19,7 @@ from orchestrator.jobs.confidence.dirichlet import Dirichlet, fit_dirichlet
 from orchestrator.jobs.confidence.isotonic import Isotonic, fit_isotonic
 from orchestrator.jobs.confidence.logistic import Logistic, fit_logistic
 from orchestrator.jobs.confidence.reliability import brier, calibration_error
-from orchestrator.jobs.confidence.votes import Case
+from orchestrator.jobs.confidence.votes import Case, Vote
 
 FOLDS = 10
 REPLICATES = 200
@@ -59,13 +59,14 @@ class ModelScore(BaseModel):
 
 
 class Choice(NamedTuple):
-    """The chosen model's name, all models' scores, and the chosen one's predictions, in the order
-    of the cases, for questions that its fit has not seen.
+    """The chosen model's name, all models' scores, and the chosen one's predictions for each case,
+    in order: of fits that have not seen the case, and of the fit to all.
     """
 
     name: str
     scores: list[ModelScore]
     predicted: list[float]
+    fitted: list[float]
 
 
 def choose(problems: Sequence[Problem]) -> Choice:
@@ -76,6 +77,7 @@ def choose(problems: Sequence[Problem]) -> Choice:
     """
     right = [case.right for problem in problems for case in problem]
     predicted = {name: cross_validated(problems, fit) for name, fit in FITS.items()}
+    fitted = {name: _fitted(problems, name) for name in FITS}
     briers = {name: brier(values, right) for name, values in predicted.items()}
     best = min(briers, key=lambda name: briers[name])
     scores = []
@@ -85,13 +87,13 @@ def choose(problems: Sequence[Problem]) -> Choice:
             ModelScore(
                 name=name,
                 brier=briers[name],
-                calibration_error=calibration_error(values, right)[0],
+                calibration_error=calibration_error(values, right, fitted[name])[0],
                 behind=behind,
                 standard_error=error,
             )
         )
     chosen = next(score.name for score in scores if score.behind <= score.standard_error)
-    return Choice(chosen, scores, predicted[chosen])
+    return Choice(chosen, scores, predicted[chosen], fitted[chosen])
 
 
 def cross_validated(problems: Sequence[Problem], fit: Fit) -> list[float]:
@@ -118,6 +120,17 @@ def cross_validated(problems: Sequence[Problem], fit: Fit) -> list[float]:
 
 def fit_to_all(problems: Sequence[Problem], name: str) -> Dirichlet | Isotonic | Logistic:
     return FITS[name](Counter(case for problem in problems for case in problem))
+
+
+def _fitted(problems: Sequence[Problem], name: str) -> list[float]:
+    """For each case, in order, the prediction of the fit to all cases."""
+    model = fit_to_all(problems, name)
+    known: dict[Vote, float] = {}
+    for problem in problems:
+        for case in problem:
+            if case.vote not in known:
+                known[case.vote] = model.probability(case.vote)
+    return [known[case.vote] for problem in problems for case in problem]
 
 
 def replicates(

@@ -52,17 +52,22 @@ def brier(confidences: Sequence[float], right: Sequence[bool]) -> float:
 
 
 def reliability(
-    confidences: Sequence[float], right: Sequence[bool], bins: int = BINS
+    confidences: Sequence[float],
+    right: Sequence[bool],
+    order: Sequence[float] | None = None,
+    bins: int = BINS,
 ) -> list[ReliabilityBin]:
-    """Bins of about equal size, by rising confidence.
+    """Bins of about equal size, by rising `order`; without it, by rising confidence.
 
-    Questions with the same confidence stay together, so there may be fewer bins than asked for.
+    Questions with the same `order` stay together, so there may be fewer bins than asked for.
+    Confidences of a cross-validation need an `order` from one fit: sorted by themselves, bins would
+    separate the folds, and a fold with many right answers has the lowest confidences.
     """
-    pairs = sorted(zip(confidences, right, strict=True))
+    triples = sorted(zip(order or confidences, confidences, right, strict=True))
     found: list[list[tuple[float, bool]]] = [[]]
-    for _, same in groupby(pairs, key=lambda pair: pair[0]):
-        group = list(same)
-        if found[-1] and 2 * len(found[-1]) + len(group) >= 2 * len(pairs) / bins:
+    for _, same in groupby(triples, key=lambda triple: triple[0]):
+        group = [(confidence, is_right) for _, confidence, is_right in same]
+        if found[-1] and 2 * len(found[-1]) + len(group) >= 2 * len(triples) / bins:
             found.append([])
         found[-1] += group
     return [_bin(members) for members in found]
@@ -72,8 +77,8 @@ def _bin(members: Sequence[tuple[float, bool]]) -> ReliabilityBin:
     correct, count = sum(y for _, y in members), len(members)
     accuracy, low, high = wilson(correct, count)
     return ReliabilityBin(
-        least=members[0][0],
-        most=members[-1][0],
+        least=min(p for p, _ in members),
+        most=max(p for p, _ in members),
         confidence=sum(p for p, _ in members) / count,
         questions=count,
         right=correct,
@@ -84,13 +89,16 @@ def _bin(members: Sequence[tuple[float, bool]]) -> ReliabilityBin:
 
 
 def calibration_error(
-    confidences: Sequence[float], right: Sequence[bool], bins: int = BINS
+    confidences: Sequence[float],
+    right: Sequence[bool],
+    order: Sequence[float] | None = None,
+    bins: int = BINS,
 ) -> tuple[float, int]:
     """The expected calibration error and the number of bins: the mean over questions of the
     difference between their bin's accuracy and its confidence (Naeini et al. 2015; bins of equal
     size as in Nguyen and O'Connor 2015).
     """
-    found = reliability(confidences, right, bins)
+    found = reliability(confidences, right, order, bins)
     total = sum(b.questions * abs(b.accuracy - b.confidence) for b in found)
     return total / len(confidences), len(found)
 
