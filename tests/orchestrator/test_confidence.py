@@ -249,7 +249,9 @@ def test_folds_are_not_taken_for_levels_of_confidence() -> None:
         [True] * 6 + [False] * 4 + [True] * 4 + [False] * 6,
     )
     assert calibration_error(confidences, right)[0] == pytest.approx(0.2)
-    assert calibration_error(confidences, right, [0.5] * 20) == (pytest.approx(0), 1)
+    error, bins = calibration_error(confidences, right, [0.5] * 20)
+    assert error == pytest.approx(0)
+    assert bins == 1
 
 
 def test_coverage_begins_with_the_surest_answers() -> None:

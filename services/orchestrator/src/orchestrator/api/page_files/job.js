@@ -183,7 +183,8 @@ export function jobView(main, { subject: id, detail, parameters, signal, fail })
     try {
       moved(await api.job(id, signal));
       if (!ENDED.includes(job.status)) {
-        sums = null;
+        sums = report = null;
+        render(nothing, host("confidence"));
         follow();
       }
     } catch (error) {
