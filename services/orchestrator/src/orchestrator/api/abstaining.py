@@ -8,14 +8,14 @@ from contract import Sentence
 from orchestrator.api.service import Service
 from orchestrator.errors import InvalidSettingError, WaitingForModelError
 from orchestrator.jobs.calibration import WITHOUT_EFFECT
-from orchestrator.jobs.calibrations import no_calibration
+from orchestrator.jobs.calibrations import in_need, no_calibration
 from orchestrator.jobs.records import JobSettings
 from orchestrator.model import find_model
 
 
 def check_calibration(service: Service, settings: JobSettings) -> None:
     """Raises InvalidSettingError: no calibration holds for these settings and the current model."""
-    setting = settings.needs_calibration
+    setting = in_need(settings)
     if setting is None:
         return
     if settings.answer_sets is not None and settings.multiple:

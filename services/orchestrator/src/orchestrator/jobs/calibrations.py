@@ -21,11 +21,17 @@ from orchestrator.jobs.calibration import Calibration, Conditions, fitted
 from orchestrator.jobs.confidence.votes import Case, case_of
 from orchestrator.jobs.files import read_record, write_atomically
 from orchestrator.jobs.reading import JobReader
-from orchestrator.jobs.records import Answer, JobFile, StartFile
+from orchestrator.jobs.records import Answer, JobFile, JobSettings, StartFile
 
 log = logging.getLogger("quorum")
 
 FEWEST_QUESTIONS = 200
+
+
+def in_need(settings: JobSettings) -> str | None:
+    """The first setting that was chosen and needs a calibration."""
+    names = ("abstain_below", "answer_sets")
+    return next((name for name in names if getattr(settings, name) is not None), None)
 
 
 def no_calibration(setting: str) -> Sentence:

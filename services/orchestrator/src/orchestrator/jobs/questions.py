@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import attrgetter
 from threading import Lock
 from typing import Literal
 
@@ -36,27 +37,16 @@ KEPT_JOBS = 4
 KEPT_QUESTIONS = 1_000_000
 KEPT_SEARCHES = 8
 
-Show = Literal[
-    "wrong",
-    "right",
-    "tie",
-    "forced",
-    "resampled",
-    "unpermuted",
-    "cut",
-    "low",
-    "failed",
-    "abstained",
-    "open",
-]
+_Flagged = Literal["tie", "forced", "resampled", "unpermuted", "cut", "abstained"]
+Show = Literal["wrong", "right", _Flagged, "low", "failed", "open"]
 Order = Literal["position", "agreement", "confidence"]
 
 
 class QuestionRow(BaseModel):
     """A question's short form. `position` counts from 0 in the posted file; `id` and `index` name
     the problem's row and the question in it. `text` is the question's beginning. Several labels are
-    written together ("AC"). `right` is None while the question is open, and without a key.
-    `confidence` is None without a calibration.
+    written together ("AC"). `right` is None while the question is open and without a key, and
+    `confidence` without a calibration.
     """
 
     position: int
@@ -209,8 +199,7 @@ class QuestionIndex:
     def _take(self, entry: _Entry, answer: Answer, shard: int, offset: int) -> None:
         if not self._finished_at:  # pinned before the first answer
             self._judge = Judge.of(self.store, self.job)
-        if self._judge is not None:
-            answer = self._judge.judged(answer, entry.options)
+        answer = self._judge.judged(answer, entry.options) if self._judge else answer
         entry.answered, entry.right, entry.confidence = True, answer.right, answer.confidence
         entry.answer, entry.agreement, entry.flags = answer.answer, answer.agreement, answer.flags
         entry.shard, entry.answer_offset = shard, offset
@@ -237,9 +226,8 @@ class QuestionIndex:
             and (holding is None or entry.position in holding)
         ]
         if order != "position":
-            values = [(e.confidence if order == "confidence" else e.agreement, e) for e in found]
-            values.sort(key=lambda pair: (pair[0] is None, pair[0] or 0.0))
-            found = [entry for _, entry in values]
+            value = attrgetter(order)
+            found.sort(key=lambda e: (value(e) is None, value(e)))
         rows = [entry.row() for entry in found[offset : offset + limit]]
         return QuestionList(total=len(found), offset=offset, data=rows)
 

@@ -117,7 +117,7 @@ def _labels(reader: JobReader, job: JobFile, judge: Judge | None) -> Iterator[li
         answers = reader.answers(job, shard)
         for problem in reader.problems(job, shard):
             found = [(answers[a.key], len(a.question.options)) for a in all_asked([problem])]
-            yield [(judge.judged(*pair) if judge else pair[0]).submitted for pair in found]
+            yield [_submitted_label(judge.judged(*pair) if judge else pair[0]) for pair in found]
 
 
 def submission_row(
@@ -134,9 +134,13 @@ def submission_row(
 
 def _submitted(answer: Answer) -> str | list[str] | None:
     """A list of labels if the job asked for all right options."""
-    if answer.submitted is None or not answer.multiple:
-        return answer.submitted
-    return [*answer.submitted]
+    label = _submitted_label(answer)
+    return label if label is None or not answer.multiple else [*label]
+
+
+def _submitted_label(answer: Answer) -> str | None:
+    """None without an answer, or if the job abstained."""
+    return None if "abstained" in answer.flags else answer.answer
 
 
 def _csv_row(answer: Answer, *, calibrated: bool) -> bytes:
@@ -145,7 +149,7 @@ def _csv_row(answer: Answer, *, calibrated: bool) -> bytes:
     """
     value = answer.confidence if calibrated else answer.agreement
     cell = "" if value is None else round(value, 6)
-    return _csv_line((answer.id, answer.index, answer.submitted or "", cell))
+    return _csv_line((answer.id, answer.index, _submitted_label(answer) or "", cell))
 
 
 def _csv_line(cells: Sequence[object]) -> bytes:

@@ -25,7 +25,7 @@ from orchestrator.errors import (
     WorkerStoppingError,
 )
 from orchestrator.jobs.calibration import Conditions
-from orchestrator.jobs.calibrations import Calibrations, no_calibration
+from orchestrator.jobs.calibrations import Calibrations, in_need, no_calibration
 from orchestrator.jobs.panels import PinnedPanel
 from orchestrator.jobs.prompting import choose_format
 from orchestrator.jobs.records import JobFile, JobFormat, JobSettings, StartFile
@@ -223,8 +223,8 @@ def pin_calibration(settings: Settings, store: JobStore, job: JobFile, start: St
     if found is not None:
         store.pin_calibration(job.id, found)
         log.info("calibration", name=found.id, made_from=found.job)
-    elif job.settings.needs_calibration:
-        raise WaitingForModelError(no_calibration(job.settings.needs_calibration))
+    elif setting := in_need(job.settings):
+        raise WaitingForModelError(no_calibration(setting))
 
 
 async def _start_file(

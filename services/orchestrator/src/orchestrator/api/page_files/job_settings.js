@@ -3,7 +3,7 @@ import { number, said, t } from "./i18n.js";
 import { html, nothing } from "./ui.js";
 
 // These are off if they are not set.
-export const OFF = ["abstain_below", "answer_sets"];
+const OFF = ["abstain_below", "answer_sets"];
 const OF_THE_MODEL = ["temperature", "top_p", "max_tokens"];
 
 export function jobSettings(job) {
@@ -29,7 +29,7 @@ function shown(name, value, start) {
   if (name === "panel") return value ?? t("none");
   if (value === null)
     return OFF.includes(name)
-      ? t("setting.off")
+      ? t(`setting.${name}.empty`)
       : OF_THE_MODEL.includes(name) && start
         ? t("start.models", { value: start[name] })
         : t("setting.model");

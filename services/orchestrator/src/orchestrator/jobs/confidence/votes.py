@@ -19,7 +19,8 @@ class Vote(NamedTuple):
     `for_answer` and `for_others` are votes, the latter in falling order. Only drawn samples count:
     a vote that was stopped at 2:0 is that, and not 3:0. `options` is the number of labels that
     could win. `invalid` and `cut` count samples, redraws included. `logprob` is the mean
-    log-probability per token, in nats, of the samples that named the answer.
+    log-probability per token, in nats, of the samples that named the answer: of the answer's tokens
+    if they are known, else of all.
     """
 
     for_answer: int
@@ -63,7 +64,11 @@ def vote_of(answer: Answer, options: int) -> Vote | None:
     if answer.answer is None:
         return None
     votes = votes_by_label(answer)
-    named = [s.logprob for s in answer.samples if s.label == answer.answer]
+    named = [
+        s.logprob if s.answer_logprob is None else s.answer_logprob
+        for s in answer.samples
+        if s.label == answer.answer
+    ]
     known = [logprob for logprob in named if logprob is not None]
     return Vote(
         for_answer=votes.pop(answer.answer, 0),
