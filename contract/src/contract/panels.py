@@ -117,13 +117,14 @@ class Panel(_Frozen):
             ) from error
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
+            words = first["msg"].removeprefix("Value error, ")
             raise PanelError(
                 Sentence(
                     "panel-fault",
                     "{path}: {place}: {reason}; publish the model again",
                     path=str(path),
                     place=".".join(map(str, first["loc"])) or WHOLE_FILE,
-                    reason=first["msg"].removeprefix("Value error, "),
+                    reason=words,
                 )
             ) from error
 

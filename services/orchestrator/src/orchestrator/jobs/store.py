@@ -26,20 +26,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from contract import (
-    CONTRACT_FILE,
-    Contract,
-    Sentence,
-)
+from contract import CONTRACT_FILE, Contract, Sentence
 from contract.files.filling import FILLING
 from contract.published import sync
 from contract.replacing import replacing
-from orchestrator.errors import (
-    JobDamagedError,
-    JobNotFoundError,
-    KeyReusedError,
-    StateError,
-)
+from orchestrator.errors import JobDamagedError, JobNotFoundError, KeyReusedError, StateError
 from orchestrator.jobs.accepting import Taken, take_in
 from orchestrator.jobs.calibration import Calibration
 from orchestrator.jobs.files import write_atomically, write_once
