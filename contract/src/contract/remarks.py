@@ -22,7 +22,8 @@ _LETTER = (
     r"(?:选项|(?:options?|choices?)\s)?[(（]?(?-i:[A-ZＡ-Ｚ])(?![A-Za-z'’])[)）]?"
     r"\s?(?:选?项|选)?"
 )
-_LETTERS = rf"{_LETTER}(?:\s?(?:[、,，/&]|和|与|及|以及|,?\s?(?:and|or)\s)?\s?{_LETTER}){{0,9}}"
+# atomic: a space between two letters could be taken in three ways, and ten letters in 3 ** 9
+_LETTERS = rf"(?>{_LETTER}(?:\s?(?:[、,，/&]|和|与|及|以及|,?\s?(?:and|or)\s)?\s?{_LETTER}){{0,9}})"
 _MARKS = r"[\s*_,，;；.。:：(（—–\-]{0,6}"
 _SURE = (
     r"(?:with|at)\s(?:an?\s)?[\w\s.%]{0,30}?(?:confidence|probability|certainty)|"
