@@ -1,6 +1,6 @@
 """Loaded by schemathesis: a job that the document calls valid also gets a valid problem file,
-metadata that are JSON, and no fields for other files, another vote or a panel. It gets no
-Idempotency-Key, which is refused if it was used for another file.
+metadata that are JSON, and no fields for other files, another vote, a panel or a calibration. It
+gets no Idempotency-Key, which is refused if it was used for another file.
 """
 
 import schemathesis
@@ -19,7 +19,8 @@ def before_call(
         case.body["file"] = problem_file(2).decode()  # it takes bytes for no string
         if "metadata" in case.body:
             case.body["metadata"] = '{"subject": "law"}'
-        case.body.pop("panel", None)  # it must be one that there is
+        for name in ("panel", "abstain_below", "answer_sets"):  # they need what is not there
+            case.body.pop(name, None)
         for name in ("shape", "encoding", "columns", "index_base"):  # they must suit the file
             case.body.pop(name, None)
         if case.body.get("vote") != "confidence":

@@ -213,7 +213,7 @@ def test_a_second_start_names_the_first_one(root: Path) -> None:
 
 def test_a_faulty_file_is_refused_before_anything_starts(root: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
-    file.write_bytes(b"{}\n")
+    file.write_bytes(b'{"problem": "", "questions": []}\n')
     done = quorum(root, "local", "demo", "--file", str(file), timeout_s=60)
     assert done.returncode == 1
-    assert "line 1, questions: is missing" in done.stdout.replace("\n", " ")
+    assert "line 1, questions: must be a list with at least one" in done.stdout.replace("\n", " ")

@@ -144,7 +144,7 @@ def expected_csv(answers: list[dict[str, Any]]) -> bytes:
         f"{'' if a['agreement'] is None else round(a['agreement'], 6)}\r\n"
         for a in answers
     ]
-    return "".join(["id,index,answer,confidence\r\n", *rows]).encode()
+    return "".join(["id,index,answer,agreement\r\n", *rows]).encode()
 
 
 def test_a_converted_job_is_cancelled_resumed_moved_and_deleted(
