@@ -417,12 +417,14 @@ def shell(find: str) -> str:
 
 
 def test_the_orchestrators_image_is_small(stack: Stack) -> None:
-    """Under 250 MB in all, of which its published base is 125 MB; it holds no torch."""
+    """Under 290 MB in all, of which its published base is 125 MB, and DuckDB, which reads Parquet,
+    is 67 MB; it holds no torch.
+    """
     sizes = [
         int(run("docker", "inspect", "-f", "{{.Size}}", image))
         for image in ("quorum-orchestrator", "python:3.11-slim-bookworm")
     ]
-    assert sizes[0] - sizes[1] < 125e6
+    assert sizes[0] - sizes[1] < 165e6
     packages = run(
         "docker",
         "run",
