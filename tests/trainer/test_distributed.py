@@ -37,7 +37,7 @@ def start(recipe: Path, folder: Path, processes: int, **environment: str) -> sub
 def train(recipe: Path, folder: Path, processes: int, **environment: str) -> Path:
     """The model that a run on this many processes published."""
     child = start(recipe, folder, processes, **environment)
-    output, _ = child.communicate(timeout=300)
+    output, _ = child.communicate(timeout=900)
     assert child.returncode == 0, output
     return (folder / "models" / "tiny" / "current").resolve()
 
