@@ -88,7 +88,7 @@ test-all: engine test-long test-compose  ## all tests that make test leaves out:
 test-long: browser .venv/ready .venv-model/ready .venv-cu12/ready .venv-volta/ready  ## make test-all without compose, for hosts without Docker
 	$(ONE_CORE) .venv/bin/pytest $(SIDE_BY_SIDE) -m long $(SUITES)
 	$(ONE_CORE) .venv-model/bin/pytest $(SIDE_BY_SIDE) -m long tests/trainer tests/inference
-	$(ONE_CORE) .venv-cu12/bin/pytest $(SIDE_BY_SIDE) tests/trainer
+	$(ONE_CORE) .venv-cu12/bin/pytest $(SIDE_BY_SIDE) -m "not long" tests/trainer
 
 fuzz: .venv/ready  ## bad and hostile input, far more of it than make test and make test-all try
 	FUZZ=thorough $(ONE_CORE) .venv/bin/pytest $(SIDE_BY_SIDE) tests/fuzz
