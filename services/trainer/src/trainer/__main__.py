@@ -219,7 +219,9 @@ def list_models() -> None:
     from trainer.publishing.listed import COLUMNS, rows
     from trainer.settings import Settings
 
-    table = Table(*COLUMNS, box=None)
+    table = Table(box=None)
+    for name in COLUMNS:  # a digest is copied, so it stays whole in a narrow window
+        table.add_column(name, overflow="fold", min_width=16 if name == "digest" else None)
     for model in list_published(read_settings(Settings).models_dir):
         for row in rows(model):
             table.add_row(*row)
