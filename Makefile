@@ -168,7 +168,7 @@ node_modules/ready: package.json package-lock.json
 	@npm ci --silent --no-audit --no-fund --fetch-retries=1
 	@touch $@
 
-# Each has its own cache: two mypy at once on one cache end in "database is locked" (python/mypy, issue 21136).
+# Each has its own cache: two mypy at once on one cache end in "database is locked" (python/mypy#21136).
 .PHONY: types types-model
 types:
 	.venv/bin/mypy --cache-dir .mypy_cache/types contract/src services/orchestrator/src tests/docs tests/stacks tests/contract tests/orchestrator tests/demo tests/e2e tests/compose tests/page tests/monitoring tests/chaos tests/fuzz tests/gpu tests/gpu_jobs.py tests/conftest.py bench/answer.py bench/page.py bench/real.py bench/gpu.py bench/gpu_stack.py bench/throughput.py bench/load.py tests/bench bench/counters.py bench/peers/*.py bench/job_profile.py bench/relay.py bench/worker_frames.py docs/make_configuration.py docs/make_messages.py docs/make_pictures.py
